@@ -1,0 +1,31 @@
+/** Time, in one place, so that tests can own it. Nothing else in Blockferry may call Date.now() or setTimeout(). */
+
+export interface Clock {
+  /** Monotonic nanoseconds, the same on every thread of the process. */
+  nowNs(): bigint;
+  /** Wall-clock milliseconds since 1970, for people and for records only. */
+  wallMs(): number;
+  /** Resolves after `ms`, or at once when the signal aborts; it never rejects. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowNs: () => process.hrtime.bigint(),
+  wallMs: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener('abort', done, { once: true });
+    }),
+};
+
+/** Monotonic milliseconds. */
+export function nowMs(clock: Clock): number {
+  return Number(clock.nowNs() / 1000n) / 1000;
+}

@@ -1,0 +1,72 @@
+/**
+ * Digests of chunks, and the root over them. xxh64 detects accidents, not attackers; sha256 is there for records that
+ * somebody else must be able to trust.
+ */
+import { createHash } from 'node:crypto';
+import xxhash from 'xxhash-wasm';
+
+export type Algorithm = 'xxh64' | 'sha256';
+export const DIGEST_BYTES: Readonly<Record<Algorithm, number>> = { xxh64: 8, sha256: 32 };
+
+/** The hash of one chunk: 8 bytes, big endian, for xxh64; 32 for sha256. */
+export type Digest = Uint8Array;
+
+export interface Hasher {
+  update(block: Uint8Array): void;
+  digest(): Digest;
+}
+
+let wasm: ReturnType<typeof xxhash> | undefined;
+
+/** Loads what the algorithm needs, once per thread; the function it gives makes a new hasher for each chunk. */
+export async function loadHasher(algorithm: Algorithm): Promise<() => Hasher> {
+  if (algorithm === 'sha256') return sha256Hasher;
+  wasm ??= xxhash();
+  const { create64 } = await wasm;
+  return () => {
+    const hash = create64();
+    return {
+      update: (block) => void hash.update(block),
+      digest: () => {
+        const bytes = new Uint8Array(8);
+        new DataView(bytes.buffer).setBigUint64(0, hash.digest());
+        return bytes;
+      },
+    };
+  };
+}
+
+function sha256Hasher(): Hasher {
+  const hash = createHash('sha256');
+  return { update: (block) => void hash.update(block), digest: () => new Uint8Array(hash.digest()) };
+}
+
+/** The digest of `length` zero bytes. */
+export function zeroDigest(newHasher: () => Hasher, length: number): Digest {
+  const hasher = newHasher();
+  const block = new Uint8Array(Math.min(length, 1 << 20));
+  for (let rest = length; rest > 0; rest -= block.length) {
+    hasher.update(rest < block.length ? block.subarray(0, rest) : block);
+  }
+  return hasher.digest();
+}
+
+/** root = hash(algorithm, chunkBytes, size, digests): one value that names the whole content and how it was cut. */
+export function rootDigest(
+  newHasher: () => Hasher,
+  about: { readonly algorithm: Algorithm; readonly chunkBytes: number; readonly size: number },
+  digests: Uint8Array,
+): Digest {
+  const hasher = newHasher();
+  hasher.update(Buffer.from(`${about.algorithm}\n${about.chunkBytes}\n${about.size}\n`));
+  hasher.update(digests);
+  return hasher.digest();
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}

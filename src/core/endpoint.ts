@@ -1,0 +1,172 @@
+/**
+ * The two ends of a copy. An endpoint is opened once, from a location, and is then known by its `ref`: plain data from
+ * which any thread of the process makes the same endpoint again without asking the storage. An end that lacks an
+ * ability leaves the method out; nothing above asks what kind of end it is. Implementations throw TransferError only.
+ */
+import type { ByteRange } from './chunk.js';
+import type { Digest } from './digest.js';
+
+/**
+ * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
+ * does.
+ */
+export interface Location {
+  readonly scheme: string;
+  readonly text: string;
+  readonly name: string;
+}
+
+/**
+ * Plain, cloneable, and enough to attach to the same endpoint on another thread; the scheme says which file knows it.
+ */
+export interface EndpointRef {
+  readonly scheme: string;
+}
+
+/**
+ * What tells that a source changed. Two equal versions that are not 'none' mean the same bytes, as far as the strength
+ * goes: `strong` a validator made for it (strong ETag; size + mtime + inode on a local file system) · `weak` size +
+ * time, which a quick second change can escape · `none` nothing: a resume reads the source again.
+ */
+export interface Version {
+  readonly strength: 'strong' | 'weak' | 'none';
+  readonly value: string;
+}
+
+export interface Extent extends ByteRange {
+  readonly kind: 'data' | 'zero';
+}
+
+export interface Source {
+  readonly ref: EndpointRef;
+  /** For people: the location without secrets. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly version: Version;
+  /** POSIX permission bits, where there are any. */
+  readonly mode?: number;
+  /** What tells that source and target are one file, where there is such a thing. */
+  readonly identity?: FileIdentity;
+  /** How many chunks are worth reading at once on each worker: 1 where reads block the thread. */
+  readonly readsPerWorker: number;
+  /** Any chunk, in any order, any number of times. */
+  openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
+  /**
+   * Extents of the range in order and without gaps. Absent: everything is data. May call data what is zero, never the
+   * reverse.
+   */
+  extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
+  /** @throws TransferError E_SOURCE_CHANGED when the source is no longer the version that was opened. */
+  assertUnchanged(): Promise<void>;
+  /** Lets go of what this thread holds; the source stays open for the others. */
+  detach?(): void | Promise<void>;
+  /** Closes the source for all threads. */
+  close(): Promise<void>;
+}
+
+/** Reads the bytes of one chunk, in order. */
+export interface ChunkReader {
+  /**
+   * Fills `into` from its start and returns how much was filled: all of it, except at the end of the range. Local ends
+   * answer synchronously. A source that ends early is E_SOURCE_CHANGED, never a short answer.
+   */
+  next(into: Uint8Array): number | Promise<number>;
+  /** Gives up what the reader holds, connections included; harmless when called twice. */
+  close(): void;
+}
+
+/** What a finished chunk is known by at a target that hands out names for parts, such as an S3 ETag. */
+export type Token = string;
+
+export interface ChunkLimits {
+  readonly chunkBytesMin: number;
+  readonly chunkBytesMax: number;
+  readonly chunkCountMax: number;
+}
+
+/** Names a file beyond doubt while it exists: a commit that was cut short is told from somebody else's file by it. */
+export interface FileIdentity {
+  readonly device: string;
+  readonly inode: string;
+}
+
+/** Where a target would be, and what is there now; looking has changed nothing. */
+export interface TargetSite {
+  readonly ref: EndpointRef;
+  readonly name: string;
+  /** Always a local path. */
+  readonly journalPath: string;
+  readonly publish: 'atomic' | 'in-place';
+  readonly limits: ChunkLimits;
+  /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
+  readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
+  /** The target itself exists. */
+  readonly existing?: FileIdentity;
+  /** Bytes that can still be stored there, if that can be known. */
+  readonly freeBytes?: number;
+  /** How many chunks are worth writing at once on each worker: 1 where writes block the thread. */
+  readonly writesPerWorker: number;
+}
+
+export interface PrepareRequest {
+  /** Bytes that the target will have. */
+  readonly size: number;
+  /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
+  readonly partial: 'create' | 'reopen';
+  /** Make the names durable too. */
+  readonly sync: boolean;
+}
+
+export interface PreparedTarget {
+  /** The prepared end: it can write. */
+  readonly ref: EndpointRef;
+  readonly identity: FileIdentity;
+  /** A chunk that was never issued is known to read as zero. */
+  readonly zeroed: boolean;
+}
+
+export interface CommitRequest {
+  /** Take the place of an existing target. */
+  readonly overwrite: boolean;
+  /** Permission bits of the source; the process's umask is taken off. */
+  readonly mode?: number;
+  readonly sync: boolean;
+}
+
+export interface Target {
+  readonly ref: EndpointRef;
+  /** Writing a chunk twice is the same as writing it once. */
+  openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter;
+  /** Makes the range read as zero, with a hole where the storage can. */
+  zero(range: ByteRange): void | Promise<void>;
+  /** Extents of the partial data, as in {@link Source.extents}: what is zero there needs no zeroing. */
+  extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
+  /** Reads what was written; a target that ends early answers short. */
+  openChunkBack(range: ByteRange, signal: AbortSignal): ChunkReader;
+  /**
+   * Reads what was written from the storage itself, past every cache of this machine. Absent: it can't be done here.
+   */
+  openReadBack?(range: ByteRange, signal: AbortSignal): ChunkReader;
+  /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
+  flush(): Promise<void>;
+  /**
+   * Makes the target visible under its name, whole; may be called again after a crash. @throws TransferError
+   * E_TARGET_EXISTS
+   */
+  commit(request: CommitRequest): Promise<void>;
+  /** Lets go of what this thread holds; the target stays open for the others. */
+  detach?(): void | Promise<void>;
+  /** Closes the target for all threads; partial data stays. */
+  close(): Promise<void>;
+}
+
+/** Writes the bytes of one chunk, in order. */
+export interface ChunkWriter {
+  /** Takes all of the block before it returns or resolves. */
+  write(block: Uint8Array): void | Promise<void>;
+  /** Passes over bytes that are known to be zero already. */
+  skip(length: number): void;
+  finish(digest: Digest): Promise<Token | undefined> | Token | undefined;
+  abort(): void;
+}

@@ -1,0 +1,98 @@
+/** The events of a job: one union, the same JSON in the library, in `--json` and wherever else they are told. */
+import type { ErrorJson } from './errors.js';
+
+/** BITS's own states (learn.microsoft.com, BG_JOB_STATE). */
+export type JobState =
+  | 'queued'
+  | 'connecting'
+  | 'transferring'
+  | 'suspended'
+  | 'error'
+  | 'transient-error'
+  | 'transferred'
+  | 'acknowledged'
+  | 'cancelled';
+
+export type Phase = 'opening' | 'copying' | 'reading-back' | 'committing' | 'done';
+
+/** What is known of the target: written with digests taken on the way, or read back from the storage past the cache. */
+export type ProofLevel = 'written' | 'read-back';
+
+interface EventBase {
+  readonly schema: 1;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+export interface StateEvent extends EventBase {
+  readonly type: 'state';
+  readonly state: JobState;
+  readonly source: string;
+  readonly target: string;
+  /** A plain sentence: why the job is in this state. */
+  readonly reason: string;
+  readonly error?: ErrorJson;
+}
+
+/** Where the lanes' time went, in milliseconds summed over all lanes. */
+export interface TimeSpent {
+  readonly sourceReadMs: number;
+  readonly hashMs: number;
+  readonly targetWriteMs: number;
+  readonly limitMs: number;
+  readonly workerMs: number;
+  readonly retryMs: number;
+  readonly flushMs: number;
+}
+
+export interface ProgressEvent extends EventBase {
+  readonly type: 'progress';
+  readonly phase: Phase;
+  readonly proof: ProofLevel;
+  /**
+   * Never falls. Counts blocks when they are written, reused chunks when they are proven, zero chunks when they are
+   * settled.
+   */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  readonly bytesReused: number;
+  readonly bytesZero: number;
+  /** Over the last few seconds, without reused and zero bytes. */
+  readonly rateBytesPerSecond: number;
+  readonly remainingMs?: number;
+  readonly spent: TimeSpent;
+}
+
+export interface RetryEvent extends EventBase {
+  readonly type: 'retry';
+  readonly chunk: number;
+  readonly attempt: number;
+  readonly waitMs: number;
+  readonly error: ErrorJson;
+}
+
+export interface CheckpointEvent extends EventBase {
+  readonly type: 'checkpoint';
+  readonly chunks: number;
+  readonly bytes: number;
+  readonly flushMs: number;
+}
+
+/** Which limit holds the job back now, and why. */
+export interface LimitEvent extends EventBase {
+  readonly type: 'limit';
+  readonly limit: 'rate' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
+  readonly reason: string;
+}
+
+export interface NoteEvent extends EventBase {
+  readonly type: 'note';
+  /** Something that the user should know and need not act on, such as an ability that is missing here. */
+  readonly message: string;
+}
+
+export type TransferEvent = StateEvent | ProgressEvent | RetryEvent | CheckpointEvent | LimitEvent | NoteEvent;
+
+type WithoutBase<T> = T extends unknown ? Omit<T, keyof EventBase> : never;
+/** An event before it is stamped with schema and time. */
+export type EventBody = WithoutBase<TransferEvent>;

@@ -1,0 +1,162 @@
+/**
+ * A local file or block device as a source. Its descriptors are opened once and shared by all threads of the process,
+ * one for each reader, so that every reader keeps its own read-ahead and nobody opens the path a second time.
+ */
+import { type BigIntStats, constants } from 'node:fs';
+import { threadId } from 'node:worker_threads';
+import type { ByteRange } from '../core/chunk.js';
+import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import { type FileLayer, readFully } from '../platform/file-layer.js';
+import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
+import { encodePath, showPath } from '../platform/path-bytes.js';
+import { localError } from './local-errors.js';
+
+const { O_RDONLY, O_NONBLOCK } = constants;
+const DESCRIPTORS = 4;
+/** An unreadable block is narrowed down to this, the largest sector size in use. */
+const SECTOR_BYTES = 4096;
+
+interface LocalSourceRef extends EndpointRef {
+  readonly path: string;
+  readonly fds: readonly number[];
+  readonly size: number;
+  readonly version: Version;
+  readonly mode: number;
+  readonly device: string;
+  readonly inode: string;
+}
+
+export function openLocalSource(files: FileLayer, location: Location): LocalSource {
+  const path = location.text;
+  const fds: number[] = [];
+  try {
+    const stat = files.stat(encodePath(path));
+    assertReadable(path, stat);
+    for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), O_RDONLY | O_NONBLOCK));
+    return new LocalSource(files, describe(files, path, fds));
+  } catch (thrown) {
+    for (const fd of fds) files.closeSync(fd);
+    throw localError('open-source', path, thrown);
+  }
+}
+
+function assertReadable(path: string, stat: BigIntStats | undefined): void {
+  if (stat === undefined) {
+    throw new TransferError('E_SOURCE_MISSING', `${showPath(path)}: no such source`, { hint: 'Check the path.' });
+  }
+  if (stat.isFile() || stat.isBlockDevice()) return;
+  const kind = stat.isDirectory() ? 'a folder' : 'a special file (pipe, socket or character device)';
+  throw new TransferError('E_SOURCE_KIND', `${showPath(path)} is ${kind}; a file or a block device was expected`, {
+    hint: 'Give the path of a single file.',
+  });
+}
+
+function describe(files: FileLayer, path: string, fds: readonly number[]): LocalSourceRef {
+  const stats = fds.map((fd) => files.fstat(fd));
+  const stat = stats[0] as BigIntStats;
+  if (stats.some((other) => other.dev !== stat.dev || other.ino !== stat.ino))
+    throw changed(path, 'was replaced while it was opened');
+  const device = stat.isBlockDevice();
+  const size = device ? deviceBytes(encodePath(path)) : Number(stat.size);
+  return {
+    scheme: 'file',
+    path,
+    fds,
+    size,
+    version: device ? { strength: 'none', value: `device ${size}` } : versionOf(path, stat),
+    mode: Number(stat.mode & 0o777n),
+    device: String(stat.dev),
+    inode: String(stat.ino),
+  };
+}
+
+/** Inode numbers of network and FUSE mounts may change from mount to mount, so there they tell nothing. */
+function versionOf(path: string, stat: BigIntStats): Version {
+  const weak = isRemoteFileSystem(encodePath(path));
+  const value = `size ${stat.size} mtime ${stat.mtimeNs}`;
+  return weak ? { strength: 'weak', value } : { strength: 'strong', value: `${value} inode ${stat.ino}` };
+}
+
+function changed(path: string, how: string): TransferError {
+  return new TransferError('E_SOURCE_CHANGED', `${showPath(path)} ${how}; a copy of it would mix two versions`, {
+    hint: 'Nothing was put under the name of the target. Stop what writes to the source, then copy with --discard.',
+  });
+}
+
+export class LocalSource implements Source {
+  readonly ref: LocalSourceRef;
+  readonly name: string;
+  readonly size: number;
+  readonly version: Version;
+  readonly mode: number;
+  readonly readsPerWorker = 1;
+  readonly identity: { readonly device: string; readonly inode: string };
+  readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
+  readonly #files: FileLayer;
+  readonly #fd: number;
+
+  constructor(files: FileLayer, ref: LocalSourceRef) {
+    this.ref = ref;
+    this.name = showPath(ref.path);
+    this.size = ref.size;
+    this.version = ref.version;
+    this.mode = ref.mode;
+    this.identity = { device: ref.device, inode: ref.inode };
+    this.#files = files;
+    this.#fd = ref.fds[threadId % ref.fds.length] as number;
+    if (ref.version.strength !== 'none' && files.supportsHoles(this.#fd, ref.size)) {
+      this.extents = (range) => files.extentsOf(this.#fd, range);
+    }
+  }
+
+  openChunk(range: ByteRange): ChunkReader {
+    const end = range.offset + range.length;
+    let position = range.offset;
+    return {
+      next: (into) => {
+        const block = into.subarray(0, Math.min(into.length, end - position));
+        const got = this.#read(block, position);
+        if (got < block.length)
+          throw changed(this.ref.path, `ended at byte ${position + got}, before its ${this.size} bytes`);
+        position += got;
+        return got;
+      },
+      close: () => {},
+    };
+  }
+
+  #read(block: Uint8Array, position: number): number {
+    try {
+      return readFully(this.#files, this.#fd, block, position);
+    } catch (thrown) {
+      throw localError('read-source', this.ref.path, thrown, { offset: this.#firstUnreadable(block, position) });
+    }
+  }
+
+  #firstUnreadable(block: Uint8Array, position: number): number {
+    for (let at = 0; at < block.length; at += SECTOR_BYTES) {
+      try {
+        readFully(this.#files, this.#fd, block.subarray(at, at + SECTOR_BYTES), position + at);
+      } catch {
+        // The caller reports the error that it already has; only the place was looked for.
+        return position + at;
+      }
+    }
+    return position;
+  }
+
+  async assertUnchanged(): Promise<void> {
+    const { path, version } = this.ref;
+    const named = this.#files.stat(encodePath(path));
+    const held = this.#files.fstat(this.#fd);
+    if (named === undefined || named.dev !== held.dev || named.ino !== held.ino)
+      throw changed(path, 'was moved or replaced');
+    if (version.strength === 'none') return;
+    if (versionOf(path, held).value !== version.value) throw changed(path, 'was changed while it was copied');
+  }
+
+  async close(): Promise<void> {
+    for (const fd of this.ref.fds) this.#files.closeSync(fd);
+  }
+}

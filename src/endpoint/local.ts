@@ -1,0 +1,158 @@
+/** Local paths: files, written beside their name and renamed, and block devices, written in place. */
+
+import { createHash } from 'node:crypto';
+import { constants, mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import type {
+  CommitRequest,
+  FileIdentity,
+  Location,
+  PreparedTarget,
+  PrepareRequest,
+  TargetSite,
+} from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { FileLayer } from '../platform/file-layer.js';
+import { deviceBytes, freeBytes } from '../platform/file-system.js';
+import { encodePath, showPath } from '../platform/path-bytes.js';
+import { localError } from './local-errors.js';
+import { LocalSource, openLocalSource } from './local-source.js';
+import {
+  identityOf,
+  LocalTarget,
+  type LocalTargetRef,
+  type PreparedRef,
+  preparePart,
+  publish,
+  sameIdentity,
+} from './local-target.js';
+import { journalPath, partPath } from './part-names.js';
+import type { EndpointScheme } from './registry.js';
+
+const { O_EXCL, O_RDWR } = constants;
+const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
+
+export function localScheme(files: FileLayer): EndpointScheme {
+  return {
+    openSource: async (location) => openLocalSource(files, location),
+    attachSource: (ref) => new LocalSource(files, ref as LocalSource['ref']),
+    locateTarget: async (location, sourceName) => locate(files, location, sourceName),
+    prepareTarget: async (ref, request) => prepare(files, ref as LocalTargetRef, request),
+    attachTarget: (ref) => new LocalTarget(files, ref as PreparedRef),
+    discardPartial: async (ref) => discard(files, ref as LocalTargetRef),
+    finishCommit: async (ref, part, request) => finish(files, ref as LocalTargetRef, part, request),
+  };
+}
+
+/** Journals of what has no folder of its own are kept here. */
+export function stateFolder(): string {
+  const { BLOCKFERRY_STATE, XDG_STATE_HOME } = process.env;
+  return BLOCKFERRY_STATE || join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'blockferry');
+}
+
+function locate(files: FileLayer, location: Location, sourceName: string): TargetSite {
+  const given = location.text;
+  try {
+    const there = files.stat(encodePath(given));
+    if (there?.isBlockDevice()) return deviceSite(given, identityOf(there));
+    const path = there?.isDirectory() ? join(given, basename(sourceName)) : given;
+    return fileSite(files, resolve(path));
+  } catch (thrown) {
+    throw localError('open-target', given, thrown);
+  }
+}
+
+function fileSite(files: FileLayer, path: string): TargetSite {
+  const folder = files.stat(encodePath(dirname(path)));
+  if (!folder?.isDirectory() || path.endsWith('/')) {
+    throw new TransferError('E_TARGET_FOLDER', `${showPath(dirname(path))}: the folder of the target does not exist`, {
+      hint: 'Make the folder first; Blockferry does not make folders for a single file.',
+    });
+  }
+  const there = files.lstat(encodePath(path));
+  if (there && !there.isFile() && !there.isSymbolicLink()) {
+    throw new TransferError(
+      'E_TARGET_KIND',
+      `${showPath(path)} is ${there.isDirectory() ? 'a folder' : 'a special file'}`,
+      {
+        hint: 'Choose another target. Nothing was changed.',
+      },
+    );
+  }
+  const part = files.lstat(encodePath(partPath(path)));
+  const free = freeBytes(encodePath(dirname(path)));
+  const ref: LocalTargetRef = { scheme: 'file', kind: 'file', path };
+  return {
+    ref,
+    name: showPath(path),
+    journalPath: journalPath(path),
+    publish: 'atomic',
+    limits: LIMITS,
+    writesPerWorker: 1,
+    ...(there && { existing: identityOf(there) }),
+    ...(part && { partial: { identity: identityOf(part), allocatedBytes: Number(part.blocks) * 512 } }),
+    ...(free !== undefined && { freeBytes: free }),
+  };
+}
+
+function deviceSite(path: string, identity: FileIdentity): TargetSite {
+  const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
+  const name = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 32);
+  const folder = join(stateFolder(), 'devices');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return {
+    ref,
+    name: showPath(path),
+    journalPath: join(folder, `${name}.blockferry-journal`),
+    publish: 'in-place',
+    limits: LIMITS,
+    writesPerWorker: 1,
+    existing: identity,
+    partial: { identity, allocatedBytes: 0 },
+  };
+}
+
+function prepare(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {
+  return ref.kind === 'file' ? preparePart(files, ref, request) : openDevice(files, ref, request);
+}
+
+/**
+ * O_EXCL on a block device fails with EBUSY when it is mounted or claimed (open(2)). Its content is never assumed to be
+ * zero.
+ */
+function openDevice(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {
+  try {
+    const fd = files.openSync(encodePath(ref.path), O_RDWR | O_EXCL);
+    const bytes = deviceBytes(encodePath(ref.path));
+    if (bytes < request.size) {
+      files.closeSync(fd);
+      const message = `${showPath(ref.path)} has ${bytes} bytes; the source needs ${request.size}`;
+      throw new TransferError('E_TOO_LARGE', message, { hint: 'Choose a larger device. Nothing was changed.' });
+    }
+    const prepared: PreparedRef = { ...ref, fd, writtenPath: ref.path };
+    return { ref: prepared, identity: identityOf(files.fstat(fd)), zeroed: false };
+  } catch (thrown) {
+    throw localError('open-target', ref.path, thrown);
+  }
+}
+
+function discard(files: FileLayer, ref: LocalTargetRef): void {
+  if (ref.kind === 'device') return;
+  const path = encodePath(partPath(ref.path));
+  if (files.lstat(path)) files.unlinkSync(path);
+}
+
+/**
+ * The rename may have happened, or a link without its unlink, or nothing: each is told by the inode that was recorded.
+ */
+function finish(files: FileLayer, ref: LocalTargetRef, part: FileIdentity, request: CommitRequest): boolean {
+  if (ref.kind === 'device') return false;
+  const target = files.lstat(encodePath(ref.path));
+  if (!target || !sameIdentity(part, identityOf(target))) return false;
+  const left = files.lstat(encodePath(partPath(ref.path)));
+  if (left && sameIdentity(part, identityOf(left))) publish(files, ref.path, { ...request, overwrite: false });
+  else if (request.sync) files.syncFolder(encodePath(dirname(ref.path)));
+  return left === undefined || sameIdentity(part, identityOf(left));
+}

@@ -1,0 +1,49 @@
+/** What a user types as source or target, understood: anything without a known scheme is a path. */
+
+import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import { showPath } from '../platform/path-bytes.js';
+
+/** @throws TransferError E_USAGE for an empty location or a URL that cannot be read. */
+export function parseLocation(text: string): Location {
+  if (text === '') throw new TransferError('E_USAGE', 'a location is empty', { hint: 'Give a path or a URL.' });
+  const scheme = /^([a-z][a-z0-9+.-]+):/.exec(text)?.[1];
+  if (scheme === 'null' || scheme === 'zero' || scheme === 'memory') return { scheme, text, name: text };
+  if (scheme === undefined || !text.startsWith(`${scheme}://`)) return { scheme: 'file', text, name: showPath(text) };
+  if (scheme === 'file') return fileUrl(text);
+  return { scheme, text, name: redactedUrl(text) };
+}
+
+function fileUrl(text: string): Location {
+  const url = readUrl(text);
+  const path = decodeURIComponent(url.pathname);
+  if (url.hostname !== '' && url.hostname !== 'localhost') {
+    throw new TransferError('E_USAGE', `${text}: a file URL names a file of this machine`, {
+      hint: 'Leave the host out.',
+    });
+  }
+  return { scheme: 'file', text: path, name: showPath(path) };
+}
+
+/**
+ * A URL fit for logs, journals and errors: no password, no user, no query values (presigned URLs keep secrets there).
+ */
+export function redactedUrl(text: string): string {
+  const url = readUrl(text);
+  if (url.username !== '' || url.password !== '') {
+    url.username = '';
+    url.password = '';
+  }
+  const keys = [...new Set(url.searchParams.keys())];
+  const query = keys.length === 0 ? '' : `?${keys.map((key) => `${encodeURIComponent(key)}=…`).join('&')}`;
+  return `${url.protocol}//${url.host}${url.pathname}${query}`;
+}
+
+function readUrl(text: string): URL {
+  if (!URL.canParse(text)) {
+    throw new TransferError('E_USAGE', 'a location looks like a URL but cannot be read as one', {
+      hint: 'Check its spelling; a path that begins so can be written as ./name.',
+    });
+  }
+  return new URL(text);
+}

@@ -1,0 +1,74 @@
+/**
+ * The ends that cost nothing, to measure everything else: `zero:SIZE` reads as zeroes, `null:` takes bytes and forgets
+ * them.
+ */
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import type { EndpointRef, Location, Source, Target } from '../core/endpoint.js';
+import { parseBytes } from '../core/units.js';
+import type { EndpointScheme } from './registry.js';
+
+interface ZeroRef extends EndpointRef {
+  readonly size: number;
+}
+
+function zeroSource({ scheme, size }: ZeroRef): Source {
+  const ref: ZeroRef = { scheme, size };
+  return {
+    ref,
+    name: `zero:${size}`,
+    size,
+    version: { strength: 'strong', value: `zero ${size}` },
+    readsPerWorker: 1,
+    openChunk: (range) => {
+      let rest = range.length;
+      return {
+        next: (into) => {
+          const got = Math.min(rest, into.length);
+          into.fill(0, 0, got);
+          rest -= got;
+          return got;
+        },
+        close: () => {},
+      };
+    },
+    assertUnchanged: async () => {},
+    close: async () => {},
+  };
+}
+
+function nullTarget(ref: EndpointRef): Target {
+  return {
+    ref,
+    openChunk: () => ({ write: () => {}, skip: () => {}, finish: () => undefined, abort: () => {} }),
+    zero: () => {},
+    openChunkBack: () => ({ next: () => 0, close: () => {} }),
+    flush: async () => {},
+    commit: async () => {},
+    close: async () => {},
+  };
+}
+
+export function zeroScheme(): EndpointScheme {
+  const open = (location: Location): Source =>
+    zeroSource({ scheme: 'zero', size: parseBytes(location.text.slice('zero:'.length), 'zero:SIZE') });
+  return { openSource: async (location) => open(location), attachSource: (ref) => zeroSource(ref as ZeroRef) };
+}
+
+/** `journalPath` is where the job keeps its journal, since there is nothing beside a null target. */
+export function nullScheme(journalPath: () => string): EndpointScheme {
+  const ref: EndpointRef = { scheme: 'null' };
+  const limits = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
+  return {
+    locateTarget: async () => ({
+      ref,
+      name: 'null:',
+      journalPath: journalPath(),
+      publish: 'atomic',
+      limits,
+      writesPerWorker: 1,
+    }),
+    prepareTarget: async () => ({ ref, identity: { device: 'null', inode: 'null' }, zeroed: true }),
+    attachTarget: nullTarget,
+    discardPartial: async () => {},
+  };
+}

@@ -1,0 +1,56 @@
+/** What the file of a scheme offers. A missing member is an ability that the scheme does not have. */
+import type {
+  CommitRequest,
+  EndpointRef,
+  Location,
+  PreparedTarget,
+  PrepareRequest,
+  Source,
+  Target,
+  TargetSite,
+} from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+
+export interface EndpointScheme {
+  /** Opens and looks: size, version, abilities. @throws TransferError */
+  openSource?(location: Location): Promise<Source>;
+  /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
+  attachSource?(ref: EndpointRef): Source;
+  /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
+  locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
+  /** Makes or reopens the partial data of a located target. */
+  prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
+  /** Attaches to a prepared target from its ref, on any thread. */
+  attachTarget?(ref: EndpointRef): Target;
+  /** Removes the partial data of a located target; harmless when there is none. */
+  discardPartial?(ref: EndpointRef): Promise<void>;
+  /**
+   * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
+   */
+  finishCommit?(ref: EndpointRef, part: { device: string; inode: string }, request: CommitRequest): Promise<boolean>;
+}
+
+/** Loads the scheme's file the first time that it is asked for. */
+export type Registry = Readonly<Record<string, () => EndpointScheme | Promise<EndpointScheme>>>;
+
+export async function schemeOf(registry: Registry, scheme: string): Promise<EndpointScheme> {
+  const load = Object.hasOwn(registry, scheme) ? registry[scheme] : undefined;
+  if (load) return load();
+  throw new TransferError('E_USAGE', `${scheme}:// is not a kind of location that this version knows`, {
+    hint: `It knows paths, ${Object.keys(registry).join(', ')}. A path that begins so can be written as ./name.`,
+  });
+}
+
+/** The ability, or the error that says that this kind of location does not have it. */
+export function ability<K extends keyof EndpointScheme>(
+  scheme: EndpointScheme,
+  name: string,
+  key: K,
+): NonNullable<EndpointScheme[K]> {
+  const found = scheme[key];
+  if (found) return found;
+  const what = key.endsWith('Source') ? 'read from' : 'written to';
+  throw new TransferError('E_USAGE', `${name}: such a location cannot be ${what}`, {
+    hint: 'Choose another location.',
+  });
+}

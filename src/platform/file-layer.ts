@@ -1,0 +1,70 @@
+/**
+ * Every call that a local end or a journal makes on files, in one object, so that the power-cut model can put a
+ * recording layer in its place. All are synchronous: they run on workers, where blocking costs nobody else.
+ */
+import * as fs from 'node:fs';
+import { extentsOf, punchHole, supportsHoles } from './holes.js';
+import { publishNew, syncFolder } from './publish.js';
+
+export interface FileLayer
+  extends Pick<
+    typeof fs,
+    | 'closeSync'
+    | 'fchmodSync'
+    | 'fdatasyncSync'
+    | 'fsyncSync'
+    | 'ftruncateSync'
+    | 'openSync'
+    | 'readSync'
+    | 'renameSync'
+    | 'unlinkSync'
+    | 'writeSync'
+  > {
+  readonly fstat: (fd: number) => fs.BigIntStats;
+  readonly lstat: (path: fs.PathLike) => fs.BigIntStats | undefined;
+  readonly stat: (path: fs.PathLike) => fs.BigIntStats | undefined;
+  readonly extentsOf: typeof extentsOf;
+  readonly punchHole: typeof punchHole;
+  readonly supportsHoles: typeof supportsHoles;
+  readonly publishNew: typeof publishNew;
+  readonly syncFolder: typeof syncFolder;
+}
+
+export const realFiles: FileLayer = {
+  closeSync: fs.closeSync,
+  fchmodSync: fs.fchmodSync,
+  fdatasyncSync: fs.fdatasyncSync,
+  fsyncSync: fs.fsyncSync,
+  ftruncateSync: fs.ftruncateSync,
+  openSync: fs.openSync,
+  readSync: fs.readSync,
+  renameSync: fs.renameSync,
+  unlinkSync: fs.unlinkSync,
+  writeSync: fs.writeSync,
+  fstat: (fd) => fs.fstatSync(fd, { bigint: true }),
+  lstat: (path) => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }),
+  stat: (path) => fs.statSync(path, { bigint: true, throwIfNoEntry: false }),
+  extentsOf,
+  punchHole,
+  supportsHoles,
+  publishNew,
+  syncFolder,
+};
+
+/** Writes all of the bytes at the position; a short write goes on, since a full disk shows only on the next call. */
+export function writeFully(files: FileLayer, fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += files.writeSync(fd, bytes, done, bytes.length - done, position + done);
+  }
+}
+
+/** Reads until the buffer is full or the file ends, and says how much it got. */
+export function readFully(files: FileLayer, fd: number, into: Uint8Array, position: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const got = files.readSync(fd, into, done, into.length - done, position + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+}

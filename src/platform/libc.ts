@@ -1,0 +1,110 @@
+/**
+ * The few calls of the C library that Node lacks, through koffi where it is installed: 64-bit Linux only, loaded at the
+ * first need. Each answers as the kernel does, with minus the errno for a failure, so that callers decide what a
+ * refusal means.
+ */
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import type * as Koffi from 'koffi';
+
+/** A name as the kernel takes it: a string is sent as UTF-8, a Buffer as it is. */
+export type PathBytes = string | Buffer;
+
+/** Every call answers 0 or more, or minus the errno. All of them block the calling thread. */
+export interface Libc {
+  lseek(fd: number, offset: number, whence: number): number;
+  fallocate(fd: number, mode: number, offset: number, length: number): number;
+  posix_fadvise(fd: number, offset: number, length: number, advice: number): number;
+  renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
+  flock(fd: number, operation: number): number;
+  syncfs(fd: number): number;
+  _exit(code: number): never;
+}
+
+type NativeCall = (...args: (number | Buffer)[]) => number;
+
+const OFF_T_IS_64_BIT = new Set(['x64', 'arm64', 'riscv64', 'loong64', 'ppc64', 's390x']);
+
+let bound: Libc | 'absent' | undefined;
+
+/** The C library, or undefined where koffi is absent, fails to load or is switched off by BLOCKFERRY_NO_NATIVE=1. */
+export function libc(): Libc | undefined {
+  if (process.env.BLOCKFERRY_NO_NATIVE === '1') return undefined;
+  bound ??= bind();
+  return bound === 'absent' ? undefined : bound;
+}
+
+export function nativeAvailable(): boolean {
+  return libc() !== undefined;
+}
+
+/**
+ * The Error that Node itself would throw for a failed call: with `code`, `errno`, `syscall` and, where known, `path`.
+ */
+export function errnoError(syscall: string, answer: number, path?: PathBytes): NodeJS.ErrnoException {
+  const [code, text] = getSystemErrorMap().get(answer) ?? [`errno ${-answer}`, 'unknown system error'];
+  const about = path === undefined ? {} : { path: path.toString() };
+  return Object.assign(new Error(`${code}: ${text}, ${syscall}`), { code, errno: answer, syscall, ...about });
+}
+
+function bind(): Libc | 'absent' {
+  if (process.platform !== 'linux' || !OFF_T_IS_64_BIT.has(process.arch)) return 'absent';
+  try {
+    return bindWith(createRequire(import.meta.url)('koffi') as typeof Koffi);
+  } catch {
+    // koffi is optional: not installed, or no binary for this machine. Every caller has a way without it.
+    return 'absent';
+  }
+}
+
+function bindWith(koffi: typeof Koffi): Libc {
+  // The program's own library, whatever its file is called: glibc and musl alike.
+  const library = koffi.load(null);
+  const bound = (definition: string): NativeCall => {
+    const call = library.func(definition);
+    return (...args) => {
+      const answer = Number(call(...args));
+      return answer < 0 ? -koffi.errno() : answer;
+    };
+  };
+  const fadvise = library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)');
+  const rename = bindRename(bound);
+  return {
+    lseek: uninterrupted(bound('int64_t lseek(int fd, int64_t offset, int whence)')),
+    fallocate: uninterrupted(bound('int fallocate(int fd, int mode, int64_t offset, int64_t length)')),
+    // This one returns its errno and leaves the variable alone.
+    posix_fadvise: (fd, offset, length, advice) => -fadvise(fd, offset, length, advice),
+    renameat2: (fromFolder, from, toFolder, to, flags) =>
+      rename(fromFolder, terminated(from), toFolder, terminated(to), flags),
+    flock: uninterrupted(bound('int flock(int fd, int operation)')),
+    syncfs: uninterrupted(bound('int syncfs(int fd)')),
+    _exit: library.func('void _exit(int code)') as unknown as Libc['_exit'],
+  };
+}
+
+/** For calls that may be made twice; a rename may not: its second try would not find the file. */
+function uninterrupted(call: NativeCall): NativeCall {
+  return (...args) => {
+    for (;;) {
+      const answer = call(...args);
+      if (answer !== -constants.errno.EINTR) return answer;
+    }
+  };
+}
+
+function bindRename(bound: (definition: string) => NativeCall): NativeCall {
+  const parameters = 'int fromFolder, const uint8_t *from, int toFolder, const uint8_t *to, unsigned int flags';
+  try {
+    return bound(`int renameat2(${parameters})`);
+  } catch {
+    // glibc has it since 2.28, musl only lately; a C library without it is like a kernel without it.
+    return () => -constants.errno.ENOSYS;
+  }
+}
+
+function terminated(path: PathBytes): Buffer {
+  const bytes = Buffer.from(path);
+  if (bytes.includes(0)) throw errnoError('renameat2', -constants.errno.EINVAL, path);
+  return Buffer.concat([bytes, Buffer.alloc(1)]);
+}

@@ -1,0 +1,206 @@
+/**
+ * Carries an opened job out: copies and proves what the plan says, reads back, and commits. The order of its steps is
+ * the crash contract's.
+ */
+import { loadHasher, rootDigest, toHex, zeroDigest } from '../core/digest.js';
+import type { CommitRequest } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { EventBody } from '../core/events.js';
+import { formatBytes } from '../core/units.js';
+import { CLAIM } from '../journal/journal.js';
+import { Checkpointer } from './checkpointer.js';
+import type { ControlBlock } from './control-block.js';
+import { Lanes } from './lanes.js';
+import type { OpenedJob, OpenedWork } from './opening.js';
+import type { Progress } from './progress.js';
+import { MAP } from './requests.js';
+import type { TransferParts, TransferRequest } from './transfer.js';
+
+const REPAIR_ROUNDS_MAX = 3;
+
+export interface CarryOutParts extends TransferParts {
+  readonly request: TransferRequest;
+  readonly job: OpenedJob;
+  readonly work: OpenedWork;
+  readonly control: ControlBlock;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly emit: (event: EventBody) => void;
+  readonly blockBytes: number;
+  readonly lanes: number;
+}
+
+export class CarryOut {
+  readonly #parts: CarryOutParts;
+  readonly #checkpointer: Checkpointer;
+  readonly #lanes: Lanes;
+  bytesRepaired = 0;
+
+  constructor(parts: CarryOutParts) {
+    this.#parts = parts;
+    const { runner, clock, request, job, work, progress, emit } = parts;
+    this.#checkpointer = new Checkpointer({
+      runner,
+      clock,
+      plan: work.plan,
+      target: work.prepared.ref,
+      journal: job.journal,
+      position: work.position,
+      sync: request.sync,
+      unsynced: work.unsynced,
+      onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
+      onGivenBack: (bytes, error) => {
+        progress.bytesVoid += bytes;
+        emit({
+          type: 'note',
+          message: `${error.message}; ${formatBytes(bytes)} that were not on record are written again`,
+        });
+      },
+    });
+    this.#lanes = new Lanes({
+      ...parts,
+      plan: work.plan,
+      claims: work.claims,
+      checkpointer: this.#checkpointer,
+      source: job.source.ref,
+      target: work.prepared.ref,
+      algorithm: job.algorithm,
+      alsoSource: job.source.version.strength === 'none',
+    });
+  }
+
+  /** To be called a few times a second. */
+  tick(): void {
+    this.#checkpointer.tick();
+  }
+
+  /** Answers the root digest, in hex. @throws TransferError, with everything that was finished on record */
+  async run(): Promise<string> {
+    try {
+      await this.#settleZeroes();
+      this.#parts.progress.phase = 'copying';
+      await this.#copy();
+      if (this.#parts.request.readBack) await this.#readBack();
+      return await this.#commit();
+    } catch (thrown) {
+      const error = TransferError.from(thrown);
+      await this.#putDown(error);
+      throw error;
+    }
+  }
+
+  /** What is zero at both ends is done before it began; it only has to be put on record, in runs. */
+  async #settleZeroes(): Promise<void> {
+    const { plan, claims } = this.#parts.work;
+    const { progress, job } = this.#parts;
+    const newHasher = await loadHasher(job.algorithm);
+    const full = zeroDigest(newHasher, Math.min(job.grid.chunkBytes, job.grid.size));
+    const last = job.grid.count - 1;
+    let [runFrom, runTo] = [0, 0];
+    const endRun = (): void => {
+      if (runTo > runFrom) this.#checkpointer.note({ type: 'zero', chunk: runFrom, count: runTo - runFrom });
+    };
+    plan.forEach((chunk, work) => {
+      if (work !== 'settled' && work !== 'zero' && claims.kinds[chunk] !== CLAIM.zero) return;
+      const { length } = job.grid.range(chunk);
+      claims.digests.set(chunk === last ? zeroDigest(newHasher, length) : full, chunk * full.length);
+      if (work !== 'settled') return;
+      progress.bytesZero += length;
+      if (claims.kinds[chunk] === CLAIM.zero) return;
+      if (chunk !== runTo) endRun();
+      runFrom = chunk === runTo ? runFrom : chunk;
+      runTo = chunk + 1;
+    });
+    endRun();
+  }
+
+  async #copy(): Promise<void> {
+    const { plan } = this.#parts.work;
+    for (;;) {
+      await this.#lanes.runPlan();
+      await this.#checkpointer.drain();
+      if (plan.unsettled === 0) return;
+      plan.releaseHeld();
+    }
+  }
+
+  /** Past the cache; chunks that differ are copied again, flushed, and read back once more. */
+  async #readBack(): Promise<void> {
+    const { progress, emit, work } = this.#parts;
+    progress.phase = 'reading-back';
+    let toRead: Iterable<number> = await this.#chunksWithData();
+    for (let round = 0; ; round++) {
+      const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
+      if (differing.length === 0) break;
+      const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
+      if (round === REPAIR_ROUNDS_MAX) throw unrepairable(differing[0] as number, this.#parts);
+      emit({
+        type: 'note',
+        message: `${differing.length} chunks read back wrong and are written again (${formatBytes(bytes)})`,
+      });
+      progress.bytesVoid += bytes;
+      this.bytesRepaired += bytes;
+      for (const chunk of differing) work.plan.giveBack(chunk);
+      await this.#copy();
+      toRead = differing;
+    }
+    progress.proof = 'read-back';
+  }
+
+  /** Holes hold nothing that could have been written wrong. */
+  async #chunksWithData(): Promise<Iterable<number>> {
+    const { runner, work, job } = this.#parts;
+    const { size, chunkBytes, count } = job.grid;
+    const map = await runner.run('map-target', { ref: work.prepared.ref, size, chunkBytes });
+    const { kinds } = work.claims;
+    function* chunks(): Generator<number> {
+      for (let chunk = 0; chunk < count; chunk++)
+        if (kinds[chunk] !== CLAIM.zero || map?.[chunk] !== MAP.zero) yield chunk;
+    }
+    return chunks();
+  }
+
+  async #commit(): Promise<string> {
+    const { runner, request, job, work, progress } = this.#parts;
+    progress.phase = 'committing';
+    await runner.run('check-source', { ref: job.source.ref });
+    const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
+    const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
+    const { identity, ref } = work.prepared;
+    await this.#checkpointer.append([{ type: 'committing', part: identity, size: job.grid.size, root }]);
+    const { mode } = job.source;
+    const commit: CommitRequest = {
+      overwrite: request.overwrite,
+      sync: request.sync,
+      ...(mode !== undefined && { mode }),
+    };
+    await runner.run('commit-target', { ref, request: commit });
+    await runner.run('drop-journal', { ref: job.journal, sync: request.sync });
+    return root;
+  }
+
+  /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */
+  async #putDown(error: TransferError): Promise<void> {
+    const { clock, job, runner, emit } = this.#parts;
+    const tell = (thrown: unknown): void => emit({ type: 'note', message: TransferError.from(thrown).message });
+    const { code, message } = error;
+    await this.#checkpointer.drain().catch((thrown) => {
+      if (thrown !== error) tell(thrown);
+    });
+    await this.#checkpointer.append([{ type: 'stopped', at: clock.wallMs(), code, message }]).catch(tell);
+    await runner.run('close-journal', { ref: job.journal }).catch(tell);
+  }
+}
+
+function unrepairable(chunk: number, { work, job }: CarryOutParts): TransferError {
+  const { offset } = work.plan.grid.range(chunk);
+  return new TransferError(
+    'E_INTEGRITY',
+    `${job.site.name}: chunk ${chunk} at byte ${offset} reads back wrong again and again`,
+    {
+      hint: 'Do not trust this storage or the way to it. The copy was not given its name; what reads back right is kept.',
+      chunk,
+      offset,
+    },
+  );
+}

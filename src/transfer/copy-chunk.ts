@@ -1,0 +1,219 @@
+/**
+ * The data plane: one chunk, read, hashed and written block by block through one buffer that the task owns from its
+ * first read to its last write. Nothing here knows what kind of end it serves, which thread it runs on, or which chunk
+ * comes next.
+ */
+import type { ByteRange } from '../core/chunk.js';
+import type { Clock } from '../core/clock.js';
+import { type Digest, type Hasher, sameBytes } from '../core/digest.js';
+import type { ChunkReader, ChunkWriter, Source, Target } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { BlockBuffers } from './block-buffers.js';
+import type { ControlBlock } from './control-block.js';
+import type { Pace } from './pace.js';
+import type { ChunkOutcome, ChunkTask, CompareOutcome } from './requests.js';
+
+export interface ChunkHost {
+  readonly control: ControlBlock;
+  readonly pace: Pace;
+  readonly clock: Clock;
+  readonly buffers: BlockBuffers;
+  readonly newHasher: () => Hasher;
+  /** Aborts when the job is stopped, so that waits on the network end. */
+  readonly signal: AbortSignal;
+}
+
+const DIFFERENCES_MAX = 256;
+
+export async function runChunk(
+  task: ChunkTask,
+  source: Source,
+  target: Target,
+  host: ChunkHost,
+): Promise<ChunkOutcome> {
+  try {
+    if (task.work === 'copy') return await copyChunk(task, source, target, host);
+    if (task.work === 'zero') return await zeroChunk(task, target);
+    return await proveChunk(task, source, target, host);
+  } catch (thrown) {
+    throw TransferError.from(thrown).with({ chunk: task.chunk, offset: task.range.offset });
+  }
+}
+
+async function copyChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
+  const { control, clock } = host;
+  const hasher = host.newHasher();
+  const buffer = host.buffers.take(task.blockBytes);
+  const reader = source.openChunk(task.range, host.signal);
+  const writer = target.openChunk(task.range, host.signal);
+  const sink = task.sparse ? sparseSink(task, target, writer) : writer;
+  let counted = 0;
+  try {
+    for (let rest = task.range.length; rest > 0; ) {
+      const block = await nextBlock(buffer, rest, host);
+      const t0 = clock.nowNs();
+      const read = fillBlock(reader, block);
+      if (read !== undefined) await read;
+      const t1 = clock.nowNs();
+      hasher.update(block);
+      const t2 = clock.nowNs();
+      const written = sink.write(block);
+      if (written !== undefined) await written;
+      control.add('readNs', t1 - t0);
+      control.add('hashNs', t2 - t1);
+      control.add('writeNs', clock.nowNs() - t2);
+      control.add('writtenBytes', BigInt(block.length));
+      counted += block.length;
+      rest -= block.length;
+    }
+    const digest = hasher.digest();
+    const token = await writer.finish(digest);
+    const zeroBytes = sink === writer ? 0 : (sink as SparseSink).zeroBytes;
+    return { digest, same: true, zeroBytes, ...(token !== undefined && { token }) };
+  } catch (thrown) {
+    control.add('writtenBytes', BigInt(-counted));
+    writer.abort();
+    throw thrown;
+  } finally {
+    reader.close();
+    host.buffers.give(buffer);
+  }
+}
+
+/** The room for the next block, as large as the pace allows, once it is due. */
+function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Uint8Array | Promise<Uint8Array> {
+  assertRunning(host);
+  if (!host.pace.limited) return rest < buffer.length ? buffer.subarray(0, rest) : buffer;
+  const block = buffer.subarray(0, Math.min(rest, host.pace.blockBytes(buffer.length)));
+  return pacedBlock(block, host);
+}
+
+async function pacedBlock(block: Uint8Array, host: ChunkHost): Promise<Uint8Array> {
+  const before = host.clock.nowNs();
+  await host.pace.take(block.length, host.signal);
+  host.control.add('limitNs', host.clock.nowNs() - before);
+  assertRunning(host);
+  return block;
+}
+
+function assertRunning(host: ChunkHost): void {
+  if (host.control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
+}
+
+/** Fills the block from a source, which never ends early: undefined when that happened at once. */
+function fillBlock(reader: ChunkReader, block: Uint8Array): Promise<void> | undefined {
+  const got = reader.next(block);
+  if (typeof got === 'number') assertFull(got, block);
+  else return got.then((bytes) => assertFull(bytes, block));
+  return undefined;
+}
+
+function assertFull(got: number, block: Uint8Array): void {
+  if (got === block.length) return;
+  throw new TransferError('E_BUG', `a source answered ${got} bytes for a block of ${block.length}`);
+}
+
+interface SparseSink extends Pick<ChunkWriter, 'write'> {
+  zeroBytes: number;
+}
+
+/** Leaves holes for blocks of zeroes: by writing nothing where zero is known, by punching elsewhere. */
+function sparseSink(task: ChunkTask, target: Target, writer: ChunkWriter): SparseSink {
+  const zeroes = new Uint8Array(task.blockBytes);
+  let offset = task.range.offset;
+  const sink: SparseSink = {
+    zeroBytes: 0,
+    write: (block) => {
+      const range = { offset, length: block.length };
+      offset += block.length;
+      if (block[0] !== 0 || !sameBytes(block, zeroes.subarray(0, block.length))) return writer.write(block);
+      sink.zeroBytes += block.length;
+      writer.skip(block.length);
+      return task.knownZero ? undefined : target.zero(range);
+    },
+  };
+  return sink;
+}
+
+async function zeroChunk(task: ChunkTask, target: Target): Promise<ChunkOutcome> {
+  await target.zero(task.range);
+  return { digest: new Uint8Array(0), same: true, zeroBytes: task.range.length };
+}
+
+async function proveChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
+  const expected = task.expected as Digest;
+  const open = task.work === 'read-back' && target.openReadBack ? target.openReadBack : target.openChunkBack;
+  const digest = await hashRange(open.call(target, task.range, host.signal), task, host);
+  let same = sameBytes(digest, expected);
+  if (same && task.alsoSource) {
+    same = sameBytes(await hashRange(source.openChunk(task.range, host.signal), task, host), expected);
+  }
+  return { digest, same, zeroBytes: 0 };
+}
+
+/** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */
+async function hashRange(reader: ChunkReader, task: ChunkTask, host: ChunkHost): Promise<Digest> {
+  const hasher = host.newHasher();
+  const buffer = host.buffers.take(task.blockBytes);
+  try {
+    for (let rest = task.range.length; rest > 0; ) {
+      assertRunning(host);
+      const block = rest < buffer.length ? buffer.subarray(0, rest) : buffer;
+      const before = host.clock.nowNs();
+      const got = await reader.next(block);
+      host.control.add('readNs', host.clock.nowNs() - before);
+      host.control.add('readBytes', BigInt(got));
+      if (got === 0) break;
+      hasher.update(block.subarray(0, got));
+      rest -= got;
+    }
+    return hasher.digest();
+  } finally {
+    reader.close();
+    host.buffers.give(buffer);
+  }
+}
+
+/** Compares the same range of two sources, byte by byte. */
+export async function compareChunk(
+  range: ByteRange,
+  ends: { readonly one: Source; readonly other: Source; readonly blockBytes: number },
+  host: ChunkHost,
+): Promise<CompareOutcome> {
+  const readers = [ends.one, ends.other].map((end) => end.openChunk(range, host.signal)) as [ChunkReader, ChunkReader];
+  const buffers = [host.buffers.take(ends.blockBytes), host.buffers.take(ends.blockBytes)] as [Uint8Array, Uint8Array];
+  const hasher = host.newHasher();
+  const differing: { offset: number; length: number }[] = [];
+  try {
+    for (let done = 0; done < range.length; ) {
+      assertRunning(host);
+      const length = Math.min(ends.blockBytes, range.length - done);
+      const blocks = buffers.map((buffer) => buffer.subarray(0, length)) as [Uint8Array, Uint8Array];
+      await fillBlock(readers[0], blocks[0]);
+      await fillBlock(readers[1], blocks[1]);
+      hasher.update(blocks[0]);
+      host.control.add('readBytes', BigInt(length));
+      if (!sameBytes(blocks[0], blocks[1])) addDifferences(differing, blocks, range.offset + done);
+      done += length;
+    }
+    return { digest: hasher.digest(), differing };
+  } finally {
+    for (const reader of readers) reader.close();
+    for (const buffer of buffers) host.buffers.give(buffer);
+  }
+}
+
+/** Adds the runs of differing bytes; beyond the most that is listed, the last run grows over what lies between. */
+function addDifferences(
+  into: { offset: number; length: number }[],
+  [one, other]: readonly [Uint8Array, Uint8Array],
+  base: number,
+): void {
+  for (let at = 0; at < one.length; at++) {
+    if (one[at] === other[at]) continue;
+    const last = into.at(-1);
+    const end = last && last.offset + last.length;
+    if (last && (end === base + at || into.length >= DIFFERENCES_MAX)) last.length = base + at + 1 - last.offset;
+    else into.push({ offset: base + at, length: 1 });
+  }
+}

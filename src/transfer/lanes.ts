@@ -1,0 +1,162 @@
+/**
+ * Lanes: loops that take a chunk from the plan, have a worker carry it out, retry it, and hand it to the checkpointer.
+ * They end when the plan has nothing to start, when the job is stopped, or when one of them fails for good, which stops
+ * the others.
+ */
+import { type Clock, nowMs } from '../core/clock.js';
+import type { Algorithm } from '../core/digest.js';
+import type { EndpointRef } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { EventBody } from '../core/events.js';
+import type { Claims } from '../journal/journal.js';
+import type { Checkpointer } from './checkpointer.js';
+import type { ChunkRunner } from './chunk-runner.js';
+import type { ControlBlock } from './control-block.js';
+import type { Plan, PlanEntry } from './plan.js';
+import type { Progress } from './progress.js';
+import type { ChunkOutcome, ChunkTask, ChunkWork } from './requests.js';
+import { withRetry } from './retry.js';
+
+export interface LaneParts {
+  readonly runner: ChunkRunner;
+  readonly control: ControlBlock;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly emit: (event: EventBody) => void;
+  readonly progress: Progress;
+  readonly plan: Plan;
+  readonly claims: Claims;
+  readonly checkpointer: Checkpointer;
+  readonly source: EndpointRef;
+  readonly target: EndpointRef;
+  readonly algorithm: Algorithm;
+  readonly blockBytes: number;
+  readonly lanes: number;
+  /** The source has no version: a proof reads it too. */
+  readonly alsoSource: boolean;
+  /** Aborts when the job is stopped. */
+  readonly signal: AbortSignal;
+}
+
+export class Lanes {
+  readonly #parts: LaneParts;
+  readonly #digestBytes: number;
+  #failure: TransferError | undefined;
+
+  constructor(parts: LaneParts) {
+    this.#parts = parts;
+    this.#digestBytes = parts.claims.digests.length / (parts.plan.grid.count || 1);
+  }
+
+  digestOf(chunk: number): Uint8Array {
+    return this.#parts.claims.digests.subarray(chunk * this.#digestBytes, (chunk + 1) * this.#digestBytes);
+  }
+
+  /**
+   * Works until the plan has nothing to start. @throws TransferError of the first lane that failed, E_STOPPED when
+   * stopped
+   */
+  async runPlan(): Promise<void> {
+    await this.#runAll(async () => {
+      await this.#waitForRoom();
+      const entry = this.#parts.plan.next();
+      if (entry) await this.#work(entry);
+      return entry !== undefined;
+    });
+  }
+
+  /** Reads the chunks back past the cache, and answers those that are not what was written. */
+  async readBack(chunks: Iterator<number>): Promise<number[]> {
+    const differing: number[] = [];
+    await this.#runAll(async () => {
+      const { value: chunk, done } = chunks.next();
+      if (done) return false;
+      const entry = { chunk, work: 'read-back', sparse: false, knownZero: false } as const;
+      const outcome = await this.#withRetry(entry, this.digestOf(chunk));
+      if (!outcome.same) differing.push(chunk);
+      return true;
+    });
+    return differing;
+  }
+
+  async #runAll(step: () => Promise<boolean>): Promise<void> {
+    const { lanes, control } = this.#parts;
+    await Promise.all(
+      Array.from({ length: lanes }, async () => {
+        try {
+          while (!control.stopped && (await step())) {}
+        } catch (thrown) {
+          this.#failure ??= TransferError.from(thrown);
+          control.stop();
+        }
+      }),
+    );
+    if (this.#failure) throw this.#failure;
+    if (control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
+  }
+
+  async #waitForRoom(): Promise<void> {
+    const { checkpointer, clock, progress } = this.#parts;
+    const before = nowMs(clock);
+    await checkpointer.room();
+    progress.lanes.flushMs += nowMs(clock) - before;
+  }
+
+  async #work(entry: PlanEntry): Promise<void> {
+    const { plan, progress, checkpointer, claims } = this.#parts;
+    const { chunk, work } = entry;
+    const { length } = plan.grid.range(chunk);
+    const { epoch } = checkpointer;
+    const expected = work === 'prove' ? this.digestOf(chunk) : undefined;
+    const outcome = await this.#withRetry(entry, expected);
+    if (work === 'prove') {
+      if (outcome.same) plan.settle(chunk);
+      else plan.giveBack(chunk);
+      if (outcome.same) progress.bytesReused += length;
+      return;
+    }
+    if (work === 'zero') {
+      progress.bytesZero += length;
+      checkpointer.add({ chunk, bytes: length }, epoch);
+      return;
+    }
+    claims.digests.set(outcome.digest, chunk * this.#digestBytes);
+    const { digest, token } = outcome;
+    checkpointer.add({ chunk, bytes: length, digest, ...(token !== undefined && { token }) }, epoch);
+  }
+
+  #withRetry(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
+    const { clock, random, signal, emit, progress } = this.#parts;
+    const { chunk } = entry;
+    return withRetry((attempt) => this.#run(attempt === 1 ? entry : { ...entry, knownZero: false }, expected), {
+      clock,
+      random,
+      signal,
+      onRetry: (attempt, waitMs, error) => {
+        progress.lanes.retryMs += waitMs;
+        emit({ type: 'retry', chunk, attempt, waitMs, error: error.toJSON() });
+      },
+    });
+  }
+
+  async #run(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
+    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control } = this.#parts;
+    const task: ChunkTask = {
+      ...entry,
+      range: plan.grid.range(entry.chunk),
+      source,
+      target,
+      algorithm,
+      blockBytes,
+      alsoSource: alsoSource && entry.work === 'prove',
+      control: control.shared,
+      ...(expected && { expected }),
+    };
+    const before = nowMs(clock);
+    try {
+      return await runner.run('chunk', task);
+    } finally {
+      progress.lanes.taskMs += nowMs(clock) - before;
+    }
+  }
+}

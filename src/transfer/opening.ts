@@ -1,0 +1,233 @@
+/**
+ * How a job begins: look at both ends, take the journal's lock, and find out what is there. The outcome is one of
+ * three: the target is whole already, there is a partial of this very source to go on with, or there is nothing and the
+ * job begins afresh.
+ */
+import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
+import type { Clock } from '../core/clock.js';
+import type { Algorithm } from '../core/digest.js';
+import type { CommitRequest, Location, PreparedTarget, TargetSite } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import { formatBytes, KiB } from '../core/units.js';
+import type { JournalContent, JournalRef } from '../journal/journal.js';
+import { type Claims, emptyClaims } from '../journal/journal.js';
+import type { ChunkRunner } from './chunk-runner.js';
+import { Plan } from './plan.js';
+import type { SourceInfo } from './requests.js';
+
+export interface OpenRequest {
+  readonly source: Location;
+  readonly target: Location;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes?: number | undefined;
+  readonly rateBytesPerSecond: number;
+  readonly overwrite: boolean;
+  readonly discard: boolean;
+  readonly sync: boolean;
+}
+
+export interface OpenedJob {
+  readonly source: SourceInfo;
+  readonly site: TargetSite;
+  readonly journal: JournalRef;
+  readonly grid: ChunkGrid;
+  readonly algorithm: Algorithm;
+  /** Absent: a commit that was cut short has been finished, and the target is whole. */
+  readonly work?: OpenedWork;
+  readonly damagedRecords: number;
+}
+
+export interface OpenedWork {
+  readonly prepared: PreparedTarget;
+  readonly plan: Plan;
+  readonly claims: Claims;
+  /** Length of the journal in bytes. */
+  readonly position: number;
+  readonly resumed: boolean;
+  /** Some claims may never have been flushed. */
+  readonly unsynced: boolean;
+}
+
+export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
+  const source = await runner.run('open-source', { location: request.source });
+  try {
+    const site = await runner.run('locate-target', { location: request.target, sourceName: source.name });
+    assertApart(source, site);
+    const opened = await runner.run('open-journal', { path: site.journalPath });
+    try {
+      return await openWork(request, { source, site, journal: opened.ref, content: opened.content }, runner, clock);
+    } catch (thrown) {
+      if (opened.content || site.partial) await runner.run('close-journal', { ref: opened.ref });
+      else await runner.run('drop-journal', { ref: opened.ref, sync: false });
+      throw thrown;
+    }
+  } catch (thrown) {
+    await runner.run('close-source', { ref: source.ref });
+    throw thrown;
+  }
+}
+
+interface Found {
+  readonly source: SourceInfo;
+  readonly site: TargetSite;
+  readonly journal: JournalRef;
+  readonly content: JournalContent | undefined;
+}
+
+async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
+  const { source, site, journal } = found;
+  const kept = request.discard ? undefined : found.content;
+  const committing = kept?.news.committing;
+  const commit: CommitRequest = { overwrite: request.overwrite, sync: request.sync };
+  if (kept && committing) {
+    const whole = await runner.run('finish-commit', { ref: site.ref, part: committing.part, request: commit });
+    const grid = new ChunkGrid(kept.header.size, kept.header.chunkBytes);
+    if (whole) return { source, site, journal, grid, algorithm: kept.header.algorithm, damagedRecords: 0 };
+  }
+  if (site.existing && !request.overwrite) throw targetExists(site);
+  if (request.discard) await runner.run('discard-partial', { ref: site.ref });
+  const partial = request.discard ? undefined : site.partial;
+  if (partial && !kept && site.publish === 'atomic') throw foreignPart(site);
+  if (kept && (partial || site.publish === 'in-place')) {
+    assertSameSource(kept, source, site);
+    return resume(request, { ...found, content: kept }, runner);
+  }
+  return begin(request, found, runner, clock);
+}
+
+async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
+  const { source, site, journal } = found;
+  const { algorithm, sync } = request;
+  const chunkBytes = chooseChunkBytes(request, source.size, site);
+  const grid = new ChunkGrid(source.size, chunkBytes);
+  const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
+  const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
+  const plan = new Plan(grid, facts);
+  assertSpace(plan, sourceMap, site);
+  const position = await runner.run('begin-journal', {
+    ref: journal,
+    header: {
+      size: source.size,
+      chunkBytes,
+      algorithm,
+      sourceVersion: source.version,
+      sourceName: source.name,
+      targetName: site.name,
+      createdAt: clock.wallMs(),
+    },
+    sync,
+  });
+  const prepared = await runner.run('prepare-target', {
+    ref: site.ref,
+    request: { size: source.size, partial: 'create', sync },
+  });
+  const work = { prepared, plan, claims: emptyClaims(grid, algorithm), position, resumed: false, unsynced: false };
+  return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
+}
+
+/** The journal's chunk size and algorithm win over the options: they are what its claims speak of. */
+async function resume(
+  request: OpenRequest,
+  found: Found & { readonly content: JournalContent },
+  runner: ChunkRunner,
+): Promise<OpenedJob> {
+  const { source, site, journal, content } = found;
+  const { algorithm, chunkBytes, size } = content.header;
+  const grid = new ChunkGrid(size, chunkBytes);
+  const prepared = await runner.run('prepare-target', {
+    ref: site.ref,
+    request: { size, partial: 'reopen', sync: request.sync },
+  });
+  try {
+    const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
+    const targetMap = await runner.run('map-target', { ref: prepared.ref, size, chunkBytes });
+    const claims = content.claims;
+    const facts = { sourceMap, targetMap, claims: claims.kinds, zeroed: false, endsLast: site.publish === 'in-place' };
+    const plan = new Plan(grid, facts);
+    assertSpace(plan, sourceMap, site);
+    const takeUp = { ref: journal, goodBytes: content.goodBytes, sync: request.sync };
+    const position = await runner.run('take-up-journal', takeUp);
+    const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced };
+    return { source, site, journal, grid, algorithm, work, damagedRecords: content.news.damagedRecords };
+  } catch (thrown) {
+    await runner.run('close-target', { ref: prepared.ref });
+    throw thrown;
+  }
+}
+
+/**
+ * Small enough that one chunk takes no more than two seconds at the limit, large enough for the target and for our
+ * memory.
+ */
+function chooseChunkBytes(request: OpenRequest, size: number, site: TargetSite): number {
+  const { chunkBytesMin, chunkBytesMax, chunkCountMax } = site.limits;
+  const rate = request.rateBytesPerSecond;
+  const paced = rate > 0 ? Math.max(64 * KiB, 2 ** Math.floor(Math.log2(rate * 2))) : CHUNK_BYTES_DEFAULT;
+  let chunkBytes = request.chunkBytes ?? Math.min(CHUNK_BYTES_DEFAULT, paced);
+  const countMax = Math.min(chunkCountMax, CHUNK_COUNT_MAX);
+  if (request.chunkBytes === undefined) while (size / chunkBytes > countMax) chunkBytes *= 2;
+  if (chunkBytes >= chunkBytesMin && chunkBytes <= chunkBytesMax && size / chunkBytes <= countMax) return chunkBytes;
+  const bounds = `${formatBytes(chunkBytesMin)} to ${formatBytes(chunkBytesMax)} and at most ${countMax} chunks`;
+  throw new TransferError(
+    'E_USAGE',
+    `chunks of ${formatBytes(chunkBytes)} do not suit this copy: it allows ${bounds}`,
+    {
+      hint: 'Leave --chunk-size out, and a fitting one is chosen.',
+    },
+  );
+}
+
+function assertApart(source: SourceInfo, site: TargetSite): void {
+  const { identity } = source;
+  if (!identity || !site.existing) return;
+  if (identity.device !== site.existing.device || identity.inode !== site.existing.inode) return;
+  throw new TransferError('E_USAGE', `${site.name} is the source itself`, {
+    hint: 'Choose another target. Nothing was changed.',
+  });
+}
+
+function targetExists(site: TargetSite): TransferError {
+  const device = site.publish === 'in-place';
+  return new TransferError('E_TARGET_EXISTS', `${site.name} exists already and was left as it is`, {
+    hint: device
+      ? 'It is a device: --overwrite writes over what is on it.'
+      : 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.',
+  });
+}
+
+function foreignPart(site: TargetSite): TransferError {
+  return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is gone`, {
+    hint: 'It was left as it is. --discard throws it away and starts afresh.',
+  });
+}
+
+function assertSameSource({ header }: JournalContent, source: SourceInfo, site: TargetSite): void {
+  const same =
+    header.sourceVersion.strength === source.version.strength && header.sourceVersion.value === source.version.value;
+  if (same && header.size === source.size) return;
+  const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
+  throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
+    hint: 'The source changed or is another one, so nothing was mixed or changed. --discard throws the partial away and starts afresh.',
+  });
+}
+
+/**
+ * Counts what the partial holds already. What may turn out to be zero is not counted: better to begin than to refuse
+ * wrongly.
+ */
+function assertSpace(plan: Plan, sourceMap: Uint8Array | undefined, site: TargetSite): void {
+  if (site.freeBytes === undefined) return;
+  let [toCopy, claimed] = [0, 0];
+  plan.forEach((chunk, work) => {
+    const { length } = plan.grid.range(chunk);
+    if (work === 'prove') claimed += length;
+    else if (work === 'copy' && sourceMap?.[chunk] !== 1) toCopy += length;
+  });
+  const spare = Math.max(0, (site.partial?.allocatedBytes ?? 0) - claimed);
+  const needed = toCopy - spare;
+  if (needed <= site.freeBytes) return;
+  const message = `${site.name} needs ${formatBytes(needed)} more; ${formatBytes(site.freeBytes)} are free`;
+  throw new TransferError('E_NO_SPACE', message, {
+    hint: 'Nothing was lost. Free some space, then run the same command again.',
+  });
+}

@@ -1,0 +1,79 @@
+/**
+ * How fast a job may go now: the generic cell rate algorithm (ITU-T I.371, virtual scheduling) over shared memory. Each
+ * level has one "next free time"; taking bytes moves it by bytes / rate. A limit is an upper bound: a late wake-up is
+ * made good for at most {@link BURST_MS}, so no second ever sees much more than the rate allows.
+ */
+import type { Clock } from '../core/clock.js';
+import { KiB } from '../core/units.js';
+
+const BURST_MS = 50;
+const BURST_NS = BigInt(BURST_MS * 1_000_000);
+/** Shorter waits are left to add up: a timer is not exact enough for them. */
+const SLEEP_MS_MIN = 2;
+/** No block takes longer than this at the rate: stops, changes of the rate and the bar are never late by more. */
+const BLOCK_SECONDS_MAX = 0.05;
+const BLOCK_BYTES_MIN = KiB;
+
+export class Pace {
+  readonly #cells: BigInt64Array;
+  readonly #clock: Clock;
+
+  /** `cells`: two a level, innermost first, as in the control block; all zero means no limit. */
+  constructor(cells: BigInt64Array, clock: Clock) {
+    this.#cells = cells;
+    this.#clock = clock;
+  }
+
+  /** Sets a level's rate in bytes per second, 0 for none; takes effect at the next block. */
+  setRate(bytesPerSecond: number, level = 0): void {
+    Atomics.store(this.#cells, level * 2 + 1, BigInt(Math.floor(bytesPerSecond)));
+  }
+
+  rate(level = 0): number {
+    return Number(Atomics.load(this.#cells, level * 2 + 1));
+  }
+
+  get #levels(): number {
+    return this.#cells.length / 2;
+  }
+
+  /** The largest block that fits the rate, never above `blockBytes`. */
+  blockBytes(blockBytes: number): number {
+    let bytes = blockBytes;
+    for (let level = 0; level < this.#levels; level++) {
+      const rate = this.rate(level);
+      if (rate > 0) bytes = Math.min(bytes, Math.floor(rate * BLOCK_SECONDS_MAX));
+    }
+    if (bytes >= blockBytes) return blockBytes;
+    return Math.max(BLOCK_BYTES_MIN, bytes - (bytes % BLOCK_BYTES_MIN));
+  }
+
+  /** Takes `bytes` from one level and answers how long to wait until they are due, in milliseconds. */
+  reserve(bytes: number, level = 0): number {
+    const rate = this.rate(level);
+    if (rate <= 0) return 0;
+    const cost = (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
+    for (;;) {
+      const now = this.#clock.nowNs();
+      const free = Atomics.load(this.#cells, level * 2);
+      const start = free > now - BURST_NS ? free : now - BURST_NS;
+      if (Atomics.compareExchange(this.#cells, level * 2, free, start + cost) !== free) continue;
+      return start > now ? Number(start - now) / 1e6 : 0;
+    }
+  }
+
+  /** Whether taking `bytes` would ever have to wait: spares unlimited jobs the await. */
+  get limited(): boolean {
+    for (let level = 0; level < this.#levels; level++) if (this.rate(level) > 0) return true;
+    return false;
+  }
+
+  /** Takes `bytes` from every level, the next only when the one before is due; ends early when the signal aborts. */
+  async take(bytes: number, signal: AbortSignal): Promise<void> {
+    for (let level = 0; level < this.#levels; level++) {
+      const waitMs = this.reserve(bytes, level);
+      if (waitMs >= SLEEP_MS_MIN) await this.#clock.sleep(waitMs, signal);
+      if (signal.aborted) return;
+    }
+  }
+}

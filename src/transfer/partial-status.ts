@@ -1,0 +1,57 @@
+/**
+ * What a partial copy holds, for a status: read from its journal, without taking its lock and without touching its
+ * data.
+ */
+import { ChunkGrid } from '../core/chunk.js';
+import type { Location } from '../core/endpoint.js';
+import { CLAIM } from '../journal/journal.js';
+import type { ChunkRunner } from './chunk-runner.js';
+
+export interface PartialStatus {
+  readonly target: string;
+  /** The target exists under its name; a partial may exist beside it. */
+  readonly exists: boolean;
+  /** Absent: there is no partial copy. */
+  readonly partial?: {
+    readonly source: string;
+    readonly bytesTotal: number;
+    /** On record as copied; proven again when the copy goes on. */
+    readonly bytesClaimed: number;
+    readonly bytesZero: number;
+    readonly chunkBytes: number;
+    readonly startedAt: number;
+    readonly lastOpened?: { readonly pid: number; readonly host: string; readonly at: number };
+    /** Absent: the last run was killed, or is still at it. */
+    readonly stopped?: { readonly at: number; readonly code: string; readonly message: string };
+    readonly damagedRecords: number;
+  };
+}
+
+export async function partialStatus(target: Location, runner: ChunkRunner): Promise<PartialStatus> {
+  const site = await runner.run('locate-target', { location: target, sourceName: '' });
+  const exists = site.publish === 'atomic' && site.existing !== undefined;
+  const content = await runner.run('peek-journal', { path: site.journalPath });
+  if (!content) return { target: site.name, exists };
+  const { header, claims, news } = content;
+  const grid = new ChunkGrid(header.size, header.chunkBytes);
+  let [bytesClaimed, bytesZero] = [0, 0];
+  claims.kinds.forEach((claim, chunk) => {
+    if (claim === CLAIM.chunk) bytesClaimed += grid.range(chunk).length;
+    if (claim === CLAIM.zero) bytesZero += grid.range(chunk).length;
+  });
+  // What the last process said of an earlier stop is no longer news once it took the job up again.
+  const { opened, stopped } = news;
+  const current = stopped && (!opened || stopped.at >= opened.at) ? stopped : undefined;
+  const partial = {
+    source: header.sourceName,
+    bytesTotal: header.size,
+    bytesClaimed,
+    bytesZero,
+    chunkBytes: header.chunkBytes,
+    startedAt: header.createdAt,
+    ...(opened && { lastOpened: opened }),
+    ...(current && { stopped: current }),
+    damagedRecords: news.damagedRecords,
+  };
+  return { target: site.name, exists, partial };
+}

@@ -1,0 +1,147 @@
+/**
+ * What is still to be done, chunk by chunk: the one place that decides between copying, proving, zeroing and nothing. A
+ * typed array and a cursor, so that 5 TiB in 655,360 chunks costs as much thought as memory: little.
+ */
+import type { ChunkGrid } from '../core/chunk.js';
+import { CLAIM } from '../journal/journal.js';
+import { type ChunkWork, MAP } from './requests.js';
+
+/** todo.* → active → written (finished, not yet journalled) → settled. */
+const STATE = { copy: 0, prove: 1, zero: 2, active: 3, written: 4, settled: 5, held: 6 } as const;
+
+export interface PlanFacts {
+  /** What the source says of each chunk (MAP); absent: everything may be data, and zeroes are looked for. */
+  readonly sourceMap?: Uint8Array | undefined;
+  /** What the target's partial data says of each chunk; absent: not known. */
+  readonly targetMap?: Uint8Array | undefined;
+  /** CLAIM of each chunk, from the journal; absent: a new job. */
+  readonly claims?: Uint8Array | undefined;
+  /** A chunk that was never issued reads as zero at the target. */
+  readonly zeroed: boolean;
+  /** Keep the first and the last chunk back until everything else is durable. */
+  readonly endsLast: boolean;
+}
+
+export interface PlanEntry {
+  readonly chunk: number;
+  readonly work: Exclude<ChunkWork, 'read-back'>;
+  /** Look for zero blocks. */
+  readonly sparse: boolean;
+  /** The target reads as zero here. */
+  readonly knownZero: boolean;
+}
+
+export class Plan {
+  readonly grid: ChunkGrid;
+  readonly #facts: PlanFacts;
+  readonly #states: Uint8Array;
+  /** Chunks that were issued once: their bytes at the target may be anything. */
+  readonly #touched: Uint8Array;
+  readonly #returned: number[] = [];
+  #cursor = 0;
+  #unsettled = 0;
+
+  constructor(grid: ChunkGrid, facts: PlanFacts) {
+    this.grid = grid;
+    this.#facts = facts;
+    this.#states = new Uint8Array(grid.count);
+    this.#touched = new Uint8Array(grid.count);
+    for (let chunk = 0; chunk < grid.count; chunk++) {
+      const state = this.#firstState(chunk);
+      this.#states[chunk] = state;
+      if (state !== STATE.settled) this.#unsettled++;
+    }
+    if (facts.endsLast) this.#hold([0, grid.count - 1]);
+  }
+
+  #firstState(chunk: number): number {
+    const { claims, sourceMap } = this.#facts;
+    const claim = claims?.[chunk] ?? CLAIM.none;
+    if (claim === CLAIM.chunk) return STATE.prove;
+    const zero = claim === CLAIM.zero || sourceMap?.[chunk] === MAP.zero;
+    if (!zero) return STATE.copy;
+    if (this.#readsZero(chunk)) return STATE.settled;
+    return claim === CLAIM.zero ? STATE.prove : STATE.zero;
+  }
+
+  /** Whether the target is known to read as zero in all of the chunk. */
+  #readsZero(chunk: number): boolean {
+    if (this.#touched[chunk]) return false;
+    return this.#facts.zeroed || this.#facts.targetMap?.[chunk] === MAP.zero;
+  }
+
+  #hold(chunks: readonly number[]): void {
+    for (const chunk of chunks) {
+      if (this.#states[chunk] === STATE.copy || this.#states[chunk] === STATE.zero) this.#states[chunk] = STATE.held;
+    }
+  }
+
+  /** Lets the chunks that were kept back be taken, once they are all that is left. */
+  releaseHeld(): void {
+    const held = [...new Set([0, this.grid.count - 1])].filter((chunk) => this.#states[chunk] === STATE.held);
+    if (held.length === this.#unsettled) for (const chunk of held) this.giveBack(chunk);
+  }
+
+  /** The next chunk to work on, which is then active; undefined when there is none to start now. */
+  next(): PlanEntry | undefined {
+    const chunk = this.#returned.pop() ?? this.#scan();
+    if (chunk === undefined) return undefined;
+    const state = this.#states[chunk];
+    const sourceKind = this.#facts.sourceMap?.[chunk];
+    const entry: PlanEntry = {
+      chunk,
+      work: state === STATE.prove ? 'prove' : state === STATE.zero ? 'zero' : 'copy',
+      sparse: sourceKind !== MAP.data,
+      knownZero: this.#readsZero(chunk),
+    };
+    this.#states[chunk] = STATE.active;
+    if (entry.work !== 'prove') this.#touched[chunk] = 1;
+    return entry;
+  }
+
+  #scan(): number | undefined {
+    while (this.#cursor < this.grid.count) {
+      const chunk = this.#cursor++;
+      if ((this.#states[chunk] as number) <= STATE.zero) return chunk;
+    }
+    return undefined;
+  }
+
+  /** The chunk is at the target, and will be settled when a checkpoint has recorded it. */
+  written(chunk: number): void {
+    this.#states[chunk] = STATE.written;
+  }
+
+  /** The chunk is at the target and on record. */
+  settle(chunk: number): void {
+    if (this.#states[chunk] !== STATE.settled) this.#unsettled--;
+    this.#states[chunk] = STATE.settled;
+  }
+
+  /** What is at the target for this chunk cannot be trusted: it is copied again. */
+  giveBack(chunk: number): void {
+    if (this.#states[chunk] === STATE.settled) this.#unsettled++;
+    this.#touched[chunk] = 1;
+    this.#states[chunk] = this.#facts.sourceMap?.[chunk] === MAP.zero ? STATE.zero : STATE.copy;
+    this.#returned.push(chunk);
+  }
+
+  isSettled(chunk: number): boolean {
+    return this.#states[chunk] === STATE.settled;
+  }
+
+  /** Chunks that are not on record yet. */
+  get unsettled(): number {
+    return this.#unsettled;
+  }
+
+  /**
+   * Calls back for each chunk with its first work, or `settled` where nothing is to do: for sums and for zero records.
+   */
+  forEach(visit: (chunk: number, work: PlanEntry['work'] | 'settled') => void): void {
+    const names = ['copy', 'prove', 'zero', 'settled', 'settled', 'settled', 'copy'] as const;
+    for (let chunk = 0; chunk < this.grid.count; chunk++) {
+      visit(chunk, names[this.#states[chunk] as number] ?? 'settled');
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * What a job tells about itself: bytes, rate, time left, and what holds it back. Everything is derived from the
+ * counters that the workers keep; telling costs the data plane nothing.
+ */
+import { type Clock, nowMs } from '../core/clock.js';
+import type { EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
+import { formatRate } from '../core/units.js';
+import type { ControlBlock } from './control-block.js';
+import type { Pace } from './pace.js';
+
+/** At most four progress events a second. */
+export const TICK_MS = 250;
+const RATE_WINDOW_MS = 5000;
+/** What takes less than this share of the lanes' time holds nobody back. */
+const BINDING_SHARE = 0.4;
+
+/** Time that lanes spend outside tasks, in milliseconds; the lanes themselves add to it. */
+export interface LaneTime {
+  taskMs: number;
+  retryMs: number;
+  flushMs: number;
+}
+
+export class Progress {
+  phase: Phase = 'opening';
+  proof: ProofLevel = 'written';
+  bytesTotal = 0;
+  bytesReused = 0;
+  bytesZero = 0;
+  /** Bytes that were written and have to be written again. */
+  bytesVoid = 0;
+  readonly lanes: LaneTime = { taskMs: 0, retryMs: 0, flushMs: 0 };
+  readonly #control: ControlBlock;
+  readonly #pace: Pace;
+  readonly #clock: Clock;
+  readonly #counts: 'writtenBytes' | 'readBytes';
+  readonly #samples: { readonly atMs: number; readonly bytes: number }[] = [];
+  #doneMax = 0;
+  #limit: LimitEvent['limit'] = 'none';
+  #lastSpent: TimeSpent | undefined;
+
+  constructor(parts: {
+    readonly control: ControlBlock;
+    readonly pace: Pace;
+    readonly clock: Clock;
+    /** What counts as done: bytes written, or, for a comparison, bytes read. */
+    readonly counts?: 'writtenBytes' | 'readBytes';
+  }) {
+    this.#control = parts.control;
+    this.#pace = parts.pace;
+    this.#clock = parts.clock;
+    this.#counts = parts.counts ?? 'writtenBytes';
+  }
+
+  spent(): TimeSpent {
+    const inTasks = this.#control.spent();
+    const worked = inTasks.sourceReadMs + inTasks.hashMs + inTasks.targetWriteMs + inTasks.limitMs;
+    const { taskMs, retryMs, flushMs } = this.lanes;
+    return { ...inTasks, workerMs: Math.max(0, taskMs - worked), retryMs, flushMs };
+  }
+
+  event(): EventBody {
+    const sent = this.#control.counter(this.#counts) - this.bytesVoid;
+    this.#doneMax = Math.max(this.#doneMax, Math.min(this.bytesTotal, sent + this.bytesReused + this.bytesZero));
+    const rate = this.#rate();
+    const rest = this.bytesTotal - this.#doneMax;
+    return {
+      type: 'progress',
+      phase: this.phase,
+      proof: this.proof,
+      bytesDone: this.#doneMax,
+      bytesTotal: this.bytesTotal,
+      bytesReused: this.bytesReused,
+      bytesZero: this.bytesZero,
+      rateBytesPerSecond: Math.round(rate),
+      ...(rate > 0 && { remainingMs: Math.round((rest / rate) * 1000) }),
+      spent: this.spent(),
+    };
+  }
+
+  /** What moves now, whichever way: bytes that are sent, or read for a proof. */
+  #rate(): number {
+    const atMs = nowMs(this.#clock);
+    const moved = this.phase === 'reading-back' ? 'readBytes' : 'writtenBytes';
+    this.#samples.push({ atMs, bytes: this.#control.counter(moved) });
+    while (this.#samples.length > 2 && atMs - (this.#samples[0]?.atMs ?? atMs) > RATE_WINDOW_MS) this.#samples.shift();
+    const [first, last] = [this.#samples[0], this.#samples.at(-1)];
+    if (!first || !last || last.atMs <= first.atMs) return 0;
+    return Math.max(0, ((last.bytes - first.bytes) * 1000) / (last.atMs - first.atMs));
+  }
+
+  /** A limit event when something else holds the job back than at the last look; undefined otherwise. */
+  limitEvent(): EventBody | undefined {
+    const spent = this.spent();
+    const before = this.#lastSpent;
+    this.#lastSpent = spent;
+    if (!before) return undefined;
+    const limit = binding(spent, before);
+    if (limit === this.#limit) return undefined;
+    this.#limit = limit;
+    return { type: 'limit', limit, reason: this.#reason(limit) };
+  }
+
+  #reason(limit: LimitEvent['limit']): string {
+    if (limit === 'rate') return `the limit of ${formatRate(this.#pace.rate())} that was set`;
+    return REASONS[limit];
+  }
+}
+
+const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = {
+  source: 'reading the source takes most of the time',
+  target: 'writing to the target takes most of the time',
+  cpu: 'hashing takes most of the time',
+  flush: 'the target takes long to make written data durable',
+  retry: 'waiting to try again after an error',
+  none: 'nothing in particular holds it back',
+};
+
+function binding(now: TimeSpent, before: TimeSpent): LimitEvent['limit'] {
+  const shares: readonly (readonly [LimitEvent['limit'], number])[] = [
+    ['rate', now.limitMs - before.limitMs],
+    ['source', now.sourceReadMs - before.sourceReadMs],
+    ['target', now.targetWriteMs - before.targetWriteMs],
+    ['cpu', now.hashMs - before.hashMs],
+    ['flush', now.flushMs - before.flushMs],
+    ['retry', now.retryMs - before.retryMs],
+  ];
+  const total = shares.reduce((sum, [, ms]) => sum + ms, 0);
+  const [limit, ms] = shares.reduce((most, share) => (share[1] > most[1] ? share : most));
+  return total > 0 && ms / total >= BINDING_SHARE ? limit : 'none';
+}

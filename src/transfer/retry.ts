@@ -1,0 +1,42 @@
+/**
+ * The retry of a chunk, in its lane: exponential, with full jitter (Brooker, "Exponential Backoff And Jitter", AWS
+ * Architecture Blog, 2015), honouring Retry-After. What goes on for minutes is the business of the job, not of the
+ * chunk.
+ */
+import type { Clock } from '../core/clock.js';
+import { type ErrorCode, TransferError } from '../core/errors.js';
+
+const ATTEMPTS_DEFAULT = 8;
+/** A disk that fails a read three times is not going to get well within the minute; a network often does. */
+const ATTEMPTS: Readonly<Partial<Record<ErrorCode, number>>> = { E_SOURCE_READ: 3, E_TARGET_WRITE: 3 };
+const FIRST_DELAY_MS = 250;
+const DELAY_MS_MAX = 30_000;
+/** A server may ask for any wait; one beyond this is for the job to decide on. */
+const RETRY_AFTER_MS_MAX = 120_000;
+
+export interface RetryRules {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly onRetry: (attempt: number, waitMs: number, error: TransferError) => void;
+}
+
+/** Calls `work` until it succeeds, fails for good or runs out of attempts; the last error is what is thrown. */
+export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules: RetryRules): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work(attempt);
+    } catch (thrown) {
+      const error = TransferError.from(thrown);
+      const { retryAfterMs } = error.detail;
+      const given = attempt >= (ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT);
+      if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX || rules.signal.aborted) throw error;
+      const ceilingMs = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** (attempt - 1));
+      const waitMs = Math.round(Math.max(retryAfterMs ?? 0, rules.random() * ceilingMs));
+      rules.onRetry(attempt, waitMs, error);
+      await rules.clock.sleep(waitMs, rules.signal);
+      if (rules.signal.aborted) throw error;
+    }
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * One job from its first look at the ends to the name on the target:
+ *
+ *     open ▸ copy and prove what the plan says ▸ flush ▸ read back, repair ▸ source unchanged ▸ record the commit ▸
+ * publish ▸ drop the journal
+ *
+ * However it ends, what was finished is on record first.
+ */
+import { type Clock, nowMs } from '../core/clock.js';
+import type { Algorithm } from '../core/digest.js';
+import { TransferError } from '../core/errors.js';
+import type { JobState, ProofLevel } from '../core/events.js';
+import { KiB } from '../core/units.js';
+import { CarryOut } from './carry-out.js';
+import type { ChunkRunner } from './chunk-runner.js';
+import { ControlBlock } from './control-block.js';
+import { EventStream } from './event-stream.js';
+import { type OpenedJob, type OpenRequest, openJob } from './opening.js';
+import { Pace } from './pace.js';
+import { Progress, TICK_MS } from './progress.js';
+
+export interface TransferRequest extends OpenRequest {
+  /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
+  readonly lanes?: number | undefined;
+  /** Bytes of one read or write. */
+  readonly blockBytes?: number | undefined;
+  /** Read the target past the cache before it gets its name, and repair what differs. */
+  readonly readBack: boolean;
+}
+
+export interface TransferResult {
+  readonly source: string;
+  readonly target: string;
+  readonly bytesTotal: number;
+  /** Proven from an earlier run, and not sent again. */
+  readonly bytesReused: number;
+  readonly bytesZero: number;
+  /** Written in this run. */
+  readonly bytesCopied: number;
+  /** Read back, found wrong, and written again. */
+  readonly bytesRepaired: number;
+  readonly proof: ProofLevel;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+  /** The hash over all chunk digests, in hex; empty when an earlier run had finished all but the tidying up. */
+  readonly root: string;
+  readonly elapsedMs: number;
+}
+
+export interface TransferParts {
+  readonly runner: ChunkRunner;
+  readonly clock: Clock;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+}
+
+const BLOCK_BYTES_DEFAULT = 256 * KiB;
+/** How long workers may take to let go of a job's ends. */
+const DETACH_MS = 2000;
+/** Bytes on their way never take longer than this at the limit. */
+const IN_FLIGHT_SECONDS = 2;
+
+export class Transfer {
+  readonly events: EventStream;
+  readonly #request: TransferRequest;
+  readonly #parts: TransferParts;
+  readonly #control = ControlBlock.create();
+  readonly #pace: Pace;
+  readonly #progress: Progress;
+  readonly #stop = new AbortController();
+  #names: { readonly source: string; readonly target: string };
+
+  constructor(request: TransferRequest, parts: TransferParts) {
+    this.#request = request;
+    this.#parts = parts;
+    this.#names = { source: request.source.name, target: request.target.name };
+    this.events = new EventStream(() => parts.clock.wallMs());
+    this.#pace = new Pace(this.#control.pace, parts.clock);
+    this.#pace.setRate(request.rateBytesPerSecond);
+    this.#progress = new Progress({ control: this.#control, pace: this.#pace, clock: parts.clock });
+  }
+
+  /** Ends every task at its next block; what is finished goes on record, and `run` rejects with E_STOPPED. */
+  suspend(): void {
+    this.#control.stop();
+    this.#stop.abort();
+  }
+
+  /** Bytes per second from the next block on; 0 lifts the limit. */
+  setRate(bytesPerSecond: number): void {
+    this.#pace.setRate(bytesPerSecond);
+  }
+
+  /** Carries the job out; to be called once. @throws TransferError */
+  async run(): Promise<TransferResult> {
+    const { runner, clock } = this.#parts;
+    const startMs = nowMs(clock);
+    try {
+      this.#state('connecting', 'looking at both ends');
+      const job = await openJob(this.#request, runner, clock);
+      this.#names = { source: job.source.name, target: job.site.name };
+      this.#progress.bytesTotal = job.grid.size;
+      const done = await this.#withEnds(job);
+      this.#state('acknowledged', 'complete and proven');
+      return this.#result(job, done, nowMs(clock) - startMs);
+    } catch (thrown) {
+      const error = TransferError.from(thrown);
+      this.#state(error.code === 'E_STOPPED' ? 'suspended' : 'error', error.message, error);
+      throw error;
+    } finally {
+      this.events.end();
+    }
+  }
+
+  async #withEnds(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+    const { runner } = this.#parts;
+    try {
+      const done = job.work ? await this.#carryOut(job) : await this.#tidyUp(job);
+      this.#progress.phase = 'done';
+      this.events.emit(this.#progress.event());
+      return done;
+    } finally {
+      this.#control.stop();
+      this.#control.closeAll();
+      // A descriptor that a stuck thread may still use must not become another file's: then it stays open.
+      if (await this.#control.untilDetached(this.#parts.clock, DETACH_MS)) {
+        if (job.work) await runner.run('close-target', { ref: job.work.prepared.ref });
+        await runner.run('close-source', { ref: job.source.ref });
+      }
+    }
+  }
+
+  async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+    const work = job.work as NonNullable<OpenedJob['work']>;
+    if (job.damagedRecords > 0)
+      this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
+    const carryOut = new CarryOut({
+      ...this.#parts,
+      request: this.#request,
+      job,
+      work,
+      control: this.#control,
+      progress: this.#progress,
+      signal: this.#stop.signal,
+      emit: (event) => this.events.emit(event),
+      blockBytes: this.#request.blockBytes ?? BLOCK_BYTES_DEFAULT,
+      lanes: this.#lanes(job),
+    });
+    this.#state('transferring', work.resumed ? 'going on with the partial copy of an earlier run' : 'copying');
+    const ticking = this.#tick(carryOut);
+    try {
+      return { root: await carryOut.run(), bytesRepaired: carryOut.bytesRepaired };
+    } finally {
+      this.#stop.abort();
+      await ticking;
+    }
+  }
+
+  /** A commit that a crash cut short has been finished: the journal is all that was left. */
+  async #tidyUp(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+    this.#note('an earlier run had copied and proven everything; its last step was finished now');
+    this.#progress.bytesReused = job.grid.size;
+    await this.#parts.runner.run('drop-journal', { ref: job.journal, sync: this.#request.sync });
+    return { root: '', bytesRepaired: 0 };
+  }
+
+  /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
+  #lanes(job: OpenedJob): number {
+    const perWorker = Math.max(job.source.readsPerWorker, job.site.writesPerWorker);
+    const wanted = this.#request.lanes ?? this.#parts.runner.workers * perWorker;
+    const rate = this.#request.rateBytesPerSecond;
+    const paced = rate > 0 ? Math.floor((IN_FLIGHT_SECONDS * rate) / job.grid.chunkBytes) : wanted;
+    return Math.max(1, Math.min(wanted, paced, job.grid.count));
+  }
+
+  async #tick(carryOut: CarryOut): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
+      carryOut.tick();
+      this.events.emit(this.#progress.event());
+      const limit = this.#progress.limitEvent();
+      if (limit) this.events.emit(limit);
+    }
+  }
+
+  #note(message: string): void {
+    this.events.emit({ type: 'note', message });
+  }
+
+  #state(state: JobState, reason: string, error?: TransferError): void {
+    this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
+  }
+
+  #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
+    const { bytesTotal, bytesReused, bytesZero, proof } = this.#progress;
+    const bytesCopied = this.#control.counter('writtenBytes');
+    const { algorithm } = job;
+    const { chunkBytes } = job.grid;
+    return {
+      ...this.#names,
+      bytesTotal,
+      bytesReused,
+      bytesZero,
+      bytesCopied,
+      proof,
+      algorithm,
+      chunkBytes,
+      ...done,
+      elapsedMs,
+    };
+  }
+}

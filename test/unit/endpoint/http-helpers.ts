@@ -1,0 +1,96 @@
+/** What the tests of the HTTP source share: bytes, scripted servers, reading whole chunks, errors as values. */
+import { HttpResponse } from 'msw';
+import type { Dispatcher } from 'undici';
+import { afterAll, afterEach } from 'vitest';
+import type { ByteRange } from '../../../src/core/chunk.js';
+import type { ChunkReader, Source } from '../../../src/core/endpoint.js';
+import { TransferError } from '../../../src/core/errors.js';
+import { closeHttp, openHttpSource } from '../../../src/endpoint/http.js';
+import { parseLocation } from '../../../src/endpoint/location.js';
+import { fileHandler, type ScenarioServer, type Spoil, serveHandlers } from '../../support/http-scenarios.js';
+
+export const never = new AbortController().signal;
+
+/** Bytes that differ at every offset and from seed to seed (xorshift32). */
+export function someBytes(length: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let x = seed * 2654435761 || 1;
+  for (let i = 0; i < length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    bytes[i] = x;
+  }
+  return bytes;
+}
+
+export function open(url: string, dispatcher?: Dispatcher): Promise<Source> {
+  return openHttpSource(parseLocation(url), dispatcher);
+}
+
+export async function readChunk(source: Source, range: ByteRange, blockBytes = 65_536): Promise<Buffer> {
+  const reader = source.openChunk(range, never);
+  try {
+    return await readOn(reader, range.length, blockBytes);
+  } finally {
+    reader.close();
+  }
+}
+
+/** Reads `length` bytes, a block at a time, all of them into one buffer that is used again, as a worker does. */
+export async function readOn(reader: ChunkReader, length: number, blockBytes = 65_536): Promise<Buffer> {
+  const whole = Buffer.alloc(length);
+  const block = new Uint8Array(blockBytes);
+  for (let done = 0; done < length; ) {
+    const count = await reader.next(block.subarray(0, Math.min(blockBytes, length - done)));
+    whole.set(block.subarray(0, count), done);
+    done += count;
+  }
+  return whole;
+}
+
+/** The TransferError that the promise fails with; anything else fails the test. */
+export async function failure(promise: Promise<unknown>): Promise<TransferError> {
+  const thrown = await promise.then(
+    () => new Error('it should have failed and did not'),
+    (error: unknown) => error,
+  );
+  if (thrown instanceof TransferError) return thrown;
+  throw thrown;
+}
+
+export const disk = someBytes(512 * 1024, 1);
+/** The chunk that the scripted servers get wrong. */
+export const middle = { offset: 102_400, length: 204_800 };
+export const middleBytes = disk.subarray(102_400, 307_200);
+
+const servers: ScenarioServer[] = [];
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.stop()));
+});
+afterAll(closeHttp);
+
+/** Serves msw handlers until the test ends. */
+export async function serve(...handlers: Parameters<typeof serveHandlers>): Promise<ScenarioServer> {
+  const server = await serveHandlers(...handlers);
+  servers.push(server);
+  return server;
+}
+
+/** Opens the file as a good server gives it, and fails on the first chunk, whose answer is spoilt. */
+export async function chunkFailure(spoil: Spoil, opening: Spoil = (good) => good): Promise<TransferError> {
+  const server = await serve(fileHandler(disk, (good, asked) => (asked.count === 0 ? opening : spoil)(good, asked)));
+  const source = await open(`${server.url}/disk.img`);
+  return failure(readChunk(source, middle));
+}
+
+export async function openFailure(spoil: Spoil): Promise<TransferError> {
+  const server = await serve(fileHandler(disk, spoil));
+  return failure(open(`${server.url}/disk.img`));
+}
+
+/** An answer of nothing but a status and headers. */
+export const answering =
+  (status: number, headers: Record<string, string> = {}): Spoil =>
+  () =>
+    new HttpResponse(null, { status, headers });
