@@ -140,8 +140,12 @@ function openDevice(files: FileLayer, ref: LocalTargetRef, request: PrepareReque
 
 function discard(files: FileLayer, ref: LocalTargetRef): void {
   if (ref.kind === 'device') return;
-  const path = encodePath(partPath(ref.path));
-  if (files.lstat(path)) files.unlinkSync(path);
+  const path = partPath(ref.path);
+  try {
+    if (files.lstat(encodePath(path))) files.unlinkSync(encodePath(path));
+  } catch (thrown) {
+    throw localError('open-target', path, thrown);
+  }
 }
 
 /**

@@ -30,12 +30,9 @@ function fileUrl(text: string): Location {
  */
 export function redactedUrl(text: string): string {
   const url = readUrl(text);
-  if (url.username !== '' || url.password !== '') {
-    url.username = '';
-    url.password = '';
-  }
-  const keys = [...new Set(url.searchParams.keys())];
-  const query = keys.length === 0 ? '' : `?${keys.map((key) => `${encodeURIComponent(key)}=…`).join('&')}`;
+  // A part without "=" may be the secret itself.
+  const shown = (part: string): string => (part.includes('=') ? `${part.slice(0, part.indexOf('='))}=…` : '…');
+  const query = url.search === '' ? '' : `?${url.search.slice(1).split('&').map(shown).join('&')}`;
   return `${url.protocol}//${url.host}${url.pathname}${query}`;
 }
 

@@ -45,16 +45,16 @@ export class FileJournals implements Journals {
     this.#files = files;
   }
 
-  async open(path: string): Promise<OpenedJournal> {
+  async open(path: string, forget: boolean): Promise<OpenedJournal> {
     for (;;) {
-      const fd = this.#openOrCreate(path);
+      const { fd, created } = this.#openOrCreate(path);
       try {
         const lock = await lockDescriptor(fd);
         if (lock === 'busy') throw this.#lockedError(path, fd);
         heldLocks.set(fd, lock);
         if (this.#isStill(path, fd)) {
-          const content = this.#read(path, fd);
-          return { ref: { path, fd }, ...(content && { content }) };
+          const content = forget ? undefined : this.#read(path, fd);
+          return { ref: { path, fd }, created, ...(content && { content }) };
         }
       } catch (thrown) {
         this.close({ path, fd });
@@ -112,18 +112,18 @@ export class FileJournals implements Journals {
     this.#files.closeSync(ref.fd);
   }
 
-  #openOrCreate(path: string): number {
+  #openOrCreate(path: string): { readonly fd: number; readonly created: boolean } {
     const bytes = encodePath(path);
     for (;;) {
       try {
-        return this.#files.openSync(bytes, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+        return { fd: this.#files.openSync(bytes, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600), created: true };
       } catch (thrown) {
         if (errnoOf(thrown) !== 'EEXIST') throw this.#writeError(path, thrown);
       }
       try {
         const fd = this.#files.openSync(bytes, O_RDWR | O_NOFOLLOW);
         this.#assertOurs(path, fd);
-        return fd;
+        return { fd, created: false };
       } catch (thrown) {
         if (errnoOf(thrown) === 'ENOENT') continue;
         if (errnoOf(thrown) === 'ELOOP') throw unsafe(path, 'is a symbolic link');
@@ -226,10 +226,16 @@ function openedLine(sync: boolean): string {
 }
 
 function collect(
-  header: JournalHeader,
+  given: JournalHeader,
   lines: Generator<{ text: string; end: number }>,
   goodFrom: number,
 ): JournalContent {
+  // It is shown to people, and anybody may have written it.
+  const header = {
+    ...given,
+    sourceName: showPath(String(given.sourceName)),
+    targetName: showPath(String(given.targetName)),
+  };
   const claims = emptyClaims(new ChunkGrid(header.size, header.chunkBytes), header.algorithm);
   const news: JournalNews = { damagedRecords: 0, unsynced: false };
   let goodBytes = goodFrom;

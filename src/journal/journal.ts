@@ -85,6 +85,8 @@ export interface JournalContent {
 
 export interface OpenedJournal {
   readonly ref: JournalRef;
+  /** There was none before. */
+  readonly created: boolean;
   /** Absent when the journal is new or never got its header. */
   readonly content?: JournalContent;
 }
@@ -92,10 +94,10 @@ export interface OpenedJournal {
 /** Where journals are kept. Every method throws TransferError, and may be called from any thread with the same ref. */
 export interface Journals {
   /**
-   * Opens the journal or creates an empty one, and locks it.
+   * Opens the journal or creates an empty one, and locks it. With `forget` it does not matter what it says.
    * @throws TransferError E_LOCKED, E_PART_UNSAFE, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION
    */
-  open(path: string): Promise<OpenedJournal>;
+  open(path: string, forget: boolean): Promise<OpenedJournal>;
   /** Reads a journal without locking it, for a status; undefined when there is none. */
   peek(path: string): JournalContent | undefined;
   /** Makes the journal one of a new job; all that it said before is gone. Answers its length in bytes. */

@@ -51,10 +51,8 @@ export class CarryOut {
       onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
       onGivenBack: (bytes, error) => {
         progress.bytesVoid += bytes;
-        emit({
-          type: 'note',
-          message: `${error.message}; ${formatBytes(bytes)} that were not on record are written again`,
-        });
+        const what = `${formatBytes(bytes)} that were not on record are written again`;
+        if (error) emit({ type: 'note', message: `${error.message}; ${what}` });
       },
     });
     this.#lanes = new Lanes({

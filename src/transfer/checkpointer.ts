@@ -38,7 +38,7 @@ export interface CheckpointerParts {
   readonly unsynced: boolean;
   readonly onCheckpoint: (chunks: number, bytes: number, flushMs: number) => void;
   /** A flush failed and these bytes have to be written again. */
-  readonly onGivenBack: (bytes: number, error: TransferError) => void;
+  readonly onGivenBack: (bytes: number, error?: TransferError) => void;
 }
 
 export class Checkpointer {
@@ -74,6 +74,7 @@ export class Checkpointer {
   add(written: WrittenChunk, epoch: number): void {
     if (epoch !== this.#epoch) {
       this.#parts.plan.giveBack(written.chunk);
+      this.#parts.onGivenBack(written.bytes);
       return;
     }
     this.#parts.plan.written(written.chunk);

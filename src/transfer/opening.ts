@@ -53,12 +53,12 @@ export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: 
   try {
     const site = await runner.run('locate-target', { location: request.target, sourceName: source.name });
     assertApart(source, site);
-    const opened = await runner.run('open-journal', { path: site.journalPath });
+    const opened = await runner.run('open-journal', { path: site.journalPath, forget: request.discard });
     try {
       return await openWork(request, { source, site, journal: opened.ref, content: opened.content }, runner, clock);
     } catch (thrown) {
-      if (opened.content || site.partial) await runner.run('close-journal', { ref: opened.ref });
-      else await runner.run('drop-journal', { ref: opened.ref, sync: false });
+      if (opened.created) await runner.run('drop-journal', { ref: opened.ref, sync: false });
+      else await runner.run('close-journal', { ref: opened.ref });
       throw thrown;
     }
   } catch (thrown) {
@@ -76,7 +76,7 @@ interface Found {
 
 async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
   const { source, site, journal } = found;
-  const kept = request.discard ? undefined : found.content;
+  const kept = found.content;
   const committing = kept?.news.committing;
   const commit: CommitRequest = { overwrite: request.overwrite, sync: request.sync };
   if (kept && committing) {

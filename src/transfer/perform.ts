@@ -90,7 +90,7 @@ export class Performer {
     },
     'discard-partial': async ({ ref }) => (await this.#ability(ref, 'discardPartial'))(ref),
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),
-    'open-journal': async ({ path }) => this.#parts.journals.open(path),
+    'open-journal': async ({ path, forget }) => this.#parts.journals.open(path, forget),
     'peek-journal': async ({ path }) => this.#parts.journals.peek(path),
     'begin-journal': async ({ ref, header, sync }) => this.#parts.journals.begin(ref, header, sync),
     'take-up-journal': async ({ ref, goodBytes, sync }) => this.#parts.journals.takeUp(ref, goodBytes, sync),

@@ -100,7 +100,7 @@ export interface Work {
   'finish-commit': { in: { ref: EndpointRef; part: FileIdentity; request: CommitRequest }; out: boolean };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
-  'open-journal': { in: { path: string }; out: OpenedJournal };
+  'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
   'peek-journal': { in: { path: string }; out: JournalContent | undefined };
   'begin-journal': { in: { ref: JournalRef; header: JournalHeader; sync: boolean }; out: number };
   'take-up-journal': { in: { ref: JournalRef; goodBytes: number; sync: boolean }; out: number };

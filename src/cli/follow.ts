@@ -1,0 +1,37 @@
+/**
+ * Follows a run to its end. The first Ctrl-C (or SIGTERM, SIGHUP) suspends it, so that what is finished goes on record;
+ * a second one leaves at once.
+ */
+import type { Run } from '../index.js';
+import { hardExit } from '../platform/file-system.js';
+import type { Reporter } from './render/reporter.js';
+import type { Session } from './session.js';
+
+export const EXIT_INTERRUPTED = 130;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+type Followed<Result> = Pick<Run<Result>, 'result' | 'suspend' | 'stuck' | typeof Symbol.asyncIterator>;
+
+/** @throws TransferError E_STOPPED after a signal, or whatever ended the run */
+export async function follow<Result>(run: Followed<Result>, reporter: Reporter, session: Session): Promise<Result> {
+  let interrupted = false;
+  const interrupt = (): void => {
+    if (interrupted) {
+      session.restoreTerminal();
+      hardExit(EXIT_INTERRUPTED);
+    }
+    interrupted = true;
+    reporter.say('stopping: what is finished goes on record (once more: leave at once)');
+    // A suspend that fails is told by the result, which fails for the same reason.
+    run.suspend().catch(() => {});
+  };
+  for (const signal of SIGNALS) process.on(signal, interrupt);
+  try {
+    for await (const event of run) await reporter.event(event);
+    return await run.result;
+  } finally {
+    reporter.end();
+    session.stuck ||= run.stuck;
+    for (const signal of SIGNALS) process.off(signal, interrupt);
+  }
+}

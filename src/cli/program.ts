@@ -1,0 +1,167 @@
+/** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { TransferError } from '../core/errors.js';
+import { parseBytes, parseRate } from '../core/units.js';
+
+export interface OutputFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export interface CopyFlags extends OutputFlags {
+  readonly limit?: number;
+  readonly chunkSize?: number;
+  readonly workers?: number;
+  readonly lanes?: number;
+  readonly readBack?: boolean;
+  readonly overwrite?: boolean;
+  readonly discard?: boolean;
+  readonly sync: boolean;
+}
+
+export interface VerifyFlags extends OutputFlags {
+  readonly workers?: number;
+}
+
+export interface Commands {
+  copy(source: string, target: string, flags: CopyFlags): Promise<void>;
+  verify(target: string, source: string, flags: VerifyFlags): Promise<void>;
+  status(target: string, flags: OutputFlags): Promise<void>;
+}
+
+const WORKERS_MAX = 64;
+const LANES_MAX = 1024;
+
+const EXAMPLES = `
+Examples:
+  blockferry copy disk.vhd /backup/            copy, or go on with an interrupted copy
+  blockferry copy --limit 50MiB disk.vhd /backup/
+  blockferry verify /backup/disk.vhd disk.vhd  compare every byte
+  blockferry status /backup/disk.vhd           how far an interrupted copy got
+
+Exit codes: 0 done, 1 bug, 2 usage or state, 3 source or target, 4 different or damaged,
+5 journal, 130 interrupted (finished work is kept).
+`;
+
+const COPY_HELP = `
+The target appears under its name whole and proven, or not at all. After an interruption the same
+command goes on where it stopped. A location that begins with "-" goes behind "--".
+
+Examples:
+  blockferry copy disk.vhd /backup/
+  blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
+  blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
+`;
+
+const VERIFY_HELP = `
+Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
+
+Example:
+  blockferry verify /backup/disk.vhd disk.vhd
+`;
+
+const STATUS_HELP = `
+Exit code 0: there is a partial copy or a target, and this says which. Exit code 2: there is neither.
+
+Example:
+  blockferry status /backup/disk.vhd
+`;
+
+export function createProgram(commands: Commands): Command {
+  const program = new Command('blockferry')
+    .description('Copies huge files and disk images: proven, and resumable after any interruption.')
+    .version(packageVersion())
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .addHelpText('after', EXAMPLES);
+  addCopy(program, commands);
+  addVerify(program, commands);
+  addStatus(program, commands);
+  return program;
+}
+
+function addCopy(program: Command, commands: Commands): void {
+  program
+    .command('copy')
+    .description('copy one file, or go on with an interrupted copy')
+    .argument('<source>', 'a path or an http(s) URL')
+    .argument('<target>', 'a path; inside a folder the file keeps its name')
+    .option('--limit <rate>', 'bytes per second at most, such as 50MiB or 400Mbit', rate('--limit'))
+    .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
+    .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
+    .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))
+    .option('--read-back', 'read the target past the cache before it gets its name, repair what differs')
+    .option('--overwrite', 'replace an existing target, once the new copy is whole and proven')
+    .option('--discard', 'throw a partial copy away and start afresh')
+    .option('--no-sync', 'skip the flushes: faster, but a power cut may cost finished work')
+    .option('--json', 'one event a line on the standard output')
+    .option('--quiet', 'say nothing but errors')
+    .addHelpText('after', COPY_HELP)
+    .action((source: string, target: string, flags: CopyFlags) => commands.copy(source, target, flags));
+}
+
+function addVerify(program: Command, commands: Commands): void {
+  program
+    .command('verify')
+    .description('compare two files byte by byte, and say where they differ')
+    .usage('[options] <target> <source>')
+    .argument('<target>', 'what is to be proven')
+    .argument('[source]', 'what it is compared with')
+    .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
+    .option('--json', 'one object on the standard output')
+    .option('--quiet', 'say nothing but errors; the exit code tells')
+    .addHelpText('after', VERIFY_HELP)
+    .action((target: string, source: string | undefined, flags: VerifyFlags) => {
+      if (source !== undefined) return commands.verify(target, source, flags);
+      throw new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
+        hint: 'Write: blockferry verify <target> <source>. How far a partial copy got is told by: blockferry status <target>.',
+      });
+    });
+}
+
+function addStatus(program: Command, commands: Commands): void {
+  program
+    .command('status')
+    .description('what an interrupted copy holds, from where, and why it stopped')
+    .argument('<target>', 'the target of the copy')
+    .option('--json', 'one object on the standard output')
+    .addHelpText('after', STATUS_HELP)
+    .action((target: string, flags: OutputFlags) => commands.status(target, flags));
+}
+
+/** What commander throws as an exit code (help was shown) or as an error in our words; anything else as it is. */
+export function usageError(thrown: unknown): number | unknown {
+  if (!(thrown instanceof CommanderError)) return thrown;
+  if (thrown.exitCode === 0) return 0;
+  // Help for somebody who typed no command at all was printed already.
+  if (thrown.code === 'commander.help') return 2;
+  const message = thrown.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  return new TransferError('E_USAGE', message, {
+    hint: 'blockferry --help and blockferry <command> --help tell more.',
+  });
+}
+
+function rate(option: string): (text: string) => number {
+  return (text) => parseRate(text, option);
+}
+
+function size(option: string): (text: string) => number {
+  return (text) => parseBytes(text, option);
+}
+
+function count(option: string, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : 0;
+    if (value >= 1 && value <= max) return value;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
+    });
+  };
+}
+
+function packageVersion(): string {
+  const path = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
+  const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,87 @@
+/**
+ * Progress as text, for any width: parts are dropped, from the least to the most important, and nothing ever wraps.
+ * Plain ASCII, since a character that some terminals draw two columns wide would break the line.
+ */
+import type { LimitEvent, ProgressEvent } from '../../core/events.js';
+import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
+
+const BAR_COLUMNS_MIN = 8;
+const BAR_COLUMNS_MAX = 40;
+const GAP = '  ';
+
+export interface Look {
+  /** Columns that may be used. */
+  readonly columns: number;
+  readonly colour: boolean;
+}
+
+/** One line: ` 42% [####....]  431 MiB of 1.00 GiB  20.0 MiB/s  28 s left`. */
+export function barLine(progress: ProgressEvent, look: Look): string {
+  const percent = percentText(progress);
+  const parts = [amountText(progress), rateText(progress), leftText(progress)].filter((part) => part !== '');
+  // What fits is kept from the right: time left and rate tell more than the amount.
+  while (parts.length > 0 && columnsOf(percent, parts) > look.columns) parts.shift();
+  const spare = look.columns - columnsOf(percent, parts) - ' []'.length;
+  const bar = spare >= BAR_COLUMNS_MIN ? ` ${drawnBar(progress, Math.min(spare, BAR_COLUMNS_MAX), look.colour)}` : '';
+  return [percent + bar, ...parts].join(GAP);
+}
+
+/** The second line: what goes on, and what holds it back. */
+export function limitLine(doing: string, limit: LimitEvent | undefined, look: Look): string {
+  const reason = limit && limit.limit !== 'none' ? `${doing}: ${limit.reason}` : doing;
+  const text = cut(`     ${reason}`, look.columns);
+  return look.colour ? `\x1b[2m${text}\x1b[22m` : text;
+}
+
+/** A line for a log: nothing is dropped. */
+export function plainLine(progress: ProgressEvent, doing: string, limit: LimitEvent | undefined): string {
+  const reason = limit && limit.limit !== 'none' ? ` (${limit.reason})` : '';
+  const parts = [amountText(progress), rateText(progress), leftText(progress)].filter((part) => part !== '');
+  return `${doing}: ${percentText(progress).trim()}, ${parts.join(', ')}${reason}`;
+}
+
+/** What the phase is called, for people. */
+export function doingText(progress: ProgressEvent, verb: 'copying' | 'comparing'): string {
+  if (verb === 'comparing') return verb;
+  return DOING[progress.phase];
+}
+
+const DOING: Readonly<Record<ProgressEvent['phase'], string>> = {
+  opening: 'looking at both ends',
+  copying: 'copying',
+  'reading-back': 'reading back from the storage',
+  committing: 'putting the target in place',
+  done: 'done',
+};
+
+/** Never 100 before all is done. */
+function percentText({ bytesDone, bytesTotal }: ProgressEvent): string {
+  const percent = bytesTotal === 0 ? 100 : Math.floor((bytesDone / bytesTotal) * 100);
+  return `${String(percent).padStart(3)}%`;
+}
+
+function amountText({ bytesDone, bytesTotal }: ProgressEvent): string {
+  return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`;
+}
+
+function rateText({ rateBytesPerSecond }: ProgressEvent): string {
+  return rateBytesPerSecond > 0 ? formatRate(rateBytesPerSecond) : '';
+}
+
+function leftText({ remainingMs, bytesDone, bytesTotal }: ProgressEvent): string {
+  return remainingMs === undefined || bytesDone >= bytesTotal ? '' : `${formatDuration(remainingMs)} left`;
+}
+
+function columnsOf(percent: string, parts: readonly string[]): number {
+  return [percent, ...parts].join(GAP).length;
+}
+
+function drawnBar({ bytesDone, bytesTotal }: ProgressEvent, columns: number, colour: boolean): string {
+  const full = bytesTotal === 0 ? columns : Math.floor((bytesDone / bytesTotal) * columns);
+  const done = '#'.repeat(full);
+  return `[${colour && full > 0 ? `\x1b[36m${done}\x1b[39m` : done}${'.'.repeat(columns - full)}]`;
+}
+
+function cut(text: string, columns: number): string {
+  return text.length <= columns ? text : `${text.slice(0, Math.max(0, columns - 2))}..`;
+}

@@ -1,0 +1,118 @@
+/**
+ * Tells people how a run goes, on the standard error: a bar on a terminal, a line now and then elsewhere. Whoever asked
+ * for JSON or for quiet gets neither.
+ */
+import type { LimitEvent, ProgressEvent, RetryEvent, TransferEvent } from '../../core/events.js';
+import { formatDuration } from '../../core/units.js';
+import type { OutputFlags } from '../program.js';
+import type { Session } from '../session.js';
+import { doingText, plainLine } from './progress-text.js';
+
+export interface Reporter {
+  event(event: TransferEvent): Promise<void>;
+  /** One line, above the bar where there is one. */
+  say(line: string): void;
+  /** Nothing of the bar is left afterwards. May be called again. */
+  end(): void;
+}
+
+export type Verb = 'copying' | 'comparing';
+
+const PLAIN_EVERY_MS = 5000;
+/** A reason that changes all the time reads as noise. */
+const REASON_HOLDS_MS = 1000;
+
+export async function createReporter(session: Session, verb: Verb, flags: OutputFlags): Promise<Reporter> {
+  if (flags.json) return new JsonReporter(session);
+  if (flags.quiet) return new SilentReporter();
+  if (!session.err.stream.isTTY || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
+  const { BarReporter } = await import('./bar-reporter.js');
+  return new BarReporter(session, verb);
+}
+
+class SilentReporter implements Reporter {
+  async event(): Promise<void> {}
+  say(): void {}
+  end(): void {}
+}
+
+class JsonReporter implements Reporter {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async event(event: TransferEvent): Promise<void> {
+    this.#session.out.json(event);
+  }
+
+  say(line: string): void {
+    this.#session.err.line(line);
+  }
+
+  end(): void {}
+}
+
+class PlainReporter implements Reporter {
+  readonly #session: Session;
+  readonly #verb: Verb;
+  readonly #limit = new CalmLimit();
+  #saidAt: number | undefined;
+
+  constructor(session: Session, verb: Verb) {
+    this.#session = session;
+    this.#verb = verb;
+  }
+
+  async event(event: TransferEvent): Promise<void> {
+    this.#limit.see(event);
+    const said = saidOf(event);
+    if (said !== undefined) this.say(said);
+    if (event.type === 'progress') this.#progress(event);
+  }
+
+  #progress(progress: ProgressEvent): void {
+    this.#saidAt ??= progress.at;
+    if (progress.at - this.#saidAt < PLAIN_EVERY_MS) return;
+    this.#saidAt = progress.at;
+    this.say(plainLine(progress, doingText(progress, this.#verb), this.#limit.at(progress.at)));
+  }
+
+  say(line: string): void {
+    this.#session.err.line(line);
+  }
+
+  end(): void {}
+}
+
+/** The limit that is shown: the newest, but each is left to stand for a while. */
+export class CalmLimit {
+  #newest: LimitEvent | undefined;
+  #shown: LimitEvent | undefined;
+  #shownSince = Number.NEGATIVE_INFINITY;
+
+  see(event: TransferEvent): void {
+    if (event.type === 'limit') this.#newest = event;
+  }
+
+  at(wallMs: number): LimitEvent | undefined {
+    if (this.#shown !== this.#newest && wallMs - this.#shownSince >= REASON_HOLDS_MS) {
+      this.#shown = this.#newest;
+      this.#shownSince = wallMs;
+    }
+    return this.#shown;
+  }
+}
+
+/** What an event says in a line of its own; undefined for what the bar shows, and for what nobody has to know. */
+export function saidOf(event: TransferEvent): string | undefined {
+  if (event.type === 'note') return `note: ${event.message}`;
+  if (event.type === 'retry') return retryText(event);
+  const resumed = event.type === 'state' && event.state === 'transferring' && event.reason !== 'copying';
+  return resumed ? event.reason : undefined;
+}
+
+function retryText({ chunk, attempt, waitMs, error }: RetryEvent): string {
+  return `chunk ${chunk}: ${error.message}; trying again in ${formatDuration(waitMs)} (retry ${attempt})`;
+}

@@ -1,0 +1,91 @@
+/** The outcome of a command as a few calm lines. */
+import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
+import type { PartialStatus, TransferResult, VerifyResult } from '../../index.js';
+
+const RANGES_SHOWN = 20;
+
+export function copyLines(result: TransferResult, sync: boolean): string[] {
+  const { bytesTotal, bytesCopied, elapsedMs } = result;
+  const rate = bytesCopied > 0 && elapsedMs > 0 ? `, ${formatRate((bytesCopied * 1000) / elapsedMs)}` : '';
+  const lines = [
+    `${result.source} is copied to ${result.target}: ${formatBytes(bytesTotal)} in ${formatDuration(elapsedMs)}${rate}`,
+  ];
+  const amounts = [
+    amount(result.bytesReused, 'from an earlier run, proven again'),
+    amount(result.bytesZero, 'zero'),
+    amount(result.bytesRepaired, 'read back wrong and repaired'),
+  ].filter((text) => text !== undefined);
+  if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
+  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
+  lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
+  return lines;
+}
+
+function amount(bytes: number, what: string): string | undefined {
+  return bytes > 0 ? `${formatBytes(bytes)} ${what}` : undefined;
+}
+
+function rootText({ algorithm, root, chunkBytes }: Pick<TransferResult, 'algorithm' | 'root' | 'chunkBytes'>): string {
+  return `${algorithm}:${root} (chunks of ${formatBytes(chunkBytes)})`;
+}
+
+export function verifyLines(result: VerifyResult): string[] {
+  const { one, other, differing } = result;
+  if (result.same) {
+    return [
+      `same: ${one.name} and ${other.name} hold the same ${formatBytes(one.size)} (${one.size} bytes)`,
+      `  root: ${rootText(result)}`,
+    ];
+  }
+  const ranges = differing.length === 1 ? '1 range' : `${differing.length} ranges`;
+  const lines = [`different: ${one.name} and ${other.name} differ in ${result.bytesDiffering} bytes, in ${ranges}`];
+  if (one.size !== other.size) lines.push(`  sizes: ${one.size} and ${other.size} bytes`);
+  for (const { offset, length } of differing.slice(0, RANGES_SHOWN)) {
+    lines.push(`  bytes ${offset} to ${offset + length - 1} (${length} ${length === 1 ? 'byte' : 'bytes'})`);
+  }
+  const more = differing.length - RANGES_SHOWN;
+  if (more > 0) lines.push(`  and ${more} more; --json lists them`);
+  return lines;
+}
+
+type Partial = NonNullable<PartialStatus['partial']>;
+
+/** @param holder whether the process that opened the partial last still runs; undefined: it cannot be told from here */
+export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | undefined): string[] {
+  const { target, exists, partial } = status;
+  if (!partial) return exists ? [`${target} exists; there is no partial copy of it`] : [nothingLine(target)];
+  const kept = partial.bytesClaimed + partial.bytesZero;
+  const percent = partial.bytesTotal === 0 ? 100 : Math.floor((kept / partial.bytesTotal) * 100);
+  const lines = [
+    `${target}: a partial copy of ${partial.source}`,
+    `  on record: ${formatBytes(kept)} of ${formatBytes(partial.bytesTotal)} (${percent} %), begun ${time(partial.startedAt)}`,
+    `  ${whyLine(partial, holder)}`,
+  ];
+  if (partial.damagedRecords > 0)
+    lines.push(`  ${partial.damagedRecords} damaged journal records: what they spoke of is copied again`);
+  if (exists) lines.push('  a complete target of that name exists too; it is left alone until the copy is complete');
+  if (holder !== 'running') lines.push('  to go on, run the same copy command again');
+  return lines;
+}
+
+export function nothingLine(target: string): string {
+  return `there is neither ${target} nor a partial copy of it`;
+}
+
+function whyLine({ stopped, lastOpened }: Partial, holder: 'running' | 'gone' | undefined): string {
+  if (stopped) return `stopped ${time(stopped.at)}: ${stopped.message}`;
+  if (!lastOpened) return 'it was killed before it had begun';
+  const process = `process ${lastOpened.pid} on ${lastOpened.host}`;
+  if (holder === 'running') return `still running: ${process}, since ${time(lastOpened.at)}`;
+  if (holder === 'gone') return `was killed: ${process}, begun ${time(lastOpened.at)}, is gone`;
+  return `was killed or is still running: ${process}, since ${time(lastOpened.at)}`;
+}
+
+/** `2025-01-31 12:00:00Z`: the same for everybody who reads the log. */
+function time(wallMs: number): string {
+  return new Date(wallMs)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, 'Z');
+}

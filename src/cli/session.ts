@@ -1,0 +1,63 @@
+/**
+ * What one run of the command shares: its two outputs and what has to be put right before it leaves. A reader that goes
+ * away (`| head`, a closed terminal) ends the talking and never the work.
+ */
+import { errnoOf } from '../core/errors.js';
+import { showPath } from '../platform/path-bytes.js';
+
+/** A closed pipe, and a terminal that is gone. */
+const READER_LEFT: readonly (string | undefined)[] = ['EPIPE', 'EIO'];
+const SHOW_CURSOR = '\x1b[?25h';
+
+export class LineWriter {
+  readonly stream: NodeJS.WriteStream;
+  #open = true;
+
+  constructor(stream: NodeJS.WriteStream, onFailure: (error: Error) => void) {
+    this.stream = stream;
+    stream.on('error', (error) => {
+      if (this.#open && !READER_LEFT.includes(errnoOf(error))) onFailure(error);
+      this.#open = false;
+    });
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** One line for people; what a terminal would act on is shown and not sent. */
+  line(text: string): void {
+    if (this.#open) this.stream.write(`${showPath(text)}\n`);
+  }
+
+  /** One line for programs. */
+  json(value: object): void {
+    if (this.#open) this.stream.write(`${JSON.stringify(value)}\n`);
+  }
+}
+
+export class Session {
+  /** As typed, names that are not UTF-8 included. */
+  args: readonly string[] = [];
+  /** Results. */
+  readonly out: LineWriter;
+  /** Progress, notes and errors. */
+  readonly err: LineWriter;
+  /** A thread would keep the process from ending. */
+  stuck = false;
+  /** Set while a bar is drawn. */
+  cursorHidden = false;
+
+  constructor() {
+    this.err = new LineWriter(process.stderr, () => {});
+    this.out = new LineWriter(process.stdout, (error) => {
+      this.err.line(`blockferry: the output cannot be written: ${error.message}`);
+    });
+  }
+
+  /** Before a way out that runs no exit handlers. */
+  restoreTerminal(): void {
+    if (this.cursorHidden && this.err.open) this.err.stream.write(`${SHOW_CURSOR}\n`);
+    this.cursorHidden = false;
+  }
+}
