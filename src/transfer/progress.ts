@@ -50,6 +50,7 @@ export class Progress {
     this.#pace = parts.pace;
     this.#clock = parts.clock;
     this.#counts = parts.counts ?? 'writtenBytes';
+    this.#samples.push({ atMs: nowMs(this.#clock), bytes: 0 });
   }
 
   spent(): TimeSpent {

@@ -6,11 +6,13 @@
  *
  * However it ends, what was finished is on record first.
  */
+import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
-import { KiB } from '../core/units.js';
+import { formatBytes, KiB } from '../core/units.js';
+import { CLAIM, type Claims } from '../journal/journal.js';
 import { CarryOut } from './carry-out.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
@@ -146,7 +148,7 @@ export class Transfer {
       blockBytes: this.#request.blockBytes ?? BLOCK_BYTES_DEFAULT,
       lanes: this.#lanes(job),
     });
-    this.#state('transferring', work.resumed ? 'going on with the partial copy of an earlier run' : 'copying');
+    this.#state('transferring', work.resumed ? resumedText(job.grid, work.claims) : 'copying');
     const ticking = this.#tick(carryOut);
     try {
       return { root: await carryOut.run(), bytesRepaired: carryOut.bytesRepaired };
@@ -209,4 +211,10 @@ export class Transfer {
       elapsedMs,
     };
   }
+}
+
+function resumedText(grid: ChunkGrid, { kinds }: Claims): string {
+  const bytes = kinds.reduce((sum, claim, chunk) => (claim === CLAIM.none ? sum : sum + grid.range(chunk).length), 0);
+  const [claimed, total] = [formatBytes(bytes), formatBytes(grid.size)];
+  return `going on with the partial copy of an earlier run: ${claimed} of ${total} were on record`;
 }
