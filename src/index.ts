@@ -4,7 +4,7 @@
  */
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
-import type { Algorithm } from './core/digest.js';
+import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
 import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
 import { parseLocation } from './endpoint/location.js';
@@ -20,6 +20,9 @@ export type * from './core/events.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
+
+/** Threads; far more than ever help. */
+const WORKERS_MAX = 256;
 
 export interface CopyOptions {
   /** A path or a URL. */
@@ -61,7 +64,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
     make: (runner: ChunkRunner) => Work,
     options: { readonly workers?: number; readonly signal?: AbortSignal },
   ) {
-    const workers = wholeNumber('workers', options.workers);
+    const workers = wholeNumber('workers', options.workers, WORKERS_MAX);
     this.opened = createRunner(workers).then((runner) => ({ runner, work: make(runner) }));
     this.result = this.#run(options.signal);
     // Whoever reads only the events must not be killed by a rejection that they tell of too.
@@ -105,7 +108,8 @@ interface Startable<Result> {
 export class CopyRun extends Run<TransferResult, Transfer> {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   async setLimit(bytesPerSecond: number): Promise<void> {
-    (await this.opened).work.setRate(bytesPerSecond);
+    const rate = rateOf(bytesPerSecond);
+    (await this.opened).work.setRate(rate);
   }
 }
 
@@ -114,10 +118,10 @@ export function copy(options: CopyOptions): CopyRun {
   const request = {
     source: parseLocation(options.source),
     target: parseLocation(options.target),
-    algorithm: options.algorithm ?? 'xxh64',
+    algorithm: algorithmOf(options.algorithm),
     chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
     lanes: wholeNumber('lanes', options.lanes),
-    rateBytesPerSecond: options.limitBytesPerSecond ?? 0,
+    rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
     overwrite: options.overwrite ?? false,
     discard: options.discard ?? false,
     sync: options.sync ?? true,
@@ -156,7 +160,19 @@ export async function status(target: string): Promise<PartialStatus> {
   }
 }
 
-function wholeNumber(name: string, value: number | undefined): number | undefined {
-  if (value === undefined || (Number.isSafeInteger(value) && value > 0)) return value;
-  throw new TransferError('E_USAGE', `${name} is ${value}; a positive whole number was expected`);
+function wholeNumber(name: string, value: number | undefined, max = Number.MAX_SAFE_INTEGER): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && value > 0 && value <= max)) return value;
+  const most = max === Number.MAX_SAFE_INTEGER ? '' : ` up to ${max}`;
+  throw new TransferError('E_USAGE', `${name} is ${value}; a positive whole number${most} was expected`);
+}
+
+/** Whole bytes per second, 0 for no limit: what is less than one byte must not become no limit at all. */
+function rateOf(value = 0): number {
+  if (value === 0 || (value >= 1 && value <= Number.MAX_SAFE_INTEGER)) return Math.floor(value);
+  throw new TransferError('E_USAGE', `the limit is ${value}; bytes per second were expected, or 0 for no limit`);
+}
+
+function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
+  if (Object.hasOwn(DIGEST_BYTES, value)) return value;
+  throw new TransferError('E_USAGE', `the algorithm is ${value}; one of ${Object.keys(DIGEST_BYTES)} was expected`);
 }

@@ -2,18 +2,28 @@
  * Follows a run to its end. The first Ctrl-C (or SIGTERM, SIGHUP) suspends it, so that what is finished goes on record;
  * a second one leaves at once.
  */
-import type { Run } from '../index.js';
+import type { Run, TransferEvent } from '../index.js';
 import { hardExit } from '../platform/file-system.js';
 import type { Reporter } from './render/reporter.js';
 import type { Session } from './session.js';
 
 export const EXIT_INTERRUPTED = 130;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Under nohup a hangup means nothing: Node forgets that it was told so, but then no stream is a terminal any more. */
+function isDeaf(signal: NodeJS.Signals): boolean {
+  const streams = [process.stdin, process.stdout, process.stderr];
+  return signal === 'SIGHUP' && !streams.some((stream) => stream.isTTY);
+}
 
 type Followed<Result> = Pick<Run<Result>, 'result' | 'suspend' | 'stuck' | typeof Symbol.asyncIterator>;
 
 /** @throws TransferError E_STOPPED after a signal, or whatever ended the run */
-export async function follow<Result>(run: Followed<Result>, reporter: Reporter, session: Session): Promise<Result> {
+export async function follow<Result>(
+  run: Followed<Result>,
+  reporter: Reporter,
+  session: Session,
+  watch?: (event: TransferEvent) => void,
+): Promise<Result> {
   let interrupted = false;
   const interrupt = (): void => {
     if (interrupted) {
@@ -23,15 +33,19 @@ export async function follow<Result>(run: Followed<Result>, reporter: Reporter, 
     interrupted = true;
     reporter.say('stopping: what is finished goes on record (once more: leave at once)');
     // A suspend that fails is told by the result, which fails for the same reason.
-    run.suspend().catch(() => {});
+    run.suspend().catch(() => undefined);
   };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
+  const ignore = (): void => undefined;
+  for (const signal of SIGNALS) process.on(signal, isDeaf(signal) ? ignore : interrupt);
   try {
-    for await (const event of run) await reporter.event(event);
+    for await (const event of run) {
+      watch?.(event);
+      await reporter.event(event);
+    }
     return await run.result;
   } finally {
     reporter.end();
     session.stuck ||= run.stuck;
-    for (const signal of SIGNALS) process.off(signal, interrupt);
+    for (const signal of SIGNALS) process.off(signal, interrupt).off(signal, ignore);
   }
 }

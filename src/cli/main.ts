@@ -46,7 +46,7 @@ function fail(session: Session, thrown: unknown): number {
 const session = new Session();
 process.on('uncaughtException', (thrown) => {
   session.restoreTerminal();
-  fail(session, thrown instanceof TransferError ? TransferError.from(String(thrown.stack)) : thrown);
+  fail(session, thrown);
   hardExit(1);
 });
 

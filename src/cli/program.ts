@@ -73,7 +73,7 @@ export function createProgram(commands: Commands): Command {
     .description('Copies huge files and disk images: proven, and resumable after any interruption.')
     .version(packageVersion())
     .exitOverride()
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ outputError: () => undefined })
     .addHelpText('after', EXAMPLES);
   addCopy(program, commands);
   addVerify(program, commands);
@@ -105,19 +105,22 @@ function addVerify(program: Command, commands: Commands): void {
   program
     .command('verify')
     .description('compare two files byte by byte, and say where they differ')
-    .usage('[options] <target> <source>')
     .argument('<target>', 'what is to be proven')
-    .argument('[source]', 'what it is compared with')
+    .argument('<source>', 'what it is compared with')
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')
     .addHelpText('after', VERIFY_HELP)
-    .action((target: string, source: string | undefined, flags: VerifyFlags) => {
-      if (source !== undefined) return commands.verify(target, source, flags);
-      throw new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
-        hint: 'Write: blockferry verify <target> <source>. How far a partial copy got is told by: blockferry status <target>.',
-      });
-    });
+    .exitOverride((error) => {
+      throw error.code === 'commander.missingArgument' ? nothingToCompare() : error;
+    })
+    .action((target: string, source: string, flags: VerifyFlags) => commands.verify(target, source, flags));
+}
+
+function nothingToCompare(): TransferError {
+  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
+    hint: 'Write: blockferry verify <target> <source>\nHow far a copy got is told by: blockferry status <target>',
+  });
 }
 
 function addStatus(program: Command, commands: Commands): void {

@@ -13,10 +13,10 @@ export class LineWriter {
   readonly stream: NodeJS.WriteStream;
   #open = true;
 
-  constructor(stream: NodeJS.WriteStream, onFailure: (error: Error) => void) {
+  constructor(stream: NodeJS.WriteStream, onFailure?: (error: Error) => void) {
     this.stream = stream;
     stream.on('error', (error) => {
-      if (this.#open && !READER_LEFT.includes(errnoOf(error))) onFailure(error);
+      if (this.#open && !READER_LEFT.includes(errnoOf(error))) onFailure?.(error);
       this.#open = false;
     });
   }
@@ -49,7 +49,7 @@ export class Session {
   cursorHidden = false;
 
   constructor() {
-    this.err = new LineWriter(process.stderr, () => {});
+    this.err = new LineWriter(process.stderr);
     this.out = new LineWriter(process.stdout, (error) => {
       this.err.line(`blockferry: the output cannot be written: ${error.message}`);
     });

@@ -65,9 +65,19 @@ export class PoolRunner implements ChunkRunner {
   }
 }
 
+/**
+ * Piscina tries require() on the worker file first, and Node 20 aborts the whole process when a thread is ended while
+ * it loads an ES module that way: a copy that fails at once would. With this flag it loads by import(), which may be
+ * cut short.
+ */
+const LOAD_BY_IMPORT = ['--no-experimental-require-module'].filter((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag),
+);
+
 function threads(count: number): Piscina {
   return new Piscina({
     filename: workerFile(),
+    execArgv: LOAD_BY_IMPORT,
     minThreads: count,
     maxThreads: count,
     // Only network chunks overlap on a thread; lanes, and not the pool, decide how many.

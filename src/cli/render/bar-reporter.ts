@@ -2,11 +2,10 @@
  * The bar on a terminal: two lines that are drawn over themselves, at most as often as there is progress. Whatever
  * happens, the cursor comes back.
  */
-import { createLogUpdate } from 'log-update';
+import type { createLogUpdate } from 'log-update';
 import type { ProgressEvent, TransferEvent } from '../../core/events.js';
-import { showPath } from '../../platform/path-bytes.js';
 import type { Session } from '../session.js';
-import { barLine, doingText, limitLine } from './progress-text.js';
+import { barLine, doingText, limitLine, plainColumns } from './progress-text.js';
 import { CalmLimit, type Reporter, saidOf, type Verb } from './reporter.js';
 
 const COLUMNS_DEFAULT = 80;
@@ -19,8 +18,8 @@ export class BarReporter implements Reporter {
   readonly #session: Session;
   readonly #verb: Verb;
   readonly #limit = new CalmLimit();
-  readonly #draw;
   readonly #colour = (process.env.NO_COLOR ?? '') === '';
+  #draw: ReturnType<typeof createLogUpdate> | undefined;
   #progress: ProgressEvent | undefined;
   #drawn: readonly string[] = [];
   #ended = false;
@@ -28,7 +27,6 @@ export class BarReporter implements Reporter {
   constructor(session: Session, verb: Verb) {
     this.#session = session;
     this.#verb = verb;
-    this.#draw = createLogUpdate(session.err.stream);
     session.err.stream.on('resize', this.#resized);
     process.on('SIGTSTP', this.#toBackground);
   }
@@ -38,13 +36,16 @@ export class BarReporter implements Reporter {
     const said = saidOf(event);
     if (said !== undefined) this.say(said);
     if (event.type !== 'progress') return;
+    // A copy that is over before it was worth a bar does not wait for one to be loaded.
+    if (!this.#draw && (event.phase === 'committing' || event.phase === 'done')) return;
+    this.#draw ??= (await import('log-update')).createLogUpdate(this.#session.err.stream);
     this.#progress = event;
     this.#paint();
   }
 
   say(line: string): void {
     this.#wipe();
-    this.#session.err.stream.write(`${showPath(line)}\n`);
+    this.#session.err.line(line);
     this.#paint();
   }
 
@@ -58,7 +59,7 @@ export class BarReporter implements Reporter {
   }
 
   #paint(): void {
-    if (!this.#progress || this.#ended || !this.#session.err.open) return;
+    if (!this.#draw || !this.#progress || this.#ended || !this.#session.err.open) return;
     const { columns = COLUMNS_DEFAULT, rows = ROWS_DEFAULT } = this.#session.err.stream;
     // The last column stays free: some terminals wrap as soon as it is written.
     const look = { columns: columns - 1, colour: this.#colour };
@@ -72,21 +73,21 @@ export class BarReporter implements Reporter {
 
   #wipe(): void {
     if (this.#drawn.length === 0 || !this.#session.err.open) return;
-    this.#draw.clear();
+    this.#draw?.clear();
     this.#drawn = [];
   }
 
   #showCursor(): void {
-    this.#draw.done();
+    this.#draw?.done();
     this.#session.cursorHidden = false;
   }
 
   /** A terminal that became narrower has wrapped the lines that are there, so more of them have to go. */
   readonly #resized = (): void => {
     const columns = this.#session.err.stream.columns ?? COLUMNS_DEFAULT;
-    const wrapped = this.#drawn.reduce((sum, line) => sum + Math.ceil(visibleColumns(line) / columns) - 1, 0);
+    const wrapped = this.#drawn.reduce((sum, line) => sum + Math.ceil(plainColumns(line) / columns) - 1, 0);
     this.#wipe();
-    if (this.#session.err.open) this.#session.err.stream.write(UP_AND_ERASE.repeat(Math.max(0, wrapped)));
+    if (wrapped > 0 && this.#session.err.open) this.#session.err.stream.write(UP_AND_ERASE.repeat(wrapped));
     this.#paint();
   };
 
@@ -96,9 +97,4 @@ export class BarReporter implements Reporter {
     this.#showCursor();
     process.kill(process.pid, 'SIGSTOP');
   };
-}
-
-function visibleColumns(line: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are our own colour sequences.
-  return line.replace(/\x1b\[\d+m/g, '').length;
 }

@@ -8,6 +8,10 @@ import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 const BAR_COLUMNS_MIN = 8;
 const BAR_COLUMNS_MAX = 40;
 const GAP = '  ';
+/** Room for the longest of each, so that the bar keeps its length while the numbers change. */
+const RATE_COLUMNS = '1023 KiB/s'.length;
+const LEFT_COLUMNS = '23 h 59 min left'.length;
+const BYTES_COLUMNS = '1023 KiB'.length;
 
 export interface Look {
   /** Columns that may be used. */
@@ -15,15 +19,30 @@ export interface Look {
   readonly colour: boolean;
 }
 
-/** One line: ` 42% [####....]  431 MiB of 1.00 GiB  20.0 MiB/s  28 s left`. */
+/** One line: ` 42% [####....]  431 MiB of 1.00 GiB  20.0 MiB/s  28 s left`; the first to go is the amount. */
 export function barLine(progress: ProgressEvent, look: Look): string {
   const percent = percentText(progress);
-  const parts = [amountText(progress), rateText(progress), leftText(progress)].filter((part) => part !== '');
-  // What fits is kept from the right: time left and rate tell more than the amount.
-  while (parts.length > 0 && columnsOf(percent, parts) > look.columns) parts.shift();
-  const spare = look.columns - columnsOf(percent, parts) - ' []'.length;
-  const bar = spare >= BAR_COLUMNS_MIN ? ` ${drawnBar(progress, Math.min(spare, BAR_COLUMNS_MAX), look.colour)}` : '';
-  return [percent + bar, ...parts].join(GAP);
+  const cells = [
+    `${formatBytes(progress.bytesDone).padStart(BYTES_COLUMNS)} of ${formatBytes(progress.bytesTotal)}`,
+    rateText(progress).padStart(RATE_COLUMNS),
+    leftText(progress).padEnd(LEFT_COLUMNS),
+  ];
+  const spare = (): number => look.columns - joined([percent, ...cells]).length - ' []'.length;
+  while (cells.length > 1 && spare() < BAR_COLUMNS_MIN) cells.shift();
+  if (spare() < BAR_COLUMNS_MIN) return withoutBar(progress, look);
+  const bar = drawnBar(progress, Math.min(spare(), BAR_COLUMNS_MAX), look.colour);
+  return joined([`${percent} ${bar}`, ...cells]).trimEnd();
+}
+
+function withoutBar(progress: ProgressEvent, look: Look): string {
+  const parts = [rateText(progress), leftText(progress)].filter((part) => part !== '');
+  const line = (): string => joined([percentText(progress), ...parts]);
+  while (parts.length > 0 && line().length > look.columns) parts.shift();
+  return line();
+}
+
+function joined(parts: readonly string[]): string {
+  return parts.join(GAP);
 }
 
 /** The second line: what goes on, and what holds it back. */
@@ -72,14 +91,16 @@ function leftText({ remainingMs, bytesDone, bytesTotal }: ProgressEvent): string
   return remainingMs === undefined || bytesDone >= bytesTotal ? '' : `${formatDuration(remainingMs)} left`;
 }
 
-function columnsOf(percent: string, parts: readonly string[]): number {
-  return [percent, ...parts].join(GAP).length;
-}
-
 function drawnBar({ bytesDone, bytesTotal }: ProgressEvent, columns: number, colour: boolean): string {
   const full = bytesTotal === 0 ? columns : Math.floor((bytesDone / bytesTotal) * columns);
   const done = '#'.repeat(full);
   return `[${colour && full > 0 ? `\x1b[36m${done}\x1b[39m` : done}${'.'.repeat(columns - full)}]`;
+}
+
+/** How many columns a line of ours takes; colours take none. */
+export function plainColumns(line: string): number {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the colour sequences are our own.
+  return line.replace(/\x1b\[\d+m/g, '').length;
 }
 
 function cut(text: string, columns: number): string {

@@ -23,35 +23,19 @@ const PLAIN_EVERY_MS = 5000;
 const REASON_HOLDS_MS = 1000;
 
 export async function createReporter(session: Session, verb: Verb, flags: OutputFlags): Promise<Reporter> {
-  if (flags.json) return new JsonReporter(session);
-  if (flags.quiet) return new SilentReporter();
+  if (flags.json) return jsonReporter(session);
+  if (flags.quiet) return SILENT;
   if (!session.err.stream.isTTY || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
   const { BarReporter } = await import('./bar-reporter.js');
   return new BarReporter(session, verb);
 }
 
-class SilentReporter implements Reporter {
-  async event(): Promise<void> {}
-  say(): void {}
-  end(): void {}
-}
+const nothing = (): undefined => undefined;
+const SILENT: Reporter = { event: async () => undefined, say: nothing, end: nothing };
 
-class JsonReporter implements Reporter {
-  readonly #session: Session;
-
-  constructor(session: Session) {
-    this.#session = session;
-  }
-
-  async event(event: TransferEvent): Promise<void> {
-    this.#session.out.json(event);
-  }
-
-  say(line: string): void {
-    this.#session.err.line(line);
-  }
-
-  end(): void {}
+/** Events for programs; what people have to know goes to the standard error. */
+function jsonReporter({ out, err }: Session): Reporter {
+  return { event: async (event) => out.json(event), say: (line) => err.line(line), end: nothing };
 }
 
 class PlainReporter implements Reporter {
@@ -83,7 +67,7 @@ class PlainReporter implements Reporter {
     this.#session.err.line(line);
   }
 
-  end(): void {}
+  readonly end = nothing;
 }
 
 /** The limit that is shown: the newest, but each is left to stand for a while. */

@@ -3,6 +3,8 @@ import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 import type { PartialStatus, TransferResult, VerifyResult } from '../../index.js';
 
 const RANGES_SHOWN = 20;
+/** A comparison lists no more than this. */
+const RANGES_LISTED_MAX = 10_000;
 
 export function copyLines(result: TransferResult, sync: boolean): string[] {
   const { bytesTotal, bytesCopied, elapsedMs } = result;
@@ -38,15 +40,21 @@ export function verifyLines(result: VerifyResult): string[] {
       `  root: ${rootText(result)}`,
     ];
   }
-  const ranges = differing.length === 1 ? '1 range' : `${differing.length} ranges`;
-  const lines = [`different: ${one.name} and ${other.name} differ in ${result.bytesDiffering} bytes, in ${ranges}`];
+  const ranges = `${differing.length === RANGES_LISTED_MAX ? 'at least ' : ''}${count(differing.length, 'range')}`;
+  const lines = [
+    `different: ${one.name} and ${other.name} differ in ${count(result.bytesDiffering, 'byte')}, in ${ranges}`,
+  ];
   if (one.size !== other.size) lines.push(`  sizes: ${one.size} and ${other.size} bytes`);
   for (const { offset, length } of differing.slice(0, RANGES_SHOWN)) {
-    lines.push(`  bytes ${offset} to ${offset + length - 1} (${length} ${length === 1 ? 'byte' : 'bytes'})`);
+    lines.push(`  bytes ${offset} to ${offset + length - 1} (${count(length, 'byte')})`);
   }
   const more = differing.length - RANGES_SHOWN;
   if (more > 0) lines.push(`  and ${more} more; --json lists them`);
   return lines;
+}
+
+function count(amount: number, what: string): string {
+  return `${amount} ${what}${amount === 1 ? '' : 's'}`;
 }
 
 type Partial = NonNullable<PartialStatus['partial']>;
@@ -56,10 +64,11 @@ export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | 
   const { target, exists, partial } = status;
   if (!partial) return exists ? [`${target} exists; there is no partial copy of it`] : [nothingLine(target)];
   const kept = partial.bytesClaimed + partial.bytesZero;
+  const amounts = `${formatBytes(kept)} of ${formatBytes(partial.bytesTotal)}`;
   const percent = partial.bytesTotal === 0 ? 100 : Math.floor((kept / partial.bytesTotal) * 100);
   const lines = [
     `${target}: a partial copy of ${partial.source}`,
-    `  on record: ${formatBytes(kept)} of ${formatBytes(partial.bytesTotal)} (${percent} %), begun ${time(partial.startedAt)}`,
+    `  on record: ${amounts} (${percent} %), begun ${time(partial.startedAt)}`,
     `  ${whyLine(partial, holder)}`,
   ];
   if (partial.damagedRecords > 0)
@@ -74,6 +83,7 @@ export function nothingLine(target: string): string {
 }
 
 function whyLine({ stopped, lastOpened }: Partial, holder: 'running' | 'gone' | undefined): string {
+  if (stopped?.code === 'E_STOPPED') return `interrupted ${time(stopped.at)}; what was finished is kept`;
   if (stopped) return `stopped ${time(stopped.at)}: ${stopped.message}`;
   if (!lastOpened) return 'it was killed before it had begun';
   const process = `process ${lastOpened.pid} on ${lastOpened.host}`;
