@@ -1,36 +1,65 @@
-/** The only file that picks concrete parts: which endpoints there are, which files, which clock, which runner. */
+/**
+ * The only file that picks concrete parts: which endpoints there are, which files, which clock, which runner. It loads
+ * them when they are asked for: a thread needs the ends, the command needs the runner, and a local copy needs no
+ * network.
+ */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from './core/clock.js';
-import { localScheme } from './endpoint/local.js';
-import { nullScheme, zeroScheme } from './endpoint/null.js';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
-import { FileJournals } from './journal/file-journal.js';
-import { realFiles } from './platform/file-layer.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import type { PerformerParts } from './transfer/perform.js';
 
-/** Network ends are loaded when they are first asked for: a local copy should not pay for them. */
 async function http(): Promise<EndpointScheme> {
   const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
   return { openSource: (location) => openHttpSource(location), attachSource: (ref) => attachHttpSource(ref) };
 }
 
-export function defaultRegistry(): Registry {
-  return {
-    file: () => localScheme(realFiles),
-    http,
-    https: http,
-    zero: zeroScheme,
-    null: () => nullScheme(() => join(tmpdir(), `.null-${process.pid}.blockferry-journal`)),
-  };
+async function local(): Promise<EndpointScheme> {
+  const [{ localScheme }, { realFiles }] = [
+    await import('./endpoint/local.js'),
+    await import('./platform/file-layer.js'),
+  ];
+  return localScheme(realFiles);
 }
 
-export function performerParts(): PerformerParts {
+async function zero(): Promise<EndpointScheme> {
+  return (await import('./endpoint/null.js')).zeroScheme();
+}
+
+async function nothing(): Promise<EndpointScheme> {
+  const { nullScheme } = await import('./endpoint/null.js');
+  return nullScheme(() => join(tmpdir(), `.null-${process.pid}.blockferry-journal`));
+}
+
+export function defaultRegistry(): Registry {
+  return { file: local, http, https: http, zero, null: nothing };
+}
+
+/** What a thread works with. */
+export async function performerParts(): Promise<PerformerParts> {
+  const { systemClock } = await import('./core/clock.js');
+  const { FileJournals } = await import('./journal/file-journal.js');
+  const { realFiles } = await import('./platform/file-layer.js');
   return { registry: defaultRegistry(), journals: new FileJournals(realFiles), clock: systemClock };
 }
 
+let early: Promise<ChunkRunner> | undefined;
+
+/** Starts the usual threads while the caller is still loading: the next {@link createRunner} takes them over. */
+export function startRunnerEarly(): void {
+  early ??= newRunner();
+}
+
+/** Threads for one job, as many as there are cores unless `workers` says otherwise. */
 export async function createRunner(workers?: number): Promise<ChunkRunner> {
+  const started = await early;
+  early = undefined;
+  if (started && workers === undefined) return started;
+  await started?.close();
+  return newRunner(workers);
+}
+
+async function newRunner(workers?: number): Promise<ChunkRunner> {
   const { PoolRunner } = await import('./transfer/pool-runner.js');
   return new PoolRunner(workers);
 }

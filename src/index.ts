@@ -68,7 +68,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
     this.opened = createRunner(workers).then((runner) => ({ runner, work: make(runner) }));
     this.result = this.#run(options.signal);
     // Whoever reads only the events must not be killed by a rejection that they tell of too.
-    this.result.catch(() => {});
+    this.result.catch(() => undefined);
   }
 
   async #run(signal: AbortSignal | undefined): Promise<Result> {

@@ -4,7 +4,7 @@ import { TransferError } from '../src/core/errors.js';
 import { Performer } from '../src/transfer/perform.js';
 import type { Work, WorkName } from '../src/transfer/requests.js';
 
-const performer = new Performer(performerParts());
+const performer = new Performer(await performerParts());
 
 export default async function work({ name, request }: { name: WorkName; request: Work[WorkName]['in'] }) {
   try {

@@ -61,6 +61,9 @@ export function statusError(name: string, status: number, headers: IncomingHttpH
 const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/;
 
+/** The code of an error for bytes beyond the announced length. */
+export const SURPLUS_BYTES = 'SURPLUS_BYTES';
+
 /** What a failed connection means; `progress` says how far its answer had come. */
 export function networkError(name: string, cause: unknown, progress: string): TransferError {
   const code = errnoOf(cause) ?? '';
@@ -76,6 +79,10 @@ export function networkError(name: string, cause: unknown, progress: string): Tr
       'the answer is not valid HTTP',
       'Check what listens there: server, proxy or another service.',
     );
+  }
+  if (code === SURPLUS_BYTES) {
+    const hint = 'Check the server and the proxies before it, then resume.';
+    return fail('E_PROTOCOL', 'the server sent more than it had announced', hint);
   }
   if (CERTIFICATE.test(code)) {
     const hint = 'Set NODE_EXTRA_CA_CERTS to a file with the certificate authority that signed it.';

@@ -5,12 +5,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { TransferError } from '../core/errors.js';
-import { KiB } from '../core/units.js';
 import { networkError } from './http-errors.js';
 import { redactedUrl } from './location.js';
 
-/** The body may be ahead of its reader by this much, and by one read of the socket. */
-export const AHEAD_BYTES_MAX = 256 * KiB;
+export interface HttpRequest {
+  /** Such as `https://host:8443`. */
+  readonly origin: string;
+  /** With the query. */
+  readonly path: string;
+  readonly method: 'GET';
+  readonly headers: Record<string, string>;
+}
+
+/** What sends requests: undici's Dispatcher, or something that keeps its contract. */
+export interface HttpClient {
+  dispatch(request: HttpRequest, handler: Dispatcher.DispatchHandler): boolean;
+}
 
 interface Read {
   readonly into: Uint8Array;
@@ -49,7 +59,7 @@ export class Exchange {
 
   /** Sends the request and resolves when status and headers are there, whatever they say. @throws TransferError */
   static open(
-    dispatcher: Dispatcher,
+    client: HttpClient,
     url: URL,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
@@ -59,7 +69,7 @@ export class Exchange {
       if (signal.aborted) return exchange.#onStop();
       signal.addEventListener('abort', exchange.#onStop, { once: true });
       const path = url.pathname + url.search;
-      dispatcher.dispatch({ origin: url.origin, path, method: 'GET', headers: { ...headers } }, exchange.#handler());
+      client.dispatch({ origin: url.origin, path, method: 'GET', headers: { ...headers } }, exchange.#handler());
     });
   }
 
@@ -85,7 +95,7 @@ export class Exchange {
     if (this.#failure !== undefined) throw this.#failure;
     const filled = this.#takeAhead(into);
     if (this.#isDone(filled, into)) {
-      if (this.#aheadBytes < AHEAD_BYTES_MAX / 2) this.#controller?.resume();
+      if (this.#aheadBytes === 0) this.#controller?.resume();
       return filled;
     }
     return new Promise((resolve, reject) => {
@@ -140,7 +150,8 @@ export class Exchange {
       this.#ahead.push(used === 0 ? bytes : bytes.subarray(used));
       this.#aheadBytes += bytes.length - used;
     }
-    if (this.#aheadBytes >= AHEAD_BYTES_MAX) controller.pause();
+    // One read of the socket may be ahead of the reader, no more: its bytes are only ours until we resume.
+    if (this.#aheadBytes > 0) controller.pause();
   }
 
   #takeAhead(into: Uint8Array): number {

@@ -2,9 +2,8 @@
  * Where an HTTP source is: the URL that was given, and the one that its redirects led to. Credentials go to the origin
  * that they were given for and nowhere else, and a redirect never leads from https to http.
  */
-import type { Dispatcher } from 'undici';
 import { TransferError } from '../core/errors.js';
-import { Exchange } from './http-exchange.js';
+import { Exchange, type HttpClient } from './http-exchange.js';
 import { redactedUrl } from './location.js';
 
 const REDIRECTS_MAX = 10;
@@ -19,11 +18,11 @@ export class HttpResource {
   readonly url: string;
   readonly #given: URL;
   readonly #authorization: string | undefined;
-  readonly #dispatcher: Dispatcher;
+  readonly #client: HttpClient;
   #final: URL;
 
-  constructor(dispatcher: Dispatcher, url: string, finalUrl = url) {
-    this.#dispatcher = dispatcher;
+  constructor(client: HttpClient, url: string, finalUrl = url) {
+    this.#client = client;
     this.url = url;
     this.#given = parseUrl(url);
     this.#final = finalUrl === url ? this.#given : parseUrl(finalUrl);
@@ -52,7 +51,7 @@ export class HttpResource {
   async #follow(from: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Exchange> {
     let url = from;
     for (let hops = 0; hops <= REDIRECTS_MAX; hops++) {
-      const exchange = await Exchange.open(this.#dispatcher, url, this.#headersFor(url, headers), signal);
+      const exchange = await Exchange.open(this.#client, url, this.#headersFor(url, headers), signal);
       if (!REDIRECTS.has(exchange.status)) return exchange;
       exchange.abort();
       url = nextUrl(url, exchange.headers.location);

@@ -2,7 +2,6 @@
  * The http(s) source. It is opened by reading one byte, since only a real answer to a range proves that ranges work.
  * Every chunk is then bound to the version that this answer named: a changed source is told, never mixed.
  */
-import { Agent, type Dispatcher } from 'undici';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -18,7 +17,9 @@ import {
   versionOf,
 } from './http-chunk.js';
 import { headerOf, statusError } from './http-errors.js';
-import type { Exchange } from './http-exchange.js';
+import type { Exchange, HttpClient } from './http-exchange.js';
+import { FastClient } from './http-fast.js';
+import { PlainClient } from './http-plain.js';
 import { HttpResource } from './http-resource.js';
 
 /** Holds the URL with its secrets: it may cross threads, and must not be written down. */
@@ -28,29 +29,31 @@ export interface HttpRef extends EndpointRef, HttpVersion {
   readonly finalUrl: string;
 }
 
-const CONNECTIONS_PER_ORIGIN_MAX = 8;
 const SILENCE_MS_MAX = 60_000;
 const FIRST_BYTE: ByteRange = { offset: 0, length: 1 };
 
-let agent: Agent | undefined;
+interface Clients {
+  readonly plain: PlainClient;
+  readonly fast: FastClient;
+}
+
+let clients: Clients | undefined;
 
 /** The connections of this thread, made when they are first needed. */
-function threadAgent(): Dispatcher {
-  agent ??= new Agent({
-    connections: CONNECTIONS_PER_ORIGIN_MAX,
-    pipelining: 1,
-    allowH2: false,
-    headersTimeout: SILENCE_MS_MAX,
-    bodyTimeout: SILENCE_MS_MAX,
-  });
-  return agent;
+function threadClient(): HttpClient {
+  if (clients === undefined) {
+    const plain = new PlainClient(SILENCE_MS_MAX);
+    clients = { plain, fast: new FastClient(plain, { silenceMsMax: SILENCE_MS_MAX }) };
+  }
+  return clients.fast;
 }
 
 /** Drops this thread's connections; requests under way fail. The next source makes new ones. */
 export async function closeHttp(): Promise<void> {
-  const closing = agent;
-  agent = undefined;
-  await closing?.destroy();
+  const closing = clients;
+  clients = undefined;
+  closing?.fast.destroy();
+  await closing?.plain.destroy();
 }
 
 /**
@@ -58,16 +61,16 @@ export async function closeHttp(): Promise<void> {
  * @throws TransferError E_SOURCE_MISSING, E_AUTH, E_NO_RANGES, E_NO_SIZE, E_UNAVAILABLE, E_HTTP_STATUS, E_NETWORK,
  * E_TIMEOUT, E_PROTOCOL
  */
-export async function openHttpSource(location: Location, dispatcher: Dispatcher = threadAgent()): Promise<Source> {
-  const resource = new HttpResource(dispatcher, location.text);
+export async function openHttpSource(location: Location, client: HttpClient = threadClient()): Promise<Source> {
+  const resource = new HttpResource(client, location.text);
   const { size, headers } = await probe(resource);
   return new HttpSource(resource, versionOf(headers, size));
 }
 
 /** The source that `ref` was taken from, without asking the server. */
-export function attachHttpSource(ref: EndpointRef, dispatcher: Dispatcher = threadAgent()): Source {
+export function attachHttpSource(ref: EndpointRef, client: HttpClient = threadClient()): Source {
   const { url, finalUrl, ...opened } = ref as HttpRef;
-  return new HttpSource(new HttpResource(dispatcher, url, finalUrl), opened);
+  return new HttpSource(new HttpResource(client, url, finalUrl), opened);
 }
 
 class HttpSource implements Source {

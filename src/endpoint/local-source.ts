@@ -7,6 +7,7 @@ import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
@@ -128,7 +129,7 @@ export class LocalSource implements Source {
         position += got;
         return got;
       },
-      close: () => {},
+      close: () => undefined,
     };
   }
 
@@ -140,15 +141,25 @@ export class LocalSource implements Source {
     }
   }
 
+  /** Past the cache where that can be: one bad sector fails all pages of the folio that read-ahead made around it. */
   #firstUnreadable(block: Uint8Array, position: number): number {
+    let direct: DirectReader | undefined;
+    try {
+      direct = DirectReader.open(`/proc/self/fd/${this.#fd}`, SECTOR_BYTES);
+    } catch {
+      // Without it the place is told as well as the cache knows it.
+    }
     for (let at = 0; at < block.length; at += SECTOR_BYTES) {
       try {
-        readFully(this.#files, this.#fd, block.subarray(at, at + SECTOR_BYTES), position + at);
+        if (direct) direct.read(position + at, Math.min(SECTOR_BYTES, block.length - at));
+        else readFully(this.#files, this.#fd, block.subarray(at, at + SECTOR_BYTES), position + at);
       } catch {
         // The caller reports the error that it already has; only the place was looked for.
-        return position + at;
+        position += at;
+        break;
       }
     }
+    direct?.close();
     return position;
   }
 

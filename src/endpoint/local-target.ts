@@ -103,7 +103,7 @@ export class LocalTarget implements Target {
         position += length;
       },
       finish: () => undefined,
-      abort: () => {},
+      abort: () => undefined,
     };
   }
 
@@ -205,7 +205,7 @@ export class LocalTarget implements Target {
           throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
         }
       },
-      close: () => {},
+      close: () => undefined,
     };
   }
 }

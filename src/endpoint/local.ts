@@ -31,7 +31,7 @@ import {
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
 
-const { O_EXCL, O_RDWR } = constants;
+const { O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
 
 export function localScheme(files: FileLayer): EndpointScheme {
@@ -155,8 +155,21 @@ function finish(files: FileLayer, ref: LocalTargetRef, part: FileIdentity, reque
   if (ref.kind === 'device') return false;
   const target = files.lstat(encodePath(ref.path));
   if (!target || !sameIdentity(part, identityOf(target))) return false;
+  // The run that was cut short may have been one without flushes.
+  if (request.sync) syncFile(files, ref.path);
   const left = files.lstat(encodePath(partPath(ref.path)));
   if (left && sameIdentity(part, identityOf(left))) publish(files, ref.path, { ...request, overwrite: false });
   else if (request.sync) files.syncFolder(encodePath(dirname(ref.path)));
   return left === undefined || sameIdentity(part, identityOf(left));
+}
+
+function syncFile(files: FileLayer, path: string): void {
+  const fd = files.openSync(encodePath(path), O_RDONLY | O_NOFOLLOW);
+  try {
+    files.fsyncSync(fd);
+  } catch (thrown) {
+    throw localError('flush-target', path, thrown);
+  } finally {
+    files.closeSync(fd);
+  }
 }

@@ -11,6 +11,8 @@ interface ZeroRef extends EndpointRef {
   readonly size: number;
 }
 
+const nothing = (): undefined => undefined;
+
 function zeroSource({ scheme, size }: ZeroRef): Source {
   const ref: ZeroRef = { scheme, size };
   return {
@@ -28,23 +30,23 @@ function zeroSource({ scheme, size }: ZeroRef): Source {
           rest -= got;
           return got;
         },
-        close: () => {},
+        close: nothing,
       };
     },
-    assertUnchanged: async () => {},
-    close: async () => {},
+    assertUnchanged: async () => undefined,
+    close: async () => undefined,
   };
 }
 
 function nullTarget(ref: EndpointRef): Target {
   return {
     ref,
-    openChunk: () => ({ write: () => {}, skip: () => {}, finish: () => undefined, abort: () => {} }),
-    zero: () => {},
-    openChunkBack: () => ({ next: () => 0, close: () => {} }),
-    flush: async () => {},
-    commit: async () => {},
-    close: async () => {},
+    openChunk: () => ({ write: nothing, skip: nothing, finish: () => undefined, abort: nothing }),
+    zero: nothing,
+    openChunkBack: () => ({ next: () => 0, close: nothing }),
+    flush: async () => undefined,
+    commit: async () => undefined,
+    close: async () => undefined,
   };
 }
 
@@ -69,6 +71,6 @@ export function nullScheme(journalPath: () => string): EndpointScheme {
     }),
     prepareTarget: async () => ({ ref, identity: { device: 'null', inode: 'null' }, zeroed: true }),
     attachTarget: nullTarget,
-    discardPartial: async () => {},
+    discardPartial: async () => undefined,
   };
 }

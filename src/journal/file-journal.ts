@@ -76,7 +76,11 @@ export class FileJournals implements Journals {
   }
 
   begin(ref: JournalRef, header: JournalHeader, sync: boolean): number {
-    this.#files.ftruncateSync(ref.fd, 0);
+    if (this.#files.fstat(ref.fd).size > 0n) {
+      this.#files.ftruncateSync(ref.fd, 0);
+      // Or a power cut could leave the new header in front of old claims, which speak of another source.
+      this.#files.fdatasyncSync(ref.fd);
+    }
     const text = `${JOURNAL_MAGIC} ${JOURNAL_FORMAT}\n${encodeRecord({ type: 'header', header })}`;
     const bytes = this.append(ref, 0, text + openedLine(sync), sync);
     if (sync) this.#files.syncFolder(encodePath(dirname(ref.path)));
@@ -148,7 +152,7 @@ export class FileJournals implements Journals {
   #read(path: string, fd: number): JournalContent | undefined {
     const lines = this.#lines(fd);
     const first = lines.next();
-    if (first.done) return undefined;
+    if (first.done || first.value.text.startsWith('\0')) return undefined;
     const format = new RegExp(`^${JOURNAL_MAGIC} (\\d+)$`).exec(first.value.text)?.[1];
     if (format === undefined) throw damaged(path, 'is not a Blockferry journal');
     if (Number(format) !== JOURNAL_FORMAT) {
@@ -161,9 +165,11 @@ export class FileJournals implements Journals {
       );
     }
     const second = lines.next();
-    const header = second.done ? undefined : tryDecode(second.value.text);
+    // A power cut tore the header. It is durable before there is a part, so nothing can have been claimed.
+    if (second.done) return undefined;
+    const header = tryDecode(second.value.text);
     if (header?.type !== 'header' || !isSane(header.header)) throw damaged(path, 'has no readable header');
-    return collect(header.header, lines, second.value?.end ?? 0);
+    return collect(header.header, lines, second.value.end);
   }
 
   /** The whole lines of the file; what follows the last newline is a torn tail. */
@@ -249,6 +255,7 @@ function collect(
 
 /** A header comes from a file that anybody may have written: it must not make us allocate without bound. */
 function isSane(header: JournalHeader): boolean {
+  if (typeof header !== 'object' || header === null) return false;
   const { size, chunkBytes, algorithm, sourceVersion } = header;
   const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
   const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;

@@ -196,7 +196,7 @@ function unrepairable(chunk: number, { work, job }: CarryOutParts): TransferErro
     'E_INTEGRITY',
     `${job.site.name}: chunk ${chunk} at byte ${offset} reads back wrong again and again`,
     {
-      hint: 'Do not trust this storage or the way to it. The copy was not given its name; what reads back right is kept.',
+      hint: 'Do not trust this storage or the way to it. The copy got no name; what reads back right is kept.',
       chunk,
       offset,
     },

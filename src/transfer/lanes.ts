@@ -84,7 +84,8 @@ export class Lanes {
     await Promise.all(
       Array.from({ length: lanes }, async () => {
         try {
-          while (!control.stopped && (await step())) {}
+          let more = true;
+          while (more && !control.stopped) more = await step();
         } catch (thrown) {
           this.#failure ??= TransferError.from(thrown);
           control.stop();

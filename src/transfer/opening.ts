@@ -207,7 +207,7 @@ function assertSameSource({ header }: JournalContent, source: SourceInfo, site: 
   if (same && header.size === source.size) return;
   const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
   throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
-    hint: 'The source changed or is another one, so nothing was mixed or changed. --discard throws the partial away and starts afresh.',
+    hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away and starts afresh.',
   });
 }
 

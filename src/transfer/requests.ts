@@ -29,8 +29,8 @@ export interface SourceInfo {
 export const MAP = { data: 0, mixed: 1, zero: 2 } as const;
 
 /**
- * copy: source to target · prove: the target's bytes are still those of `expected` · zero: make the target read as zero
- * · read-back: as prove, past the cache · compare: source and another source, byte by byte.
+ * copy: source to target · prove: the target's bytes are still those of `expected` · zero: make the target read as
+ * zero · read-back: as prove, past the cache.
  */
 export type ChunkWork = 'copy' | 'prove' | 'zero' | 'read-back';
 

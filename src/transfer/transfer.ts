@@ -1,8 +1,8 @@
 /**
  * One job from its first look at the ends to the name on the target:
  *
- *     open ▸ copy and prove what the plan says ▸ flush ▸ read back, repair ▸ source unchanged ▸ record the commit ▸
- * publish ▸ drop the journal
+ *     open ▸ copy and prove what the plan says ▸ flush ▸ read back, repair ▸ source unchanged
+ *          ▸ record the commit ▸ publish ▸ drop the journal
  *
  * However it ends, what was finished is on record first.
  */

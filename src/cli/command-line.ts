@@ -1,0 +1,61 @@
+/**
+ * Reads the arguments, runs one command, and turns whatever happens into one exit code; only what the command needs is
+ * loaded, since a small copy should not wait for the rest.
+ */
+import { TransferError } from '../core/errors.js';
+import { hardExit } from '../platform/file-system.js';
+import { argvPaths } from '../platform/path-bytes.js';
+import { createProgram, usageError } from './program.js';
+import { errorLines } from './render/error-text.js';
+import { Session } from './session.js';
+
+async function runCommand(session: Session): Promise<number> {
+  const args = argvPaths(process.argv.slice(2));
+  session.args = args;
+  let exitCode = 0;
+  const program = createProgram({
+    copy: async (source, target, flags) => {
+      const { runCopy } = await import('./commands/copy.js');
+      exitCode = await runCopy(session, source, target, flags);
+    },
+    verify: async (target, source, flags) => {
+      const { runVerify } = await import('./commands/verify.js');
+      exitCode = await runVerify(session, target, source, flags);
+    },
+    status: async (target, flags) => {
+      const { runStatus } = await import('./commands/status.js');
+      exitCode = await runStatus(session, target, flags);
+    },
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (thrown) {
+    const error = usageError(thrown);
+    return typeof error === 'number' ? error : fail(session, error);
+  }
+}
+
+function fail(session: Session, thrown: unknown): number {
+  const error = TransferError.from(thrown);
+  for (const line of errorLines(error, process.env.BLOCKFERRY_DEBUG === '1')) session.err.line(line);
+  return error.exitCode;
+}
+
+/** Runs the command that the process was started with, and sets its exit code. */
+export async function runCommandLine(): Promise<void> {
+  const session = new Session();
+  process.on('uncaughtException', (thrown) => {
+    session.restoreTerminal();
+    fail(session, thrown);
+    hardExit(1);
+  });
+
+  process.exitCode = await runCommand(session);
+  if (session.stuck) {
+    session.err.line(
+      'A thread is stuck in a system call of the storage; it is left behind so that this command can end.',
+    );
+    hardExit(process.exitCode);
+  }
+}
