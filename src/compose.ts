@@ -52,8 +52,9 @@ export function startRunnerEarly(): void {
 
 /** Threads for one job, as many as there are cores unless `workers` says otherwise. */
 export async function createRunner(workers?: number): Promise<ChunkRunner> {
-  const started = await early;
+  const taken = early;
   early = undefined;
+  const started = await taken;
   if (started && workers === undefined) return started;
   await started?.close();
   return newRunner(workers);

@@ -57,6 +57,8 @@ export interface ProgressEvent extends EventBase {
   readonly bytesTotal: number;
   readonly bytesReused: number;
   readonly bytesZero: number;
+  /** While the target is read back: bytes that were read, of those that hold data. */
+  readonly readBack?: { readonly bytesDone: number; readonly bytesTotal: number };
   /** Over the last few seconds, without reused and zero bytes. */
   readonly rateBytesPerSecond: number;
   readonly remainingMs?: number;

@@ -2,7 +2,7 @@
  * Carries an opened job out: copies and proves what the plan says, reads back, and commits. The order of its steps is
  * the crash contract's.
  */
-import { loadHasher, rootDigest, toHex, zeroDigest } from '../core/digest.js';
+import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
 import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
@@ -125,9 +125,9 @@ export class CarryOut {
   /** Past the cache; chunks that differ are copied again, flushed, and read back once more. */
   async #readBack(): Promise<void> {
     const { progress, emit, work } = this.#parts;
-    progress.phase = 'reading-back';
-    let toRead: Iterable<number> = await this.#chunksWithData();
+    let toRead: readonly number[] = await this.#chunksWithData();
     for (let round = 0; ; round++) {
+      progress.startReadBack(toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0));
       const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
@@ -139,23 +139,24 @@ export class CarryOut {
       progress.bytesVoid += bytes;
       this.bytesRepaired += bytes;
       for (const chunk of differing) work.plan.giveBack(chunk);
+      progress.phase = 'copying';
       await this.#copy();
       toRead = differing;
     }
     progress.proof = 'read-back';
   }
 
-  /** Holes hold nothing that could have been written wrong. */
-  async #chunksWithData(): Promise<Iterable<number>> {
+  /** All but the holes that are meant to be holes: nothing was written there that could have been written wrong. */
+  async #chunksWithData(): Promise<number[]> {
     const { runner, work, job } = this.#parts;
     const { size, chunkBytes, count } = job.grid;
     const map = await runner.run('map-target', { ref: work.prepared.ref, size, chunkBytes });
-    const { kinds } = work.claims;
-    function* chunks(): Generator<number> {
-      for (let chunk = 0; chunk < count; chunk++)
-        if (kinds[chunk] !== CLAIM.zero || map?.[chunk] !== MAP.zero) yield chunk;
+    const zero = zeroDigest(await loadHasher(job.algorithm), Math.min(chunkBytes, size));
+    const chunks: number[] = [];
+    for (let chunk = 0; chunk < count; chunk++) {
+      if (map?.[chunk] !== MAP.zero || !sameBytes(this.#lanes.digestOf(chunk), zero)) chunks.push(chunk);
     }
-    return chunks();
+    return chunks;
   }
 
   async #commit(): Promise<string> {

@@ -36,6 +36,7 @@ export class Progress {
   readonly #counts: 'writtenBytes' | 'readBytes';
   readonly #samples: { readonly atMs: number; readonly bytes: number }[] = [];
   #doneMax = 0;
+  #readBack: { readonly from: number; readonly bytesTotal: number } | undefined;
   #limit: LimitEvent['limit'] = 'none';
   #lastSpent: TimeSpent | undefined;
 
@@ -60,11 +61,25 @@ export class Progress {
     return { ...inTasks, workerMs: Math.max(0, taskMs - worked), retryMs, flushMs };
   }
 
+  /** From here on reading counts, up to `bytesTotal`. */
+  startReadBack(bytesTotal: number): void {
+    this.phase = 'reading-back';
+    this.#readBack = { from: this.#control.counter('readBytes'), bytesTotal };
+    this.#samples.length = 0;
+  }
+
+  #readBackDone(): { readonly bytesDone: number; readonly bytesTotal: number } | undefined {
+    if (!this.#readBack || this.phase !== 'reading-back') return undefined;
+    const { from, bytesTotal } = this.#readBack;
+    return { bytesDone: Math.min(bytesTotal, this.#control.counter('readBytes') - from), bytesTotal };
+  }
+
   event(): EventBody {
     const sent = this.#control.counter(this.#counts) - this.bytesVoid;
     this.#doneMax = Math.max(this.#doneMax, Math.min(this.bytesTotal, sent + this.bytesReused + this.bytesZero));
     const rate = this.#rate();
-    const rest = this.bytesTotal - this.#doneMax;
+    const readBack = this.#readBackDone();
+    const rest = readBack ? readBack.bytesTotal - readBack.bytesDone : this.bytesTotal - this.#doneMax;
     return {
       type: 'progress',
       phase: this.phase,
@@ -73,6 +88,7 @@ export class Progress {
       bytesTotal: this.bytesTotal,
       bytesReused: this.bytesReused,
       bytesZero: this.bytesZero,
+      ...(readBack && { readBack }),
       rateBytesPerSecond: Math.round(rate),
       ...(rate > 0 && { remainingMs: Math.round((rest / rate) * 1000) }),
       spent: this.spent(),

@@ -20,7 +20,8 @@ export interface Look {
 }
 
 /** One line: ` 42% [####....]  431 MiB of 1.00 GiB  20.0 MiB/s  28 s left`; the first to go is the amount. */
-export function barLine(progress: ProgressEvent, look: Look): string {
+export function barLine(event: ProgressEvent, look: Look): string {
+  const progress = ofThePhase(event);
   const percent = percentText(progress);
   const cells = [
     `${formatBytes(progress.bytesDone).padStart(BYTES_COLUMNS)} of ${formatBytes(progress.bytesTotal)}`,
@@ -53,10 +54,16 @@ export function limitLine(doing: string, limit: LimitEvent | undefined, look: Lo
 }
 
 /** A line for a log: nothing is dropped. */
-export function plainLine(progress: ProgressEvent, doing: string, limit: LimitEvent | undefined): string {
+export function plainLine(event: ProgressEvent, doing: string, limit: LimitEvent | undefined): string {
+  const progress = ofThePhase(event);
   const reason = limit && limit.limit !== 'none' ? ` (${limit.reason})` : '';
   const parts = [amountText(progress), rateText(progress), leftText(progress)].filter((part) => part !== '');
   return `${doing}: ${percentText(progress).trim()}, ${parts.join(', ')}${reason}`;
+}
+
+/** Reading back has its own way from 0 to 100 %. */
+function ofThePhase(progress: ProgressEvent): ProgressEvent {
+  return { ...progress, ...progress.readBack };
 }
 
 /** What the phase is called, for people. */
