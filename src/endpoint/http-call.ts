@@ -6,6 +6,7 @@
 import type { Dispatcher } from 'undici';
 import { nowMs, systemClock } from '../core/clock.js';
 import { SURPLUS_BYTES } from './http-errors.js';
+import type { LendingController } from './http-exchange.js';
 import { HeadReader, keepsConnection, parseHead, plainBodyBytes } from './http-head.js';
 
 /** The connection that carries a call. */
@@ -28,10 +29,9 @@ export interface CallParts {
   readonly headMsMax: number;
 }
 
-export class Call implements Dispatcher.DispatchController {
+export class Call implements LendingController {
+  readonly lends = true;
   readonly text: string;
-  /** It has been sent on a connection that had ended before; it is not sent a third time. */
-  repeated = false;
   readonly #parts: CallParts;
   #carrier: Carrier | undefined;
   #phase: 'waiting' | 'head' | 'body' | 'over' = 'waiting';
@@ -80,7 +80,7 @@ export class Call implements Dispatcher.DispatchController {
     this.#headByMs = nowMs(systemClock) + this.#parts.headMsMax;
   }
 
-  /** The handler owns the bytes until it lets the call resume, or until this returns when it has not paused it. */
+  /** The handler may use the bytes until this returns and, when it has paused the call, until it resumes it. */
   take(bytes: Buffer): void {
     const body = this.#phase === 'head' ? this.#takeHead(bytes) : bytes;
     if (body === undefined || this.#phase !== 'body') return;

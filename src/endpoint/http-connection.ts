@@ -24,7 +24,7 @@ export interface ConnectionParts {
 export interface ConnectionOwner {
   onFree(connection: HttpConnection): void;
   onGone(connection: HttpConnection): void;
-  /** The server had closed the kept connection before it saw the request: a GET may be sent again. */
+  /** The server ended the kept connection instead of answering: a GET may be sent again, on a new connection. */
   onUnheard(call: Call): void;
 }
 
@@ -141,7 +141,7 @@ export class HttpConnection implements Carrier {
     this.#socket.destroy();
     const call = this.#call;
     this.#call = undefined;
-    const again = repeatable && this.#kept && !this.#answered && call?.repeated === false;
+    const again = repeatable && this.#kept && !this.#answered && call !== undefined;
     if (again) this.#owner.onUnheard(call);
     this.#owner.onGone(this);
     if (!again && !call?.arrived) call?.fail(error);

@@ -5,8 +5,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { TransferError } from '../core/errors.js';
+import { KiB } from '../core/units.js';
 import { networkError } from './http-errors.js';
 import { redactedUrl } from './location.js';
+
+/** The body may be ahead of its reader by this much, and by one read of the socket. */
+export const AHEAD_BYTES_MAX = 256 * KiB;
 
 export interface HttpRequest {
   /** Such as `https://host:8443`. */
@@ -15,6 +19,11 @@ export interface HttpRequest {
   readonly path: string;
   readonly method: 'GET';
   readonly headers: Record<string, string>;
+}
+
+/** A controller whose bytes are written over once it goes on: they are only good while it is paused. */
+export interface LendingController extends Dispatcher.DispatchController {
+  readonly lends: true;
 }
 
 /** What sends requests: undici's Dispatcher, or something that keeps its contract. */
@@ -150,8 +159,13 @@ export class Exchange {
       this.#ahead.push(used === 0 ? bytes : bytes.subarray(used));
       this.#aheadBytes += bytes.length - used;
     }
-    // One read of the socket may be ahead of the reader, no more: its bytes are only ours until we resume.
-    if (this.#aheadBytes > 0) controller.pause();
+    if (this.#mustPause(controller)) controller.pause();
+  }
+
+  #mustPause(controller: Dispatcher.DispatchController | LendingController): boolean {
+    if ('lends' in controller) return this.#aheadBytes > 0;
+    // With all bytes here there is nothing to hold back; and undici breaks when a server closes while it is paused.
+    return this.#aheadBytes >= AHEAD_BYTES_MAX && this.#received < this.#expected;
   }
 
   #takeAhead(into: Uint8Array): number {

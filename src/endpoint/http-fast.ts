@@ -91,10 +91,8 @@ class Pool {
         else connection.carry(next);
       },
       onGone: () => this.#onGone(connection),
-      onUnheard: (unheard) => {
-        unheard.repeated = true;
-        this.#waiting.unshift(unheard);
-      },
+      // The connection is gone next, and a new one takes its place: that one has no second try.
+      onUnheard: (unheard) => this.#waiting.unshift(unheard),
     });
     this.#open.add(connection);
     connection.carry(call);

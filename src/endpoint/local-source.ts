@@ -137,30 +137,33 @@ export class LocalSource implements Source {
     try {
       return readFully(this.#files, this.#fd, block, position);
     } catch (thrown) {
-      throw localError('read-source', this.ref.path, thrown, { offset: this.#firstUnreadable(block, position) });
+      return this.#readSectors(block, position, thrown);
     }
   }
 
-  /** Past the cache where that can be: one bad sector fails all pages of the folio that read-ahead made around it. */
-  #firstUnreadable(block: Uint8Array, position: number): number {
+  /**
+   * Sector by sector, past the cache where that can be: in the cache one bad sector fails all of the large folio that
+   * read-ahead put around it, in the next chunks too. Fails at the very sector that cannot be read.
+   */
+  #readSectors(block: Uint8Array, position: number, failure: unknown): number {
+    let at = 0;
     let direct: DirectReader | undefined;
     try {
       direct = DirectReader.open(`/proc/self/fd/${this.#fd}`, SECTOR_BYTES);
-    } catch {
-      // Without it the place is told as well as the cache knows it.
-    }
-    for (let at = 0; at < block.length; at += SECTOR_BYTES) {
-      try {
-        if (direct) direct.read(position + at, Math.min(SECTOR_BYTES, block.length - at));
-        else readFully(this.#files, this.#fd, block.subarray(at, at + SECTOR_BYTES), position + at);
-      } catch {
-        // The caller reports the error that it already has; only the place was looked for.
-        position += at;
-        break;
+      for (; at < block.length; at += SECTOR_BYTES) {
+        const sector = block.subarray(at, at + SECTOR_BYTES);
+        const bytes = direct?.read(position + at, sector.length);
+        if (bytes) sector.set(bytes);
+        const got = bytes?.length ?? readFully(this.#files, this.#fd, sector, position + at);
+        if (got < sector.length) return at + got;
       }
+      return block.length;
+    } catch {
+      // What the first read said is the cause; only the place was looked for.
+      throw localError('read-source', this.ref.path, failure, { offset: position + at });
+    } finally {
+      direct?.close();
     }
-    direct?.close();
-    return position;
   }
 
   async assertUnchanged(): Promise<void> {

@@ -47,6 +47,13 @@ interface MemoryRef extends EndpointRef {
   readonly name: string;
 }
 
+/** What was opened, so that whoever attaches to it later finds out that it changed meanwhile. */
+interface MemorySourceRef extends MemoryRef {
+  readonly size: number;
+  readonly version: number;
+  readonly identity: FileIdentity;
+}
+
 const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
 const PER_WORKER = 4;
 
@@ -76,8 +83,8 @@ export class MemoryStore {
 
   scheme(): EndpointScheme {
     return {
-      openSource: async (location) => this.#source({ scheme: 'memory', name: nameOf(location) }),
-      attachSource: (ref) => this.#source(ref as MemoryRef),
+      openSource: async (location) => this.#source(this.#open(nameOf(location))),
+      attachSource: (ref) => this.#source(ref as MemorySourceRef),
       locateTarget: async (location) => this.#locate(nameOf(location)),
       prepareTarget: async (ref, request) => this.#prepare(ref as MemoryRef, request),
       attachTarget: (ref) => this.#target(ref as MemoryRef),
@@ -93,18 +100,21 @@ export class MemoryStore {
     return { bytes, identity: { device: 'memory', inode: String(++this.#inodes) }, version: 1 };
   }
 
-  #source(ref: MemoryRef): Source {
-    const file = this.#files.get(ref.name);
-    if (!file) {
-      throw new TransferError('E_SOURCE_MISSING', `memory:${ref.name}: no such source`, { hint: 'Check the name.' });
-    }
+  #open(name: string): MemorySourceRef {
+    const file = this.#files.get(name);
+    if (!file)
+      throw new TransferError('E_SOURCE_MISSING', `memory:${name}: no such source`, { hint: 'Check the name.' });
     const { identity, version, bytes } = file;
+    return { scheme: 'memory', name, size: bytes.length, version, identity };
+  }
+
+  #source(ref: MemorySourceRef): Source {
     return {
       ref,
       name: `memory:${ref.name}`,
-      size: bytes.length,
-      version: { strength: 'strong', value: `version ${version}` },
-      identity,
+      size: ref.size,
+      version: { strength: 'strong', value: `version ${ref.version}` },
+      identity: ref.identity,
       readsPerWorker: PER_WORKER,
       openChunk: ({ offset, length }) =>
         this.#reader('read', offset, length, () => {
@@ -113,7 +123,8 @@ export class MemoryStore {
           throw changed(ref.name, `ended before byte ${offset + length}`);
         }),
       assertUnchanged: async () => {
-        if (this.#files.get(ref.name)?.version !== version) throw changed(ref.name, 'was changed while it was copied');
+        if (this.#files.get(ref.name)?.version !== ref.version)
+          throw changed(ref.name, 'was changed while it was copied');
       },
       close: async () => undefined,
     };

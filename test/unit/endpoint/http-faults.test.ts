@@ -1,6 +1,5 @@
 /** The http(s) source against servers that fail: each fault has its name, and no short or long body is handed on. */
 import { HttpResponse } from 'msw';
-import { Agent } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { parseRetryAfter } from '../../../src/endpoint/http-errors.js';
 import { cutAfter, fileHandler, type Spoil, stallAfter, without } from '../../support/http-scenarios.js';
@@ -12,6 +11,7 @@ import {
   middle,
   middleBytes,
   never,
+  newClient,
   open,
   openFailure,
   readChunk,
@@ -89,14 +89,13 @@ describe('bodies', () => {
   });
 
   test('all bytes of a chunk count for nothing until the server ends its answer', async () => {
-    const impatient = new Agent({ bodyTimeout: 300 });
+    const impatient = newClient({ silenceMsMax: 300 });
     const endless: Spoil = (good, { count }) =>
       count === 0 ? good : { ...good, headers: chunked(good.headers), body: stallAfter(middleBytes) };
     const source = await open(`${(await serve(fileHandler(disk, endless))).url}/disk.img`, impatient);
     const error = await failure(readChunk(source, middle));
     expect(error.code).toBe('E_TIMEOUT');
     expect(error.message).toContain('after 204800 of 204800 bytes');
-    await impatient.destroy();
   });
 
   test('a connection that is dropped before any answer is a network error', async () => {
@@ -129,7 +128,7 @@ describe('bodies', () => {
   });
 
   test('a silent server is a timeout, before its answer and within its body', async () => {
-    const impatient = new Agent({ headersTimeout: 300, bodyTimeout: 300 });
+    const impatient = newClient({ silenceMsMax: 300 });
     const silent: Spoil = (good, { count }) => {
       if (count === 1) return { ...good, body: stallAfter(disk.subarray(0, 1000)) };
       return count === 2 ? new Promise(() => undefined) : good;
@@ -140,7 +139,6 @@ describe('bodies', () => {
     expect(inBody).toMatchObject({ code: 'E_TIMEOUT', retryable: true });
     expect(inBody.message).toContain('after 1000 of 204800 bytes');
     expect((await failure(readChunk(source, middle))).code).toBe('E_TIMEOUT');
-    await impatient.destroy();
   });
 });
 

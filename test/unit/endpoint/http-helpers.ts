@@ -1,11 +1,13 @@
 /** What the tests of the HTTP source share: bytes, scripted servers, reading whole chunks, errors as values. */
 import { HttpResponse } from 'msw';
-import type { Dispatcher } from 'undici';
+import { Agent } from 'undici';
 import { afterAll, afterEach } from 'vitest';
 import type { ByteRange } from '../../../src/core/chunk.js';
 import type { ChunkReader, Source } from '../../../src/core/endpoint.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { closeHttp, openHttpSource } from '../../../src/endpoint/http.js';
+import type { HttpClient } from '../../../src/endpoint/http-exchange.js';
+import { FastClient } from '../../../src/endpoint/http-fast.js';
 import { parseLocation } from '../../../src/endpoint/location.js';
 import { fileHandler, type ScenarioServer, type Spoil, serveHandlers } from '../../support/http-scenarios.js';
 
@@ -24,8 +26,27 @@ export function someBytes(length: number, seed: number): Buffer {
   return bytes;
 }
 
-export function open(url: string, dispatcher?: Dispatcher): Promise<Source> {
-  return openHttpSource(parseLocation(url), dispatcher);
+let plain: Agent | undefined;
+const clients: { destroy(): unknown }[] = [];
+
+/** Makes the tests of this file read through undici alone, as the fast way does only where it must. */
+export function readPlainly(): void {
+  plain = new Agent();
+}
+
+/** A client of the way that is tested; it is closed when the test ends. */
+export function newClient({ silenceMsMax = 60_000, ca }: { silenceMsMax?: number; ca?: Buffer }): HttpClient {
+  const trust = ca === undefined ? {} : { ca };
+  const agent = new Agent({ headersTimeout: silenceMsMax, bodyTimeout: silenceMsMax, connect: trust });
+  clients.push(agent);
+  if (plain !== undefined) return agent;
+  const fast = new FastClient(agent, { silenceMsMax, tls: trust });
+  clients.push(fast);
+  return fast;
+}
+
+export function open(url: string, client: HttpClient | undefined = plain): Promise<Source> {
+  return openHttpSource(parseLocation(url), client);
 }
 
 export async function readChunk(source: Source, range: ByteRange, blockBytes = 65_536): Promise<Buffer> {
@@ -66,9 +87,13 @@ export const middleBytes = disk.subarray(102_400, 307_200);
 
 const servers: ScenarioServer[] = [];
 afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.destroy()));
   await Promise.all(servers.splice(0).map((server) => server.stop()));
 });
-afterAll(closeHttp);
+afterAll(async () => {
+  await closeHttp();
+  await plain?.destroy();
+});
 
 /** Serves msw handlers until the test ends. */
 export async function serve(...handlers: Parameters<typeof serveHandlers>): Promise<ScenarioServer> {

@@ -3,12 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Agent, type Dispatcher } from 'undici';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attachHttpSource, closeHttp } from '../../../src/endpoint/http.js';
 import { AHEAD_BYTES_MAX } from '../../../src/endpoint/http-exchange.js';
 import { type Nginx, nginxAvailable, startNginx } from '../../support/nginx.js';
-import { failure, never, open, readChunk, readOn, someBytes } from './http-helpers.js';
+import { failure, never, newClient, open, readChunk, readOn, someBytes } from './http-helpers.js';
 
 const MiB = 1024 * 1024;
 const disk = someBytes(3 * MiB + 5, 1);
@@ -21,6 +22,7 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
   let dateOnly: string;
   let secure: string;
   let slow: string;
+  let secureOnce: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'http-source-'));
@@ -39,8 +41,9 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
       { etag: false },
       { tls },
       { limitRate: 65_536 },
+      { tls, directives: 'keepalive_timeout 0;' },
     );
-    [plain, rangeless, dateOnly, secure, slow] = nginx.urls as [string, string, string, string, string];
+    [plain = '', rangeless = '', dateOnly = '', secure = '', slow = '', secureOnce = ''] = nginx.urls;
   });
 
   afterAll(async () => {
@@ -183,15 +186,32 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
   });
 
   test('https is read when its certificate is trusted, and refused by name when it is not', async () => {
-    const trusting = new Agent({ connect: { ca: await readFile(join(folder, 'cert.pem')) } });
+    const trusting = newClient({ ca: await readFile(join(folder, 'cert.pem')) });
     const source = await open(`${secure}/disk.img`, trusting);
     expect(source.ref.scheme).toBe('http');
     expect((await readChunk(source, { offset: 0, length: 2 * MiB })).equals(disk.subarray(0, 2 * MiB))).toBe(true);
-    await trusting.close();
     const error = await failure(open(`${secure}/disk.img`));
     expect(error.code).toBe('E_NETWORK');
     expect(error.message).toContain('certificate is not trusted');
     expect(error.detail.hint).toContain('NODE_EXTRA_CA_CERTS');
+  });
+
+  test('https gives the right bytes to a reader that takes its time, though the server may be gone', async () => {
+    const client = newClient({ ca: await readFile(join(folder, 'cert.pem')) });
+    for (const server of [secure, secureOnce]) {
+      const source = await open(`${server}/disk.img`, client);
+      for (const length of [disk.length, 30_000]) {
+        const reader = source.openChunk({ offset: 0, length }, never);
+        const block = Buffer.alloc(5000);
+        for (let done = 0; done < length; ) {
+          const count = await reader.next(block);
+          await nextTurn();
+          expect(block.subarray(0, count).equals(disk.subarray(done, done + count)), `block at ${done}`).toBe(true);
+          done += count;
+        }
+        reader.close();
+      }
+    }
   });
 
   test('a stopped job leaves a slow read at once', async () => {

@@ -1,0 +1,98 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { KiB, MiB } from '../../src/core/units.js';
+import { copy } from '../../src/index.js';
+import {
+  bytesOf,
+  CHUNK,
+  copyNow,
+  expectDone,
+  partialCopy,
+  patch,
+  scratchFolder,
+  targetIn,
+} from '../support/copying.js';
+import { openPlace, PLACES, placeAvailable } from '../support/mounts.js';
+
+const SIZE = 30 * MiB;
+const DATA_BYTES = 6 * MiB;
+
+/** Data at the beginning, at odd places and at the end; holes of several chunks and holes within chunks between. */
+function makeSparse(path: string): string {
+  const fd = openSync(path, 'w');
+  const place = (at: number, length: number): void => void writeSync(fd, bytesOf(length, `at ${at}`), 0, length, at);
+  place(0, MiB);
+  place(10 * MiB + 64 * KiB, 3 * MiB);
+  place(20 * MiB + 4 * KiB, 64 * KiB);
+  place(25 * MiB, MiB);
+  place(SIZE - 100, 100);
+  closeSync(fd);
+  return path;
+}
+const allocated = (path: string): number => statSync(path).blocks * 512;
+
+test.for(PLACES.flatMap((place) => (['0', '1'] as const).map((off) => [place, off] as const)))(
+  'on %s a sparse file keeps its holes (BLOCKFERRY_NO_NATIVE=%s)',
+  async ([place, off], context) => {
+    context.skip(!placeAvailable(place), `needs ${place} in a private mount namespace`);
+    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const mount = await openPlace(place);
+    onTestFinished(() => mount.unmount());
+    const source = makeSparse(join(scratchFolder(), 'sparse.img'));
+    const pair = { source, ...targetIn(mount.folder) };
+    const done = await copy({ ...pair, chunkBytes: CHUNK, readBack: true }).result;
+    expect(done.bytesTotal).toBe(SIZE);
+    expectDone(pair);
+    expect(allocated(pair.target)).toBeLessThanOrEqual(DATA_BYTES + MiB);
+    expect(allocated(pair.target)).toBeGreaterThanOrEqual(5 * MiB);
+  },
+);
+
+test.for(['0', '1'])(
+  'a sparse copy that is stopped and resumed keeps its holes (BLOCKFERRY_NO_NATIVE=%s)',
+  async (off) => {
+    const source = makeSparse(join(scratchFolder(), 'sparse.img'));
+    const pair = { source, ...targetIn(scratchFolder()) };
+    await partialCopy(pair, 28 * MiB);
+    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await copyNow(pair);
+    expectDone(pair);
+    if (off === '0') expect(allocated(pair.target)).toBeLessThanOrEqual(DATA_BYTES + MiB);
+  },
+);
+
+test('bytes that somebody wrote into a hole of the partial are gone from the copy', async () => {
+  const source = makeSparse(join(scratchFolder(), 'sparse.img'));
+  const pair = { source, ...targetIn(scratchFolder()) };
+  await partialCopy(pair, 28 * MiB);
+  patch(pair.part, 5 * MiB + 17, Buffer.from('intruder'));
+  patch(pair.part, 27 * MiB, Buffer.from('intruder'));
+  await copyNow(pair);
+  expectDone(pair);
+});
+
+test('a file that is one hole takes no space and no time', async () => {
+  const source = join(scratchFolder(), 'hole.img');
+  closeSync(openSync(source, 'w'));
+  truncateSync(source, 3 * 1024 * MiB + 5);
+  const pair = { source, ...targetIn(scratchFolder()) };
+  const done = await copy(pair).result;
+  expect(done).toMatchObject({ bytesTotal: 3 * 1024 * MiB + 5, bytesCopied: 0, bytesZero: 3 * 1024 * MiB + 5 });
+  expect(statSync(pair.target).size).toBe(3 * 1024 * MiB + 5);
+  expect(allocated(pair.target)).toBeLessThanOrEqual(64 * KiB);
+});
+
+test('written zeroes become holes where the source shows none', async () => {
+  const source = join(scratchFolder(), 'zeroes.img');
+  execFileSync('dd', ['if=/dev/zero', `of=${source}`, 'bs=1M', 'count=16', 'status=none']);
+  vi.stubEnv('BLOCKFERRY_NO_NATIVE', '1');
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const pair = { source, ...targetIn(scratchFolder()) };
+  await copyNow(pair);
+  expectDone(pair);
+  expect(allocated(pair.target)).toBeLessThanOrEqual(MiB);
+});

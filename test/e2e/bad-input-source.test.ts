@@ -1,0 +1,98 @@
+import { appendFileSync, chmodSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { MiB } from '../../src/core/units.js';
+import {
+  bytesOf,
+  copyNow,
+  disturbedCopy,
+  expectClear,
+  expectDone,
+  expectPartialOnly,
+  failureOf,
+  makeFile,
+  type Pair,
+  pairIn,
+  partialCopy,
+  patch,
+  scratchFolder,
+} from '../support/copying.js';
+
+const SIZE = 8 * MiB;
+
+const CHANGES: readonly { readonly how: string; readonly change: (pair: Pair) => void }[] = [
+  {
+    how: 'is rewritten in a part that is copied already',
+    change: ({ source }) => patch(source, 100, Buffer.from('new')),
+  },
+  {
+    how: 'is rewritten in a part that is not copied yet',
+    change: ({ source }) => patch(source, SIZE - 100, Buffer.from('new')),
+  },
+  { how: 'gets another modification time', change: ({ source }) => utimesSync(source, 1, 1) },
+  { how: 'is truncated', change: ({ source }) => truncateSync(source, SIZE - 5) },
+  { how: 'is truncated to nothing', change: ({ source }) => truncateSync(source, 0) },
+  { how: 'grows', change: ({ source }) => appendFileSync(source, 'more') },
+  {
+    how: 'is replaced by another file',
+    change: ({ source }) => {
+      makeFile(`${source}.new`, SIZE, 'other');
+      renameSync(`${source}.new`, source);
+    },
+  },
+];
+
+test.for(CHANGES)(
+  'a source that $how during the copy is never spliced, and --discard is the way out',
+  async ({ change }) => {
+    const pair = pairIn(scratchFolder(), SIZE);
+    const ended = await disturbedCopy(pair, () => change(pair));
+    expectClear(ended, { code: 'E_SOURCE_CHANGED', exitCode: 3, names: pair.source, says: /--discard/ });
+    expectPartialOnly(pair);
+    const again = await failureOf(copyNow(pair));
+    expectClear(again, { code: 'E_PART_OTHER_SOURCE', exitCode: 2, names: pair.target, says: /--discard/ });
+    expectPartialOnly(pair);
+    const done = await copyNow({ ...pair, discard: true });
+    expect(done).toMatchObject({ bytesReused: 0, bytesTotal: statSync(pair.source).size });
+    expectDone(pair);
+  },
+);
+
+test('a source that is removed during the copy is an error; put back, the copy goes on', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  const ended = await disturbedCopy(pair, () => renameSync(pair.source, `${pair.source}.away`));
+  expectClear(ended, { code: 'E_SOURCE_CHANGED', exitCode: 3, names: pair.source });
+  expectClear(await failureOf(copyNow(pair)), { code: 'E_SOURCE_MISSING', exitCode: 2, names: pair.source });
+  expectPartialOnly(pair);
+  renameSync(`${pair.source}.away`, pair.source);
+  expect(await copyNow(pair)).toMatchObject({ bytesReused: SIZE, bytesCopied: 0 });
+  expectDone(pair);
+});
+
+test('other permissions make no other source', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  const ended = await disturbedCopy(pair, () => chmodSync(pair.source, 0o640));
+  expect(ended).toMatchObject({ bytesTotal: SIZE });
+  expectDone(pair);
+});
+
+test('a partial copy of one source refuses another of the same size and keeps to the first', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  const other = pairIn(pair.folder, SIZE, 'other');
+  const error = await failureOf(copyNow(other));
+  expectClear(error, { code: 'E_PART_OTHER_SOURCE', exitCode: 2, names: pair.source, says: /--discard/ });
+  expect(error.message).toContain(other.source);
+  expect((await copyNow(pair)).bytesReused).toBeGreaterThanOrEqual(2 * MiB);
+  expectDone(pair);
+});
+
+test('a source that changes between two runs is refused, and its bytes stay as they are', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  patch(pair.source, 5, bytesOf(5, 'new'));
+  expectClear(await failureOf(copyNow(pair)), { code: 'E_PART_OTHER_SOURCE', exitCode: 2, names: pair.target });
+  rmSync(pair.part);
+  rmSync(pair.journal);
+  await copyNow(pair);
+  expectDone(pair);
+});

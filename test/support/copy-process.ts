@@ -1,0 +1,74 @@
+/** A copy in a process of its own, so that it can be killed, be another user, or hold what this process then meets. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { onTestFinished } from 'vitest';
+import type { CopyOptions, ErrorJson, TransferEvent, TransferResult } from '../../src/index.js';
+
+const built = new URL('../../dist/src/index.js', import.meta.url);
+
+/** Says every event, then how it ended, one JSON a line; ends with the exit code of the error. */
+const PROGRAM = `
+import { copy, TransferError } from ${JSON.stringify(built.href)};
+const say = (what) => process.stdout.write(JSON.stringify(what) + '\\n');
+try {
+  const run = copy(JSON.parse(process.argv[1]));
+  for await (const event of run) say({ event });
+  say({ result: await run.result });
+} catch (thrown) {
+  const error = TransferError.from(thrown);
+  say({ error: error.toJSON() });
+  process.exitCode = error.exitCode;
+}
+`;
+
+export interface Ended {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly result?: TransferResult;
+  readonly error?: ErrorJson;
+}
+
+export interface CopyProcess {
+  readonly child: ChildProcess;
+  /** Resolves when that many bytes are done. */
+  reached(bytes: number): Promise<void>;
+  readonly ended: Promise<Ended>;
+  /** kill -9, and waits until it is gone. */
+  kill(): Promise<void>;
+}
+
+/** `through`: a command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
+export function startCopy(
+  options: CopyOptions,
+  { through = [], env = {} }: { through?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+): CopyProcess {
+  const node = [process.execPath, '--input-type=module', '-e', PROGRAM, '--', JSON.stringify(options)];
+  const [command, ...args] = [...through, ...node];
+  const child = spawn(command as string, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const waiting = new Set<{ bytes: number; resolve: () => void; reject: (why: Error) => void }>();
+  let last: Pick<Ended, 'result' | 'error'> = {};
+  createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).on('line', (line) => {
+    const said = JSON.parse(line) as { event?: TransferEvent; result?: TransferResult; error?: ErrorJson };
+    if (!said.event) last = said;
+    if (said.event?.type !== 'progress') return;
+    for (const wait of waiting) if (said.event.bytesDone >= wait.bytes) wait.resolve();
+  });
+  const ended = once(child, 'close').then(([exitCode, signal]): Ended => {
+    for (const wait of waiting) wait.reject(new Error(`the copy ended first: ${JSON.stringify(last)}`));
+    return { exitCode, signal, ...last };
+  });
+  return {
+    child,
+    reached: (bytes) => new Promise((resolve, reject) => void waiting.add({ bytes, resolve, reject })),
+    ended,
+    kill: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * A process that copies one file and kills itself with SIGKILL at a chosen moment: when an event comes, or around a
+ * call on files. It runs the built engine. What it is to do comes as JSON in its only argument; it prints JSON lines.
+ */
+
+import { systemClock } from '../../dist/src/core/clock.js';
+import { localScheme } from '../../dist/src/endpoint/local.js';
+import { parseLocation } from '../../dist/src/endpoint/location.js';
+import { copy } from '../../dist/src/index.js';
+import { FileJournals } from '../../dist/src/journal/file-journal.js';
+import { realFiles } from '../../dist/src/platform/file-layer.js';
+import { InlineRunner } from '../../dist/src/transfer/inline-runner.js';
+import { Performer } from '../../dist/src/transfer/perform.js';
+import { Transfer } from '../../dist/src/transfer/transfer.js';
+
+const { options, kill } = JSON.parse(process.argv[2]);
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+/** Nothing after this line of the caller ever runs. */
+function die() {
+  process.kill(process.pid, 'SIGKILL');
+  for (;;);
+}
+
+/** The real file calls, except that the nth call of one name is never survived. */
+function deadlyFiles({ call, nth, when }) {
+  let count = 0;
+  const deadly = (...args) => {
+    if (++count !== nth) return realFiles[call](...args);
+    if (when === 'torn') {
+      const [fd, bytes, from, length, position] = args;
+      realFiles.writeSync(fd, bytes, from, Math.floor(length / 2), position);
+    }
+    if (when === 'after') realFiles[call](...args);
+    return die();
+  };
+  return { ...realFiles, [call]: deadly };
+}
+
+/** The engine on this one thread, with the given file calls. */
+function copyInline(files) {
+  const parts = { registry: { file: () => localScheme(files) }, journals: new FileJournals(files), clock: systemClock };
+  const request = {
+    source: parseLocation(options.source),
+    target: parseLocation(options.target),
+    algorithm: 'xxh64',
+    chunkBytes: options.chunkBytes,
+    lanes: options.lanes,
+    rateBytesPerSecond: options.limitBytesPerSecond ?? 0,
+    overwrite: options.overwrite ?? false,
+    discard: false,
+    sync: options.sync ?? true,
+    readBack: options.readBack ?? false,
+  };
+  const runner = new InlineRunner(new Performer(parts), 2);
+  const transfer = new Transfer(request, { runner, clock: systemClock, random: Math.random });
+  return { events: transfer.events, result: transfer.run() };
+}
+
+function copyInPool() {
+  const run = copy(options);
+  return { events: run, result: run.result };
+}
+
+async function watch(events) {
+  const seen = { checkpoint: 0, bytesDone: 0 };
+  for await (const event of events) {
+    if (event.type === 'checkpoint') seen.checkpoint++;
+    if (event.type === 'progress') seen.bytesDone = event.bytesDone;
+    if (event.type === 'checkpoint' || event.type === 'progress') say({ ...seen });
+    if (kill.at === 'state' && event.state === kill.state) die();
+    if (kill.at === 'checkpoint' && seen.checkpoint >= kill.nth) die();
+    if (kill.at === 'progress' && seen.bytesDone >= kill.bytes) die();
+  }
+}
+
+if (kill.at === 'delay') setTimeout(die, kill.ms);
+const { events, result } = kill.at === 'file-call' ? copyInline(deadlyFiles(kill)) : copyInPool();
+result.catch(() => undefined);
+await watch(events);
+try {
+  say({ result: await result });
+} catch (error) {
+  say({ error: error.toJSON?.() ?? String(error) });
+  process.exitCode = error.exitCode ?? 1;
+}
