@@ -29,3 +29,11 @@ export const systemClock: Clock = {
 export function nowMs(clock: Clock): number {
   return Number(clock.nowNs() / 1000n) / 1000;
 }
+
+/**
+ * Has a socket tell by its 'timeout' event when nothing has come or gone for `ms`. Whatever comes or goes starts it
+ * anew; it keeps no process alive.
+ */
+export function watchSilence(socket: { setTimeout(ms: number): unknown }, ms: number): void {
+  socket.setTimeout(ms);
+}

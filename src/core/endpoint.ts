@@ -41,8 +41,14 @@ export interface Source {
   readonly ref: EndpointRef;
   /** For people: the location without secrets. */
   readonly name: string;
+  /** What a copy inside a folder is called; may be hostile, and not fit to be shown. */
+  readonly fileName: string;
   /** Bytes. */
   readonly size: number;
+  /** `capacity`: a device, which may be larger than what somebody put on it. */
+  readonly sizeIs: 'exact' | 'capacity';
+  /** Bytes of storage that the source takes, where that is known: holes take none. */
+  readonly allocatedBytes?: number;
   readonly version: Version;
   /** POSIX permission bits, where there are any. */
   readonly mode?: number;
@@ -147,7 +153,7 @@ export interface Target {
   /**
    * Reads what was written from the storage itself, past every cache of this machine. Absent: it can't be done here.
    */
-  openReadBack?(range: ByteRange, signal: AbortSignal): ChunkReader;
+  openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
   /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
   flush(): Promise<void>;
   /**
@@ -159,6 +165,12 @@ export interface Target {
   detach?(): void | Promise<void>;
   /** Closes the target for all threads; partial data stays. */
   close(): Promise<void>;
+}
+
+/** A reader of the storage itself, or, where that is refused, of what the cache says of it. */
+export interface ReadBack {
+  readonly reader: ChunkReader;
+  readonly pastCache: boolean;
 }
 
 /** Writes the bytes of one chunk, in order. */

@@ -4,6 +4,7 @@
  */
 import { connect, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { watchSilence } from '../core/clock.js';
 import { KiB } from '../core/units.js';
 import { type Call, type Carrier, httpError } from './http-call.js';
 
@@ -45,9 +46,9 @@ export class HttpConnection implements Carrier {
       ? this.#connectTls(origin, parts)
       : connect({ ...place(origin), onread: this.#onread(false) });
     this.#socket = socket;
-    socket.setTimeout(Math.min(CONNECT_MS_MAX, parts.silenceMsMax));
+    watchSilence(socket, Math.min(CONNECT_MS_MAX, parts.silenceMsMax));
     socket.setNoDelay(true);
-    socket.once(secure ? 'secureConnect' : 'connect', () => socket.setTimeout(parts.silenceMsMax));
+    socket.once(secure ? 'secureConnect' : 'connect', () => watchSilence(socket, parts.silenceMsMax));
     socket.on('timeout', () => this.#onSilence());
     socket.on('error', (error) => this.#lose(error, true));
     for (const event of ['end', 'close']) {
@@ -60,13 +61,13 @@ export class HttpConnection implements Carrier {
     this.#answered = false;
     call.sentOn(this);
     this.#socket.ref();
-    if (this.#kept) this.#socket.setTimeout(this.#silenceMsMax);
+    if (this.#kept) watchSilence(this.#socket, this.#silenceMsMax);
     this.#socket.write(call.text, 'latin1');
   }
 
   readOn(): void {
     // The time that the reader took is not the server's silence.
-    this.#socket.setTimeout(this.#silenceMsMax);
+    watchSilence(this.#socket, this.#silenceMsMax);
     this.#socket.resume();
   }
 
@@ -76,7 +77,7 @@ export class HttpConnection implements Carrier {
     this.#kept = true;
     // An idle connection listens, so that its end is noticed, but keeps no process alive.
     this.#socket.unref();
-    this.#socket.setTimeout(IDLE_MS_MAX);
+    watchSilence(this.#socket, IDLE_MS_MAX);
     this.#socket.resume();
     this.#owner.onFree(this);
   }

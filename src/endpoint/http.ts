@@ -75,6 +75,7 @@ export function attachHttpSource(ref: EndpointRef, client: HttpClient = threadCl
 
 class HttpSource implements Source {
   readonly readsPerWorker = 4;
+  readonly sizeIs = 'exact';
   readonly #resource: HttpResource;
   readonly #opened: HttpVersion;
 
@@ -91,6 +92,10 @@ class HttpSource implements Source {
 
   get name(): string {
     return this.#resource.name;
+  }
+
+  get fileName(): string {
+    return lastSegment(this.#resource.url);
   }
 
   get size(): number {
@@ -163,4 +168,15 @@ function noSize(name: string): TransferError {
   return new TransferError('E_NO_SIZE', `${name}: the server does not say how large the file is`, {
     hint: 'Blockferry copies files of known size: serve it as a file, not as a stream made on the fly.',
   });
+}
+
+/** The last part of the path, decoded where it can be: the target's end judges whether it is a name. */
+function lastSegment(url: string): string {
+  const segment = new URL(url).pathname.split('/').at(-1) ?? '';
+  try {
+    return decodeURIComponent(segment);
+  } catch (thrown) {
+    if (thrown instanceof URIError) return segment;
+    throw thrown;
+  }
 }

@@ -2,7 +2,14 @@
 import { type ErrorCode, errnoOf, TransferError } from '../core/errors.js';
 import { showPath } from '../platform/path-bytes.js';
 
-type Doing = 'open-source' | 'read-source' | 'open-target' | 'write-target' | 'flush-target' | 'commit-target';
+type Doing =
+  | 'open-source'
+  | 'read-source'
+  | 'locate-target'
+  | 'open-target'
+  | 'write-target'
+  | 'flush-target'
+  | 'commit-target';
 
 const KEPT = 'What was copied is kept; the same command goes on from there.';
 const SPACE: readonly [ErrorCode, string] = ['E_NO_SPACE', `Free some space, then run the same command again. ${KEPT}`];
@@ -19,6 +26,24 @@ const LARGE: readonly [ErrorCode, string] = [
   'The file system or a limit (ulimit -f) allows no file of this size.',
 ];
 
+const OPEN_TARGET: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENOENT: GONE,
+  ENOTDIR: GONE,
+  EACCES: ACCESS,
+  EPERM: ACCESS,
+  EROFS: ACCESS,
+  EBUSY: ['E_TARGET_ACCESS', 'The device is mounted or in use. Unmount it, or choose another.'],
+  ENAMETOOLONG: ['E_TARGET_ACCESS', 'Choose a shorter name.'],
+  ELOOP: [
+    'E_PART_UNSAFE',
+    'A symbolic link stands where the partial copy belongs. See who put it there, then remove it.',
+  ],
+  ENOSPC: SPACE,
+  EDQUOT: SPACE,
+  EFBIG: LARGE,
+  EISDIR: ['E_PART_UNSAFE', 'A folder stands where the partial copy belongs. See who put it there, then remove it.'],
+};
+
 const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCode, string]>>>> = {
   'open-source': {
     ENOENT: ['E_SOURCE_MISSING', 'Check the path.'],
@@ -29,22 +54,11 @@ const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCo
     EPERM: ['E_SOURCE_ACCESS', 'Check the permissions of the file and of the folders above it.'],
   },
   'read-source': {},
-  'open-target': {
-    ENOENT: GONE,
-    ENOTDIR: GONE,
-    EACCES: ACCESS,
-    EPERM: ACCESS,
-    EROFS: ACCESS,
-    EBUSY: ['E_TARGET_ACCESS', 'The device is mounted or in use. Unmount it, or choose another.'],
-    ENAMETOOLONG: ['E_TARGET_ACCESS', 'Choose a shorter name.'],
-    ELOOP: [
-      'E_PART_UNSAFE',
-      'A symbolic link stands where the partial copy belongs. See who put it there, then remove it.',
-    ],
-    ENOSPC: SPACE,
-    EDQUOT: SPACE,
-    EFBIG: LARGE,
+  'locate-target': {
+    ...OPEN_TARGET,
+    ELOOP: ['E_TARGET_FOLDER', 'The symbolic links of this path lead in a circle.'],
   },
+  'open-target': OPEN_TARGET,
   'write-target': { ENOSPC: SPACE, EDQUOT: SPACE, EFBIG: LARGE, EROFS: ACCESS },
   'flush-target': { ENOSPC: SPACE, EDQUOT: SPACE },
   'commit-target': { ENOSPC: SPACE, EDQUOT: SPACE, EACCES: ACCESS, EPERM: ACCESS, EROFS: ACCESS },
@@ -53,6 +67,7 @@ const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCo
 const OTHERWISE: Readonly<Record<Doing, readonly [ErrorCode, string, string]>> = {
   'open-source': ['E_SOURCE_ACCESS', 'cannot open the source', 'See the cause below.'],
   'read-source': ['E_SOURCE_READ', 'cannot read the source', `See the kernel log for the device. ${KEPT}`],
+  'locate-target': ['E_TARGET_ACCESS', 'cannot look at the target', 'See the cause below. Nothing was changed.'],
   'open-target': ['E_TARGET_ACCESS', 'cannot open the target', 'See the cause below. Nothing was changed.'],
   'write-target': ['E_TARGET_WRITE', 'cannot write to the target', `See the kernel log for the device. ${KEPT}`],
   'flush-target': [
@@ -83,7 +98,7 @@ const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
   E_SOURCE_MISSING: 'no such source',
   E_SOURCE_ACCESS: 'the source cannot be opened',
   E_NO_SPACE: 'no space left for the target',
-  E_TARGET_FOLDER: 'the folder of the target does not exist',
+  E_TARGET_FOLDER: 'the folder of the target cannot be reached',
   E_TARGET_ACCESS: 'the target cannot be written',
   E_TOO_LARGE: 'too large for the target',
   E_PART_UNSAFE: 'is not a partial copy that Blockferry made',

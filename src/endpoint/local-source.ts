@@ -3,6 +3,7 @@
  * one for each reader, so that every reader keeps its own read-ahead and nobody opens the path a second time.
  */
 import { type BigIntStats, constants } from 'node:fs';
+import { basename } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
@@ -26,6 +27,8 @@ interface LocalSourceRef extends EndpointRef {
   readonly mode: number;
   readonly device: string;
   readonly inode: string;
+  readonly sizeIs: 'exact' | 'capacity';
+  readonly allocatedBytes?: number;
 }
 
 export function openLocalSource(files: FileLayer, location: Location): LocalSource {
@@ -69,6 +72,8 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     mode: Number(stat.mode & 0o777n),
     device: String(stat.dev),
     inode: String(stat.ino),
+    sizeIs: device ? 'capacity' : 'exact',
+    ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
   };
 }
 
@@ -92,7 +97,10 @@ function changed(path: string, how: string): TransferError {
 export class LocalSource implements Source {
   readonly ref: LocalSourceRef;
   readonly name: string;
+  readonly fileName: string;
   readonly size: number;
+  readonly sizeIs: 'exact' | 'capacity';
+  readonly allocatedBytes?: number;
   readonly version: Version;
   readonly mode: number;
   readonly readsPerWorker = 1;
@@ -104,6 +112,9 @@ export class LocalSource implements Source {
   constructor(files: FileLayer, ref: LocalSourceRef) {
     this.ref = ref;
     this.name = showPath(ref.path);
+    this.fileName = basename(ref.path);
+    this.sizeIs = ref.sizeIs;
+    if (ref.allocatedBytes !== undefined) this.allocatedBytes = ref.allocatedBytes;
     this.size = ref.size;
     this.version = ref.version;
     this.mode = ref.mode;

@@ -14,6 +14,7 @@ import type {
   FileIdentity,
   PreparedTarget,
   PrepareRequest,
+  ReadBack,
   Target,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -123,24 +124,23 @@ export class LocalTarget implements Target {
     return this.#reader(range, (into, position) => readFully(this.#files, this.ref.fd, into, position));
   }
 
-  /** Through O_DIRECT; where a file system refuses that, the pages are dropped first, which a tmpfs can't do either. */
-  openReadBack(range: ByteRange): ChunkReader {
+  /** Through O_DIRECT; where a file system refuses that, the pages are dropped first, which need not help. */
+  openReadBack(range: ByteRange): ReadBack {
     this.#direct ??= DirectReader.open(sameFile(this.ref)) ?? 'refused';
     const direct = this.#direct;
-    if (direct === 'refused') {
-      dropCache(this.ref.fd, range);
-      return this.openChunkBack(range);
-    }
-    return this.#reader(range, (into, position) => {
+    dropCache(this.ref.fd, range);
+    if (direct === 'refused') return { reader: this.openChunkBack(range), pastCache: false };
+    const reader = this.#reader(range, (into, position) => {
       let done = 0;
       while (done < into.length) {
-        const got = direct.read(position + done, into.length - done);
+        const got = direct.read(position + done, Math.min(into.length - done, direct.bufferBytes));
         if (got.length === 0) break;
         into.set(got, done);
         done += got.length;
       }
       return done;
     });
+    return { reader, pastCache: true };
   }
 
   /**
@@ -148,10 +148,12 @@ export class LocalTarget implements Target {
    * completion).
    */
   async flush(): Promise<void> {
+    const { fd, kind, writtenPath } = this.ref;
+    if (kind === 'file' && this.#files.fstat(fd).nlink === 0n) throw vanished(writtenPath);
     try {
-      this.#files.fdatasyncSync(this.ref.fd);
+      this.#files.fdatasyncSync(fd);
     } catch (thrown) {
-      throw localError('flush-target', this.ref.writtenPath, thrown);
+      throw localError('flush-target', writtenPath, thrown);
     }
   }
 
@@ -162,7 +164,7 @@ export class LocalTarget implements Target {
       const named = this.#files.lstat(encodePath(writtenPath));
       if (!named || !sameIdentity(identityOf(named), identityOf(this.#files.fstat(fd)))) throw vanished(writtenPath);
       this.#files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
-      if (request.sync) this.#files.fsyncSync(fd);
+      if (request.sync) syncFile(this.#files, fd, writtenPath);
       publish(this.#files, path, request);
     } catch (thrown) {
       throw localError('commit-target', path, thrown);
@@ -207,6 +209,14 @@ export class LocalTarget implements Target {
       },
       close: () => undefined,
     };
+  }
+}
+
+export function syncFile(files: FileLayer, fd: number, path: string): void {
+  try {
+    files.fsyncSync(fd);
+  } catch (thrown) {
+    throw localError('flush-target', path, thrown);
   }
 }
 

@@ -1,9 +1,9 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
 
 import { createHash } from 'node:crypto';
-import { constants, mkdirSync } from 'node:fs';
+import { constants, mkdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import type {
   CommitRequest,
@@ -16,7 +16,7 @@ import type {
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { deviceBytes, freeBytes } from '../platform/file-system.js';
-import { encodePath, showPath } from '../platform/path-bytes.js';
+import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import { LocalSource, openLocalSource } from './local-source.js';
 import {
@@ -27,6 +27,7 @@ import {
   preparePart,
   publish,
   sameIdentity,
+  syncFile,
 } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
@@ -56,21 +57,31 @@ function locate(files: FileLayer, location: Location, sourceName: string): Targe
   const given = location.text;
   try {
     const there = files.stat(encodePath(given));
-    if (there?.isBlockDevice()) return deviceSite(given, identityOf(there));
-    const path = there?.isDirectory() ? join(given, basename(sourceName)) : given;
-    return fileSite(files, resolve(path));
+    if (there?.isBlockDevice()) return deviceSite(realpathSync(encodePath(given), 'buffer'), identityOf(there));
+    if (there?.isDirectory()) return fileSite(files, resolve(given, nameInFolder(given, sourceName)));
+    if (given.endsWith('/')) throw folderMissing(given);
+    return fileSite(files, resolve(given));
   } catch (thrown) {
-    throw localError('open-target', given, thrown);
+    throw localError('locate-target', given, thrown);
   }
+}
+
+/** The name may come from a server: it must not lead anywhere else. */
+function nameInFolder(folder: string, name: string): string {
+  if (name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name)) return name;
+  const message = `${showPath(folder)} is a folder, and the source has no name that could be used inside it`;
+  throw new TransferError('E_USAGE', message, { hint: 'Give the target a file name. Nothing was changed.' });
+}
+
+function folderMissing(path: string): TransferError {
+  return new TransferError('E_TARGET_FOLDER', `${showPath(path)}: the folder of the target does not exist`, {
+    hint: 'Make the folder first; Blockferry does not make folders for a single file.',
+  });
 }
 
 function fileSite(files: FileLayer, path: string): TargetSite {
   const folder = files.stat(encodePath(dirname(path)));
-  if (!folder?.isDirectory() || path.endsWith('/')) {
-    throw new TransferError('E_TARGET_FOLDER', `${showPath(dirname(path))}: the folder of the target does not exist`, {
-      hint: 'Make the folder first; Blockferry does not make folders for a single file.',
-    });
-  }
+  if (!folder?.isDirectory()) throw folderMissing(dirname(path));
   const there = files.lstat(encodePath(path));
   if (there && !there.isFile() && !there.isSymbolicLink()) {
     throw new TransferError(
@@ -97,9 +108,11 @@ function fileSite(files: FileLayer, path: string): TargetSite {
   };
 }
 
-function deviceSite(path: string, identity: FileIdentity): TargetSite {
+/** Links are followed first, so that all names of a device find the same journal. */
+function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
+  const path = decodePath(real);
   const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
-  const name = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 32);
+  const name = createHash('sha256').update(real).digest('hex').slice(0, 32);
   const folder = join(stateFolder(), 'devices');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return {
@@ -148,27 +161,28 @@ function discard(files: FileLayer, ref: LocalTargetRef): void {
   }
 }
 
-/**
- * The rename may have happened, or a link without its unlink, or nothing: each is told by the inode that was recorded.
- */
-function finish(files: FileLayer, ref: LocalTargetRef, part: FileIdentity, request: CommitRequest): boolean {
+/** The rename may have happened, or a link without its unlink, or nothing: the recorded inode and size tell which. */
+function finish(
+  files: FileLayer,
+  ref: LocalTargetRef,
+  part: FileIdentity & { readonly size: number },
+  request: CommitRequest,
+): boolean {
   if (ref.kind === 'device') return false;
   const target = files.lstat(encodePath(ref.path));
-  if (!target || !sameIdentity(part, identityOf(target))) return false;
+  if (!target || !sameIdentity(part, identityOf(target)) || target.size !== BigInt(part.size)) return false;
   // The run that was cut short may have been one without flushes.
-  if (request.sync) syncFile(files, ref.path);
+  if (request.sync) syncPath(files, ref.path);
   const left = files.lstat(encodePath(partPath(ref.path)));
   if (left && sameIdentity(part, identityOf(left))) publish(files, ref.path, { ...request, overwrite: false });
   else if (request.sync) files.syncFolder(encodePath(dirname(ref.path)));
   return left === undefined || sameIdentity(part, identityOf(left));
 }
 
-function syncFile(files: FileLayer, path: string): void {
+function syncPath(files: FileLayer, path: string): void {
   const fd = files.openSync(encodePath(path), O_RDONLY | O_NOFOLLOW);
   try {
-    files.fsyncSync(fd);
-  } catch (thrown) {
-    throw localError('flush-target', path, thrown);
+    syncFile(files, fd, path);
   } finally {
     files.closeSync(fd);
   }

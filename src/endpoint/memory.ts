@@ -91,7 +91,8 @@ export class MemoryStore {
       discardPartial: async (ref) => void this.#parts.delete((ref as MemoryRef).name),
       finishCommit: async (ref, part) => {
         const { name } = ref as MemoryRef;
-        return this.#files.get(name)?.identity.inode === part.inode && !this.#parts.has(name);
+        const file = this.#files.get(name);
+        return file?.identity.inode === part.inode && file.bytes.length === part.size && !this.#parts.has(name);
       },
     };
   }
@@ -112,7 +113,9 @@ export class MemoryStore {
     return {
       ref,
       name: `memory:${ref.name}`,
+      fileName: ref.name,
       size: ref.size,
+      sizeIs: 'exact',
       version: { strength: 'strong', value: `version ${ref.version}` },
       identity: ref.identity,
       readsPerWorker: PER_WORKER,
@@ -199,7 +202,10 @@ export class MemoryStore {
       },
       zero: ({ offset, length }) => void part().fill(0, offset, offset + length),
       openChunkBack: ({ offset, length }) => this.#reader('readBack', offset, length, part),
-      openReadBack: ({ offset, length }) => this.#reader('readBack', offset, length, part),
+      openReadBack: ({ offset, length }) => ({
+        reader: this.#reader('readBack', offset, length, part),
+        pastCache: true,
+      }),
       flush: async () => this.script.flush?.(),
       commit: async (request) => this.#commit(ref.name, request),
       close: async () => undefined,

@@ -18,7 +18,9 @@ function zeroSource({ scheme, size }: ZeroRef): Source {
   return {
     ref,
     name: `zero:${size}`,
+    fileName: 'zero',
     size,
+    sizeIs: 'exact',
     version: { strength: 'strong', value: `zero ${size}` },
     readsPerWorker: 1,
     openChunk: (range) => {

@@ -5,35 +5,29 @@
 import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
-import { CHUNK_BYTES_MAX, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
 import { systemClock } from '../core/clock.js';
 import { DIGEST_BYTES } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
+import { type FileLayer, writeFully } from '../platform/file-layer.js';
 import { type HeldLock, lockDescriptor } from '../platform/lock.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import {
-  applyRecord,
-  decodeRecord,
-  emptyClaims,
   encodeRecord,
-  JOURNAL_FORMAT,
-  JOURNAL_MAGIC,
   type JournalContent,
   type JournalHeader,
-  type JournalNews,
   type JournalRecord,
   type JournalRef,
   type Journals,
   type OpenedJournal,
-  RECORD_BYTES_MAX,
 } from './journal.js';
+import { FIRST_LINE, readJournal } from './read-journal.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
-const READ_BYTES = 1024 * 1024;
-const DISCARD_HINT =
-  'Run again with --discard to throw the partial copy away and start afresh, or choose another target.';
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+/** CRC, words, chunk number and newline. */
+const RECORD_BYTES_USUAL = 28;
+const RESERVE_BYTES_MIN = 16 * 1024;
+const RESERVE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Locks that need a handle live on the thread that took them, and end with it at the latest. */
 const heldLocks = new Map<number, HeldLock>();
@@ -53,7 +47,7 @@ export class FileJournals implements Journals {
         if (lock === 'busy') throw this.#lockedError(path, fd);
         heldLocks.set(fd, lock);
         if (this.#isStill(path, fd)) {
-          const content = forget ? undefined : this.#read(path, fd);
+          const content = forget ? undefined : readJournal(this.#files, path, fd);
           return { ref: { path, fd }, created, ...(content && { content }) };
         }
       } catch (thrown) {
@@ -67,9 +61,9 @@ export class FileJournals implements Journals {
 
   peek(path: string): JournalContent | undefined {
     if (!this.#files.lstat(encodePath(path))) return undefined;
-    const fd = this.#files.openSync(encodePath(path), O_RDONLY | O_NOFOLLOW);
+    const fd = this.#openExisting(path, O_RDONLY);
     try {
-      return this.#read(path, fd);
+      return readJournal(this.#files, path, fd);
     } finally {
       this.#files.closeSync(fd);
     }
@@ -81,15 +75,23 @@ export class FileJournals implements Journals {
       // Or a power cut could leave the new header in front of old claims, which speak of another source.
       this.#files.fdatasyncSync(ref.fd);
     }
-    const text = `${JOURNAL_MAGIC} ${JOURNAL_FORMAT}\n${encodeRecord({ type: 'header', header })}`;
+    this.#reserve(ref, 0, header);
+    const text = `${FIRST_LINE}${encodeRecord({ type: 'header', header })}`;
     const bytes = this.append(ref, 0, text + openedLine(sync), sync);
     if (sync) this.#files.syncFolder(encodePath(dirname(ref.path)));
     return bytes;
   }
 
-  takeUp(ref: JournalRef, goodBytes: number, sync: boolean): number {
+  takeUp(ref: JournalRef, { goodBytes, header }: Pick<JournalContent, 'goodBytes' | 'header'>, sync: boolean): number {
     this.#files.ftruncateSync(ref.fd, goodBytes);
+    this.#reserve(ref, goodBytes, header);
     return this.append(ref, goodBytes, openedLine(sync), sync);
+  }
+
+  /** Where this cannot be done, a full disk may cost the work of one checkpoint, and nothing else. */
+  #reserve(ref: JournalRef, offset: number, { size, chunkBytes, algorithm }: JournalHeader): void {
+    const records = Math.ceil(size / chunkBytes) * (RECORD_BYTES_USUAL + DIGEST_BYTES[algorithm] * 2);
+    this.#files.reserveSpace(ref.fd, { offset, length: Math.min(RESERVE_BYTES_MAX, RESERVE_BYTES_MIN + records) });
   }
 
   append(ref: JournalRef, position: number, lines: string, sync: boolean): number {
@@ -125,14 +127,24 @@ export class FileJournals implements Journals {
         if (errnoOf(thrown) !== 'EEXIST') throw this.#writeError(path, thrown);
       }
       try {
-        const fd = this.#files.openSync(bytes, O_RDWR | O_NOFOLLOW);
-        this.#assertOurs(path, fd);
-        return { fd, created: false };
+        return { fd: this.#openExisting(path, O_RDWR), created: false };
       } catch (thrown) {
-        if (errnoOf(thrown) === 'ENOENT') continue;
-        if (errnoOf(thrown) === 'ELOOP') throw unsafe(path, 'is a symbolic link');
-        throw thrown instanceof TransferError ? thrown : this.#writeError(path, thrown);
+        if (errnoOf(thrown) !== 'ENOENT') throw thrown;
       }
+    }
+  }
+
+  /** O_NONBLOCK, so that a pipe that was planted there does not hold us up. */
+  #openExisting(path: string, access: number): number {
+    try {
+      const fd = this.#files.openSync(encodePath(path), access | O_NOFOLLOW | O_NONBLOCK);
+      this.#assertOurs(path, fd);
+      return fd;
+    } catch (thrown) {
+      const code = errnoOf(thrown);
+      if (code === 'ELOOP') throw unsafe(path, 'is a symbolic link');
+      if (code === 'EISDIR' || code === 'ENXIO') throw unsafe(path, 'is not a regular file');
+      throw thrown instanceof TransferError || code === 'ENOENT' ? thrown : this.#writeError(path, thrown);
     }
   }
 
@@ -149,54 +161,10 @@ export class FileJournals implements Journals {
     return named !== undefined && named.dev === held.dev && named.ino === held.ino;
   }
 
-  #read(path: string, fd: number): JournalContent | undefined {
-    const lines = this.#lines(fd);
-    const first = lines.next();
-    if (first.done || first.value.text.startsWith('\0')) return undefined;
-    const format = new RegExp(`^${JOURNAL_MAGIC} (\\d+)$`).exec(first.value.text)?.[1];
-    if (format === undefined) throw damaged(path, 'is not a Blockferry journal');
-    if (Number(format) !== JOURNAL_FORMAT) {
-      throw new TransferError(
-        'E_JOURNAL_VERSION',
-        `journal ${showPath(path)} has format ${format}; this version reads 1`,
-        {
-          hint: 'Finish the copy with the Blockferry that began it; nothing was changed. --discard starts afresh.',
-        },
-      );
-    }
-    const second = lines.next();
-    // A power cut tore the header. It is durable before there is a part, so nothing can have been claimed.
-    if (second.done) return undefined;
-    const header = tryDecode(second.value.text);
-    if (header?.type !== 'header' || !isSane(header.header)) throw damaged(path, 'has no readable header');
-    return collect(header.header, lines, second.value.end);
-  }
-
-  /** The whole lines of the file; what follows the last newline is a torn tail. */
-  *#lines(fd: number): Generator<{ text: string; end: number }> {
-    const block = Buffer.alloc(READ_BYTES);
-    let rest = Buffer.alloc(0);
-    for (let position = 0, end = 0; ; ) {
-      const got = readFully(this.#files, fd, block, position);
-      position += got;
-      const bytes = Buffer.concat([rest, block.subarray(0, got)]);
-      let from = 0;
-      for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, from)) {
-        end += at + 1 - from;
-        yield { text: bytes.toString('utf8', from, Math.min(at, from + RECORD_BYTES_MAX)), end };
-        from = at + 1;
-      }
-      rest = bytes.subarray(from);
-      if (got < block.length) return;
-      // An endless line is damage; only its length matters.
-      if (rest.length > 64 * READ_BYTES) return;
-    }
-  }
-
   #lockedError(path: string, fd: number): TransferError {
     let holder: JournalRecord | undefined;
     try {
-      holder = this.#read(path, fd)?.news.opened;
+      holder = readJournal(this.#files, path, fd)?.news.opened;
     } catch (thrown) {
       if (!(thrown instanceof TransferError)) throw thrown;
     }
@@ -231,62 +199,12 @@ function openedLine(sync: boolean): string {
   return encodeRecord({ type: 'opened', pid: process.pid, host: hostname(), at: systemClock.wallMs(), sync });
 }
 
-function collect(
-  given: JournalHeader,
-  lines: Generator<{ text: string; end: number }>,
-  goodFrom: number,
-): JournalContent {
-  // It is shown to people, and anybody may have written it.
-  const header = {
-    ...given,
-    sourceName: showPath(String(given.sourceName)),
-    targetName: showPath(String(given.targetName)),
-  };
-  const claims = emptyClaims(new ChunkGrid(header.size, header.chunkBytes), header.algorithm);
-  const news: JournalNews = { damagedRecords: 0, unsynced: false };
-  let goodBytes = goodFrom;
-  for (const { text, end } of lines) {
-    const record = tryDecode(text);
-    if (!record || !applyRecord(record, claims, news)) news.damagedRecords++;
-    goodBytes = end;
-  }
-  return { header, claims, news, goodBytes };
-}
-
-/** A header comes from a file that anybody may have written: it must not make us allocate without bound. */
-function isSane(header: JournalHeader): boolean {
-  if (typeof header !== 'object' || header === null) return false;
-  const { size, chunkBytes, algorithm, sourceVersion } = header;
-  const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
-  const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;
-  return numbers && bounded && Object.hasOwn(DIGEST_BYTES, algorithm) && typeof sourceVersion?.value === 'string';
-}
-
-function tryDecode(text: string): JournalRecord | undefined {
-  try {
-    return decodeRecord(text);
-  } catch (thrown) {
-    if (thrown instanceof SyntaxError || thrown instanceof URIError) return undefined;
-    throw thrown;
-  }
-}
-
 function unsafe(path: string, what: string): TransferError {
   return new TransferError(
     'E_PART_UNSAFE',
     `${showPath(path)} ${what}; Blockferry made no such file and won't write to it`,
     {
       hint: 'See who put it there, then remove it. Nothing was changed.',
-    },
-  );
-}
-
-function damaged(path: string, what: string): TransferError {
-  return new TransferError(
-    'E_JOURNAL_DAMAGED',
-    `journal ${showPath(path)} ${what}; the partial copy beside it was kept`,
-    {
-      hint: DISCARD_HINT,
     },
   );
 }

@@ -12,7 +12,7 @@ export const JOURNAL_FORMAT = 1;
 /** The first line: what the file is, and which format, readable by every version there will ever be. */
 export const JOURNAL_MAGIC = 'blockferry-journal';
 /** Longer lines are damage: it bounds what a hostile journal can make us hold. */
-export const RECORD_BYTES_MAX = 16 * 1024;
+export const RECORD_BYTES_MAX = 64 * 1024;
 
 export interface JournalHeader {
   readonly size: number;
@@ -100,10 +100,13 @@ export interface Journals {
   open(path: string, forget: boolean): Promise<OpenedJournal>;
   /** Reads a journal without locking it, for a status; undefined when there is none. */
   peek(path: string): JournalContent | undefined;
-  /** Makes the journal one of a new job; all that it said before is gone. Answers its length in bytes. */
+  /**
+   * Makes the journal one of a new job; all that it said before is gone. Sets space aside for its records, so that a full
+   * disk does not keep finished chunks off the record. Answers its length in bytes.
+   */
   begin(ref: JournalRef, header: JournalHeader, sync: boolean): number;
-  /** Takes up the job of a journal: cuts a torn tail off and signs in. Answers its length in bytes. */
-  takeUp(ref: JournalRef, goodBytes: number, sync: boolean): number;
+  /** Takes up the job of a journal: cuts a torn tail off, sets space aside and signs in. Answers its length in bytes. */
+  takeUp(ref: JournalRef, content: Pick<JournalContent, 'goodBytes' | 'header'>, sync: boolean): number;
   /** Appends whole lines at `position` and answers the new length; after a failure the journal is as it was. */
   append(ref: JournalRef, position: number, lines: string, sync: boolean): number;
   /** Removes the journal: its job is done. */
@@ -171,12 +174,17 @@ export function applyRecord(record: JournalRecord, claims: Claims, news: Journal
     claims.kinds.fill(CLAIM.zero, chunk, chunk + count);
     return true;
   }
-  if (record.type === 'void') claims.kinds.fill(CLAIM.none);
+  if (record.type === 'void') {
+    claims.kinds.fill(CLAIM.none);
+    delete news.committing;
+  }
   if (record.type === 'synced' || record.type === 'void') news.unsynced = false;
   else if (record.type === 'stopped') news.stopped = record;
   else if (record.type === 'committing') news.committing = record;
   else if (record.type === 'opened') {
     news.opened = record;
+    // What an earlier run stopped for is no longer news.
+    delete news.stopped;
     news.unsynced ||= !record.sync;
   }
   return record.type !== 'header';

@@ -3,7 +3,7 @@
  * recording layer in its place. All are synchronous: they run on workers, where blocking costs nobody else.
  */
 import * as fs from 'node:fs';
-import { extentsOf, punchHole, supportsHoles } from './holes.js';
+import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 
 export interface FileLayer
@@ -25,6 +25,7 @@ export interface FileLayer
   readonly stat: (path: fs.PathLike) => fs.BigIntStats | undefined;
   readonly extentsOf: typeof extentsOf;
   readonly punchHole: typeof punchHole;
+  readonly reserveSpace: typeof reserveSpace;
   readonly supportsHoles: typeof supportsHoles;
   readonly publishNew: typeof publishNew;
   readonly syncFolder: typeof syncFolder;
@@ -46,6 +47,7 @@ export const realFiles: FileLayer = {
   stat: (path) => fs.statSync(path, { bigint: true, throwIfNoEntry: false }),
   extentsOf,
   punchHole,
+  reserveSpace,
   supportsHoles,
   publishNew,
   syncFolder,

@@ -73,6 +73,11 @@ function nextHole(native: Libc, fd: number, data: number): number {
   throw errnoError('lseek', hole);
 }
 
+/** Sets space aside for the range, whatever the file's size; false where that cannot be done, a full disk included. */
+export function reserveSpace(fd: number, range: ByteRange): boolean {
+  return libc()?.fallocate(fd, FALLOC_FL_KEEP_SIZE, range.offset, range.length) === 0;
+}
+
 /**
  * Makes the range read as zero and gives its space back; the file keeps its size. Works on block devices too, where the
  * range must lie on their sectors. False: it cannot be done here, and nothing was changed. @throws errno Errors

@@ -143,7 +143,12 @@ export class CarryOut {
       await this.#copy();
       toRead = differing;
     }
-    progress.proof = 'read-back';
+    if (this.#lanes.pastCache) progress.proof = 'read-back';
+    else
+      emit({
+        type: 'note',
+        message: 'the target cannot be read past the cache here; what was read back may be the cache',
+      });
   }
 
   /** All but the holes that are meant to be holes: nothing was written there that could have been written wrong. */

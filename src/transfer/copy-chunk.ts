@@ -6,7 +6,7 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import { type Digest, type Hasher, sameBytes } from '../core/digest.js';
-import type { ChunkReader, ChunkWriter, Source, Target } from '../core/endpoint.js';
+import type { ChunkReader, ChunkWriter, ReadBack, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { BlockBuffers } from './block-buffers.js';
 import type { ControlBlock } from './control-block.js';
@@ -46,7 +46,7 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
   const buffer = host.buffers.take(task.blockBytes);
   const reader = source.openChunk(task.range, host.signal);
   const writer = target.openChunk(task.range, host.signal);
-  const sink = task.sparse ? sparseSink(task, target, writer) : writer;
+  const sink = task.sparseBytes > 0 ? sparseSink(task, target, writer) : writer;
   let counted = 0;
   try {
     for (let rest = task.range.length; rest > 0; ) {
@@ -68,8 +68,7 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
     }
     const digest = hasher.digest();
     const token = await writer.finish(digest);
-    const zeroBytes = sink === writer ? 0 : (sink as SparseSink).zeroBytes;
-    return { digest, same: true, zeroBytes, ...(token !== undefined && { token }) };
+    return { digest, same: true, pastCache: false, ...(token !== undefined && { token }) };
   } catch (thrown) {
     control.add('writtenBytes', BigInt(-counted));
     writer.abort();
@@ -113,42 +112,62 @@ function assertFull(got: number, block: Uint8Array): void {
   throw new TransferError('E_BUG', `a source answered ${got} bytes for a block of ${block.length}`);
 }
 
-interface SparseSink extends Pick<ChunkWriter, 'write'> {
-  zeroBytes: number;
-}
-
-/** Leaves holes for blocks of zeroes: by writing nothing where zero is known, by punching elsewhere. */
-function sparseSink(task: ChunkTask, target: Target, writer: ChunkWriter): SparseSink {
-  const zeroes = new Uint8Array(task.blockBytes);
+/** Leaves holes for runs of zeroes: by writing nothing where zero is known, by punching elsewhere. */
+function sparseSink(task: ChunkTask, target: Target, writer: ChunkWriter): Pick<ChunkWriter, 'write'> {
+  const zeroes = new Uint8Array(task.sparseBytes);
   let offset = task.range.offset;
-  const sink: SparseSink = {
-    zeroBytes: 0,
-    write: (block) => {
-      const range = { offset, length: block.length };
-      offset += block.length;
-      if (block[0] !== 0 || !sameBytes(block, zeroes.subarray(0, block.length))) return writer.write(block);
-      sink.zeroBytes += block.length;
-      writer.skip(block.length);
-      return task.knownZero ? undefined : target.zero(range);
+  return {
+    write: async (block) => {
+      for (let at = 0; at < block.length; ) {
+        const { zero, length } = nextRun(block.subarray(at), offset, zeroes);
+        if (!zero) await writer.write(block.subarray(at, at + length));
+        else writer.skip(length);
+        if (zero && !task.knownZero) await target.zero({ offset, length });
+        at += length;
+        offset += length;
+      }
     },
   };
-  return sink;
+}
+
+/** The run of zero or of other pieces that the bytes begin with; pieces lie on their grid in the file. */
+function nextRun(bytes: Uint8Array, offset: number, zeroes: Uint8Array): { zero: boolean; length: number } {
+  const pieceAt = (at: number): Uint8Array => {
+    const end = at + zeroes.length - ((offset + at) % zeroes.length);
+    return bytes.subarray(at, Math.min(bytes.length, end));
+  };
+  const isZero = (piece: Uint8Array): boolean => {
+    return piece[0] === 0 && sameBytes(piece, zeroes.subarray(0, piece.length));
+  };
+  const zero = isZero(pieceAt(0));
+  let length = 0;
+  while (length < bytes.length) {
+    const piece = pieceAt(length);
+    if (isZero(piece) !== zero) break;
+    length += piece.length;
+  }
+  return { zero, length };
 }
 
 async function zeroChunk(task: ChunkTask, target: Target): Promise<ChunkOutcome> {
   await target.zero(task.range);
-  return { digest: new Uint8Array(0), same: true, zeroBytes: task.range.length };
+  return { digest: new Uint8Array(0), same: true, pastCache: false };
 }
 
 async function proveChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
   const expected = task.expected as Digest;
-  const open = task.work === 'read-back' && target.openReadBack ? target.openReadBack : target.openChunkBack;
-  const digest = await hashRange(open.call(target, task.range, host.signal), task, host);
+  const { reader, pastCache } = readerOfTarget(task, target, host);
+  const digest = await hashRange(reader, task, host);
   let same = sameBytes(digest, expected);
   if (same && task.alsoSource) {
     same = sameBytes(await hashRange(source.openChunk(task.range, host.signal), task, host), expected);
   }
-  return { digest, same, zeroBytes: 0 };
+  return { digest, same, pastCache };
+}
+
+function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadBack {
+  const readBack = task.work === 'read-back' ? target.openReadBack?.(task.range, host.signal) : undefined;
+  return readBack ?? { reader: target.openChunkBack(task.range, host.signal), pastCache: false };
 }
 
 /** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */

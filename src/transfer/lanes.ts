@@ -42,10 +42,16 @@ export class Lanes {
   readonly #parts: LaneParts;
   readonly #digestBytes: number;
   #failure: TransferError | undefined;
+  #pastCache = true;
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#digestBytes = parts.claims.digests.length / (parts.plan.grid.count || 1);
+  }
+
+  /** Whether all that was read back came from the storage itself. */
+  get pastCache(): boolean {
+    return this.#pastCache;
   }
 
   digestOf(chunk: number): Uint8Array {
@@ -71,9 +77,10 @@ export class Lanes {
     await this.#runAll(async () => {
       const { value: chunk, done } = chunks.next();
       if (done) return false;
-      const entry = { chunk, work: 'read-back', sparse: false, knownZero: false } as const;
+      const entry = { chunk, work: 'read-back', sparseBytes: 0, knownZero: false } as const;
       const outcome = await this.#withRetry(entry, this.digestOf(chunk));
       if (!outcome.same) differing.push(chunk);
+      this.#pastCache &&= outcome.pastCache;
       return true;
     });
     return differing;

@@ -10,7 +10,7 @@ import type { CommitRequest, Location, PreparedTarget, TargetSite } from '../cor
 import { TransferError } from '../core/errors.js';
 import { formatBytes, KiB } from '../core/units.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
-import { type Claims, emptyClaims } from '../journal/journal.js';
+import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
@@ -51,16 +51,9 @@ export interface OpenedWork {
 export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
   const source = await runner.run('open-source', { location: request.source });
   try {
-    const site = await runner.run('locate-target', { location: request.target, sourceName: source.name });
-    assertApart(source, site);
-    const opened = await runner.run('open-journal', { path: site.journalPath, forget: request.discard });
-    try {
-      return await openWork(request, { source, site, journal: opened.ref, content: opened.content }, runner, clock);
-    } catch (thrown) {
-      if (opened.created) await runner.run('drop-journal', { ref: opened.ref, sync: false });
-      else await runner.run('close-journal', { ref: opened.ref });
-      throw thrown;
-    }
+    const job = await openTarget(request, source, runner, clock);
+    // An earlier run had put another source under this name: that is over now, and this job looks again.
+    return job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request);
   } catch (thrown) {
     await runner.run('close-source', { ref: source.ref });
     throw thrown;
@@ -74,23 +67,77 @@ interface Found {
   readonly content: JournalContent | undefined;
 }
 
-async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
-  const { source, site, journal } = found;
-  const kept = found.content;
-  const committing = kept?.news.committing;
-  const commit: CommitRequest = { overwrite: request.overwrite, sync: request.sync };
-  if (kept && committing) {
-    const whole = await runner.run('finish-commit', { ref: site.ref, part: committing.part, request: commit });
-    const grid = new ChunkGrid(kept.header.size, kept.header.chunkBytes);
-    if (whole) return { source, site, journal, grid, algorithm: kept.header.algorithm, damagedRecords: 0 };
+/** Undefined: there was a finished commit of another source to tidy up after, and the target has to be looked at again. */
+async function openTarget(
+  request: OpenRequest,
+  source: SourceInfo,
+  runner: ChunkRunner,
+  clock: Clock,
+): Promise<OpenedJob | undefined> {
+  const locate = { location: request.target, sourceName: source.fileName };
+  const before = await runner.run('locate-target', locate);
+  assertApart(source, before);
+  const opened = await runner.run('open-journal', { path: before.journalPath, forget: request.discard });
+  const { ref: journal, content, created } = opened;
+  try {
+    // Another run may have finished between the first look and the lock.
+    const site = await runner.run('locate-target', locate);
+    const found = { source, site, journal, content };
+    const earlier = await finishEarlierCommit(request, found, runner);
+    if (earlier === 'none') return await openWork(request, found, runner, clock);
+    if (earlier === 'this' && content) return wholeAlready(found, content);
+  } catch (thrown) {
+    if (created) await runner.run('drop-journal', { ref: journal, sync: false });
+    else await runner.run('close-journal', { ref: journal });
+    throw thrown;
   }
+  await runner.run('drop-journal', { ref: journal, sync: request.sync });
+  return undefined;
+}
+
+/** A commit that a crash cut short is finished first, whoever asks: of this source, or of another one. */
+async function finishEarlierCommit(
+  request: OpenRequest,
+  { source, site, journal, content }: Found,
+  runner: ChunkRunner,
+): Promise<'none' | 'this' | 'other'> {
+  const committing = content?.news.committing;
+  if (!content || !committing) return 'none';
+  const { part, size } = committing;
+  const commit: CommitRequest = { overwrite: request.overwrite, sync: request.sync };
+  try {
+    const whole = await runner.run('finish-commit', { ref: site.ref, part, size, request: commit });
+    if (!whole) return 'none';
+  } catch (thrown) {
+    // A flush that failed must not "succeed" when it is tried again: the record that vouched for the target goes.
+    const lines = encodeRecord({ type: 'void' });
+    await runner.run('checkpoint', { journal, position: content.goodBytes, lines, sync: request.sync });
+    throw thrown;
+  }
+  // A source without a version may have changed since: nothing vouches for the target.
+  return isSameSource(content, source) && source.version.strength !== 'none' ? 'this' : 'other';
+}
+
+function wholeAlready({ source, site, journal }: Found, { header }: JournalContent): OpenedJob {
+  const grid = new ChunkGrid(header.size, header.chunkBytes);
+  return { source, site, journal, grid, algorithm: header.algorithm, damagedRecords: 0 };
+}
+
+function raceLost(request: OpenRequest): never {
+  throw new TransferError('E_LOCKED', `another process keeps finishing copies of ${request.target.name}`, {
+    hint: 'See what else copies to this target; nothing was changed.',
+  });
+}
+
+async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
+  const { source, site, content } = found;
   if (site.existing && !request.overwrite) throw targetExists(site);
   if (request.discard) await runner.run('discard-partial', { ref: site.ref });
   const partial = request.discard ? undefined : site.partial;
-  if (partial && !kept && site.publish === 'atomic') throw foreignPart(site);
-  if (kept && (partial || site.publish === 'in-place')) {
-    assertSameSource(kept, source, site);
-    return resume(request, { ...found, content: kept }, runner);
+  if (partial && !content && site.publish === 'atomic') throw foreignPart(site);
+  if (content && (partial || site.publish === 'in-place')) {
+    assertSameSource(content, source, site);
+    return resume(request, { ...found, content }, runner);
   }
   return begin(request, found, runner, clock);
 }
@@ -103,7 +150,7 @@ async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, cl
   const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
   const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
   const plan = new Plan(grid, facts);
-  assertSpace(plan, sourceMap, site);
+  assertSpace(plan, source, site);
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {
@@ -144,8 +191,9 @@ async function resume(
     const claims = content.claims;
     const facts = { sourceMap, targetMap, claims: claims.kinds, zeroed: false, endsLast: site.publish === 'in-place' };
     const plan = new Plan(grid, facts);
-    assertSpace(plan, sourceMap, site);
-    const takeUp = { ref: journal, goodBytes: content.goodBytes, sync: request.sync };
+    assertSpace(plan, source, site);
+    const { goodBytes, header } = content;
+    const takeUp = { ref: journal, goodBytes, header, sync: request.sync };
     const position = await runner.run('take-up-journal', takeUp);
     const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced };
     return { source, site, journal, grid, algorithm, work, damagedRecords: content.news.damagedRecords };
@@ -201,30 +249,32 @@ function foreignPart(site: TargetSite): TransferError {
   });
 }
 
-function assertSameSource({ header }: JournalContent, source: SourceInfo, site: TargetSite): void {
-  const same =
-    header.sourceVersion.strength === source.version.strength && header.sourceVersion.value === source.version.value;
-  if (same && header.size === source.size) return;
+function isSameSource({ header }: JournalContent, { version, size }: SourceInfo): boolean {
+  const { sourceVersion } = header;
+  return sourceVersion.strength === version.strength && sourceVersion.value === version.value && header.size === size;
+}
+
+function assertSameSource(content: JournalContent, source: SourceInfo, site: TargetSite): void {
+  if (isSameSource(content, source)) return;
+  const { header } = content;
   const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
   throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
     hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away and starts afresh.',
   });
 }
 
-/**
- * Counts what the partial holds already. What may turn out to be zero is not counted: better to begin than to refuse
- * wrongly.
- */
-function assertSpace(plan: Plan, sourceMap: Uint8Array | undefined, site: TargetSite): void {
+/** Counts what the partial holds already, and no hole of the source: better to begin than to refuse wrongly. */
+function assertSpace(plan: Plan, source: SourceInfo, site: TargetSite): void {
   if (site.freeBytes === undefined) return;
   let [toCopy, claimed] = [0, 0];
   plan.forEach((chunk, work) => {
     const { length } = plan.grid.range(chunk);
     if (work === 'prove') claimed += length;
-    else if (work === 'copy' && sourceMap?.[chunk] !== 1) toCopy += length;
+    if (work === 'copy') toCopy += length;
   });
+  const allocated = source.allocatedBytes ?? Number.POSITIVE_INFINITY;
   const spare = Math.max(0, (site.partial?.allocatedBytes ?? 0) - claimed);
-  const needed = toCopy - spare;
+  const needed = Math.min(toCopy, allocated) - spare;
   if (needed <= site.freeBytes) return;
   const message = `${site.name} needs ${formatBytes(needed)} more; ${formatBytes(site.freeBytes)} are free`;
   throw new TransferError('E_NO_SPACE', message, {

@@ -39,9 +39,7 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
     if (claim === CLAIM.chunk) bytesClaimed += grid.range(chunk).length;
     if (claim === CLAIM.zero) bytesZero += grid.range(chunk).length;
   });
-  // What the last process said of an earlier stop is no longer news once it took the job up again.
   const { opened, stopped } = news;
-  const current = stopped && (!opened || stopped.at >= opened.at) ? stopped : undefined;
   const partial = {
     source: header.sourceName,
     bytesTotal: header.size,
@@ -50,7 +48,7 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
     chunkBytes: header.chunkBytes,
     startedAt: header.createdAt,
     ...(opened && { lastOpened: opened }),
-    ...(current && { stopped: current }),
+    ...(stopped && { stopped }),
     damagedRecords: news.damagedRecords,
   };
   return { target: site.name, exists, partial };

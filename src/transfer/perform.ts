@@ -54,16 +54,13 @@ export class Performer {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       const source = await ability(scheme, location.name, 'openSource')(location);
-      const { ref, name, size, version, readsPerWorker, mode, identity } = source;
+      const { ref, name, fileName, size, sizeIs, version, readsPerWorker, mode, identity, allocatedBytes } = source;
       await source.detach?.();
       return {
-        ref,
-        name,
-        size,
-        version,
-        readsPerWorker,
+        ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
         ...(mode !== undefined && { mode }),
         ...(identity && { identity }),
+        ...(allocatedBytes !== undefined && { allocatedBytes }),
       };
     },
     'map-source': async ({ ref, chunkBytes }) => {
@@ -84,16 +81,17 @@ export class Performer {
       return target.extents && mapExtents(target.extents({ offset: 0, length: size }, NEVER), size, chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
-    'finish-commit': async ({ ref, part, request }) => {
+    'finish-commit': async ({ ref, part, size, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
-      return (await scheme.finishCommit?.(ref, part, request)) ?? false;
+      return (await scheme.finishCommit?.(ref, { ...part, size }, request)) ?? false;
     },
     'discard-partial': async ({ ref }) => (await this.#ability(ref, 'discardPartial'))(ref),
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),
     'open-journal': async ({ path, forget }) => this.#parts.journals.open(path, forget),
     'peek-journal': async ({ path }) => this.#parts.journals.peek(path),
     'begin-journal': async ({ ref, header, sync }) => this.#parts.journals.begin(ref, header, sync),
-    'take-up-journal': async ({ ref, goodBytes, sync }) => this.#parts.journals.takeUp(ref, goodBytes, sync),
+    'take-up-journal': async ({ ref, goodBytes, header, sync }) =>
+      this.#parts.journals.takeUp(ref, { goodBytes, header }, sync),
     checkpoint: async ({ target, journal, position, lines, sync }) => {
       // Durable first, recorded second (crash contract, rule 3).
       if (target && sync) await (await this.#target(target)).flush();

@@ -3,11 +3,16 @@
  * typed array and a cursor, so that 5 TiB in 655,360 chunks costs as much thought as memory: little.
  */
 import type { ChunkGrid } from '../core/chunk.js';
+import { KiB } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
 import { type ChunkWork, MAP } from './requests.js';
 
 /** todo.* → active → written (finished, not yet journalled) → settled. */
 const STATE = { copy: 0, prove: 1, zero: 2, active: 3, written: 4, settled: 5, held: 6 } as const;
+
+/** A source with holes: as fine as file systems have them. Any other: only what is worth a hole. */
+const KNOWN_HOLE_BYTES = 4 * KiB;
+const GUESSED_HOLE_BYTES = 64 * KiB;
 
 export interface PlanFacts {
   /** What the source says of each chunk (MAP); absent: everything may be data, and zeroes are looked for. */
@@ -25,8 +30,8 @@ export interface PlanFacts {
 export interface PlanEntry {
   readonly chunk: number;
   readonly work: Exclude<ChunkWork, 'read-back'>;
-  /** Look for zero blocks. */
-  readonly sparse: boolean;
+  /** Leave holes for runs of zeroes that fill pieces of so many bytes; 0: write everything. */
+  readonly sparseBytes: number;
   /** The target reads as zero here. */
   readonly knownZero: boolean;
 }
@@ -58,7 +63,9 @@ export class Plan {
     const { claims, sourceMap } = this.#facts;
     const claim = claims?.[chunk] ?? CLAIM.none;
     if (claim === CLAIM.chunk) return STATE.prove;
-    const zero = claim === CLAIM.zero || sourceMap?.[chunk] === MAP.zero;
+    // A source that has data here now was never zero: it is the same version.
+    const refuted = sourceMap !== undefined && sourceMap[chunk] !== MAP.zero;
+    const zero = !refuted && (claim === CLAIM.zero || sourceMap?.[chunk] === MAP.zero);
     if (!zero) return STATE.copy;
     if (this.#readsZero(chunk)) return STATE.settled;
     return claim === CLAIM.zero ? STATE.prove : STATE.zero;
@@ -91,7 +98,7 @@ export class Plan {
     const entry: PlanEntry = {
       chunk,
       work: state === STATE.prove ? 'prove' : state === STATE.zero ? 'zero' : 'copy',
-      sparse: sourceKind !== MAP.data,
+      sparseBytes: sourceKind === MAP.data ? 0 : sourceKind === undefined ? GUESSED_HOLE_BYTES : KNOWN_HOLE_BYTES,
       knownZero: this.#readsZero(chunk),
     };
     this.#states[chunk] = STATE.active;

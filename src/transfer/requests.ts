@@ -18,7 +18,10 @@ import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '.
 export interface SourceInfo {
   readonly ref: EndpointRef;
   readonly name: string;
+  readonly fileName: string;
   readonly size: number;
+  readonly sizeIs: 'exact' | 'capacity';
+  readonly allocatedBytes?: number;
   readonly version: Version;
   readonly mode?: number;
   readonly identity?: FileIdentity;
@@ -42,8 +45,8 @@ export interface ChunkTask {
   readonly target: EndpointRef;
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
-  /** copy: look for blocks of zeroes and leave holes for them. */
-  readonly sparse: boolean;
+  /** copy: leave holes for runs of zeroes that fill whole pieces of so many bytes; 0: write everything. */
+  readonly sparseBytes: number;
   /** copy: the target is known to read as zero here, so that zero blocks need nothing. */
   readonly knownZero: boolean;
   /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
@@ -59,8 +62,8 @@ export interface ChunkOutcome {
   readonly token?: Token;
   /** prove, read-back: the bytes are those that were expected. */
   readonly same: boolean;
-  /** copy: bytes that were found to be zero and not written. */
-  readonly zeroBytes: number;
+  /** read-back: the bytes came from the storage, and not from a cache of this machine. */
+  readonly pastCache: boolean;
 }
 
 export interface CompareTask {
@@ -97,13 +100,13 @@ export interface Work {
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: void };
-  'finish-commit': { in: { ref: EndpointRef; part: FileIdentity; request: CommitRequest }; out: boolean };
+  'finish-commit': { in: { ref: EndpointRef; part: FileIdentity; size: number; request: CommitRequest }; out: boolean };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
   'peek-journal': { in: { path: string }; out: JournalContent | undefined };
   'begin-journal': { in: { ref: JournalRef; header: JournalHeader; sync: boolean }; out: number };
-  'take-up-journal': { in: { ref: JournalRef; goodBytes: number; sync: boolean }; out: number };
+  'take-up-journal': { in: { ref: JournalRef; goodBytes: number; header: JournalHeader; sync: boolean }; out: number };
   checkpoint: { in: CheckpointRequest; out: { position: number } };
   'drop-journal': { in: { ref: JournalRef; sync: boolean }; out: void };
   'close-journal': { in: { ref: JournalRef }; out: void };

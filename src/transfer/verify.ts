@@ -4,7 +4,7 @@ import { nowMs } from '../core/clock.js';
 import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { KiB } from '../core/units.js';
+import { formatBytes, KiB } from '../core/units.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
@@ -108,8 +108,10 @@ export class Verification {
     await ticking;
     if (this.#failure) throw this.#failure;
     if (this.#control.stopped) throw new TransferError('E_STOPPED', 'stopped; nothing was changed');
-    const tail = Math.max(one.size, other.size) - grid.size;
-    if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
+    const longer = one.size > other.size ? one : other;
+    const tail = longer.size - grid.size;
+    if (tail > 0 && longer.sizeIs === 'capacity') this.#tellOfTail(longer.name, tail);
+    else if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
     return { grid, digest: digests, differing: differing.flat() };
   }
 
@@ -131,6 +133,12 @@ export class Verification {
           error: error.toJSON(),
         }),
     });
+  }
+
+  /** What a device has behind the image that was put on it belongs to nobody. */
+  #tellOfTail(name: string, tail: number): void {
+    const message = `${name} has ${formatBytes(tail)} more than the other, which were not compared: it is a device`;
+    this.events.emit({ type: 'note', message });
   }
 
   #fail(thrown: unknown): void {

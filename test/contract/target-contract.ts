@@ -135,7 +135,7 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       const range = { offset: 4097, length: 123_456 };
       const expected = bytes.subarray(4097, 4097 + 123_456);
       expect((await readAll(target.openChunkBack(range, never))).equals(expected)).toBe(true);
-      const past = target.openReadBack ? await readAll(target.openReadBack(range, never)) : expected;
+      const past = target.openReadBack ? await readAll(target.openReadBack(range, never).reader) : expected;
       expect(past.equals(expected)).toBe(true);
       const short = await readAll(target.openChunkBack({ offset: size - 10, length: 100 }, never));
       expect(short.equals(bytes.subarray(size - 10))).toBe(true);
@@ -191,12 +191,14 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       const { target, prepared } = await prepare('create');
       await write(target, { offset: 0, length: size });
       const { ref } = await locate();
-      expect(await scheme.finishCommit(ref, prepared.identity, commit)).toBe(false);
+      const part = { ...prepared.identity, size };
+      expect(await scheme.finishCommit(ref, part, commit)).toBe(false);
       await target.commit(commit);
       await target.close();
-      expect(await scheme.finishCommit(ref, { ...prepared.identity, inode: '0' }, commit)).toBe(false);
-      expect(await scheme.finishCommit(ref, prepared.identity, commit)).toBe(true);
-      expect(await scheme.finishCommit(ref, prepared.identity, commit)).toBe(true);
+      expect(await scheme.finishCommit(ref, { ...part, inode: '0' }, commit)).toBe(false);
+      expect(await scheme.finishCommit(ref, { ...part, size: size - 1 }, commit)).toBe(false);
+      expect(await scheme.finishCommit(ref, part, commit)).toBe(true);
+      expect(await scheme.finishCommit(ref, part, commit)).toBe(true);
       expect(stands()?.equals(bytes)).toBe(true);
     });
   });

@@ -1,60 +1,15 @@
-/** The fast way to read an HTTP source, against servers that write their answers byte by byte: what it takes, what it
- * leaves to the plain way, and when a connection is used again. */
+/**
+ * The fast way to read an HTTP source, against servers that write their answers byte by byte: what it takes, and what
+ * it leaves to the plain way.
+ */
 import type { Socket } from 'node:net';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
-import { afterEach, describe, expect, test } from 'vitest';
-import type { Source } from '../../../src/core/endpoint.js';
-import { attachHttpSource } from '../../../src/endpoint/http.js';
-import type { HttpClient, HttpRequest } from '../../../src/endpoint/http-exchange.js';
+import { describe, expect, test } from 'vitest';
+import type { HttpRequest } from '../../../src/endpoint/http-exchange.js';
 import { FastClient } from '../../../src/endpoint/http-fast.js';
-import { goodHead, type RawRequest, type RawServer, serveRaw } from '../../support/raw-server.js';
+import { goodHead } from '../../support/raw-server.js';
+import { good, PlainRecorder, rig, whole } from './http-fast-rig.js';
 import { disk, failure, middle, middleBytes, never, readChunk, readOn } from './http-helpers.js';
-
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean();
-});
-
-/** The plain way, as far as it matters here: which requests were left to it. */
-class PlainRecorder implements HttpClient {
-  readonly asked: HttpRequest[] = [];
-
-  dispatch(request: HttpRequest, handler: Dispatcher.DispatchHandler): boolean {
-    this.asked.push(request);
-    handler.onResponseError?.(undefined as never, Object.assign(new Error('left'), { code: 'LEFT_TO_PLAIN' }));
-    return true;
-  }
-}
-
-interface Rig {
-  readonly server: RawServer;
-  readonly source: Source;
-  readonly client: FastClient;
-  readonly plain: PlainRecorder;
-}
-
-async function rig(
-  answer: (socket: Socket, request: RawRequest) => unknown,
-  { silenceMsMax = 30_000, size = disk.length, host = '127.0.0.1' } = {},
-): Promise<Rig> {
-  const server = await serveRaw(answer);
-  const plain = new PlainRecorder();
-  const client = new FastClient(plain, { silenceMsMax });
-  cleanups.push(
-    () => server.stop(),
-    () => client.destroy(),
-  );
-  const url = `${server.url.replace('127.0.0.1', host)}/disk.img?a=b`;
-  const version = { strength: 'strong', value: 'etag "v1"' };
-  const ref = { scheme: 'http', url, finalUrl: url, size, version, validator: '"v1"' };
-  return { server, plain, client, source: attachHttpSource(ref as never, client) };
-}
-
-const body = ({ range }: RawRequest): Buffer => disk.subarray(range.first, range.last + 1);
-const whole = (request: RawRequest): Buffer =>
-  Buffer.concat([Buffer.from(goodHead(request, disk.length)), body(request)]);
-const good = (socket: Socket, request: RawRequest): unknown => socket.write(whole(request));
 
 describe('the straight case', () => {
   test('a request is one plain GET', async () => {
@@ -104,101 +59,6 @@ describe('the straight case', () => {
     const { source } = await rig(good, { host: 'localhost' });
     expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
   });
-
-  test('many chunks at once share eight connections', async () => {
-    const { server, source } = await rig(good);
-    const ranges = Array.from({ length: 40 }, (_, chunk) => ({ offset: chunk * 10_000, length: 10_000 }));
-    const chunks = await Promise.all(ranges.map((range) => readChunk(source, range)));
-    expect(Buffer.concat(chunks).equals(disk.subarray(0, 400_000))).toBe(true);
-    expect(server.accepted).toBe(8);
-  });
-
-  test('a chunk that was given up while it waited for a connection holds nobody up', async () => {
-    const held: (() => void)[] = [];
-    const { server, source } = await rig((socket, request) => held.push(() => good(socket, request)));
-    const first = Array.from({ length: 8 }, () => readChunk(source, { offset: 0, length: 10 }));
-    await expect.poll(() => held.length).toBe(8);
-    const stop = new AbortController();
-    const givenUp = failure(Promise.resolve(source.openChunk(middle, stop.signal).next(new Uint8Array(10))));
-    const last = readChunk(source, { offset: 10, length: 10 });
-    stop.abort();
-    expect((await givenUp).code).toBe('E_STOPPED');
-    for (const answer of held.splice(0)) answer();
-    await Promise.all(first);
-    await expect.poll(() => held.length).toBe(1);
-    held[0]?.();
-    expect((await last).equals(disk.subarray(10, 20))).toBe(true);
-    expect(server.asked).toHaveLength(9);
-  });
-});
-
-describe('connections that end', () => {
-  test('a chunk is asked for once more, and not a third time, when its connections end without an answer', async () => {
-    const { server, source } = await rig((socket, request) => {
-      if (request.count > 0 && request.connection < request.count) socket.destroy();
-      else good(socket, request);
-    });
-    await readChunk(source, middle);
-    expect((await failure(readChunk(source, middle))).code).toBe('E_NETWORK');
-    expect(server.asked.map(({ connection }) => connection)).toEqual([0, 0, 1]);
-  });
-
-  test('a chunk is asked for once more when its kept connection ended before a byte of the answer', async () => {
-    const { server, source } = await rig((socket, request) => {
-      if (request.count === 1) socket.destroy();
-      else good(socket, request);
-    });
-    await readChunk(source, middle);
-    expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
-    expect(server.asked.map(({ connection }) => connection)).toEqual([0, 0, 1]);
-  });
-
-  test('a new connection that ends without an answer is an error at once', async () => {
-    const { server, source } = await rig((socket) => socket.destroy());
-    expect(await failure(readChunk(source, middle))).toMatchObject({ code: 'E_NETWORK', retryable: true });
-    expect(server.asked).toHaveLength(1);
-  });
-
-  test('after one byte of an answer nothing is asked again', async () => {
-    const { server, source } = await rig((socket, request) => {
-      if (request.count === 1) socket.end('H');
-      else good(socket, request);
-    });
-    await readChunk(source, middle);
-    expect((await failure(readChunk(source, middle))).code).toBe('E_NETWORK');
-    expect(server.asked).toHaveLength(2);
-  });
-
-  test('an idle connection that the server closes is noticed before the next chunk', async () => {
-    const { server, source } = await rig((socket, request) => socket.end(whole(request)));
-    for (const _ of [1, 2, 3]) {
-      expect((await readChunk(source, middle, 5000)).equals(middleBytes)).toBe(true);
-      await expect.poll(() => server.open).toBe(0);
-    }
-    expect([server.accepted, server.asked.length]).toEqual([3, 3]);
-  });
-
-  test('"Connection: close" is obeyed', async () => {
-    const { server, source } = await rig((socket, request) =>
-      socket.write(whole(request).toString('latin1').replace('ETag', 'Connection: close\r\nETag'), 'latin1'),
-    );
-    for (const _ of [1, 2]) expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
-    expect(server.accepted).toBe(2);
-    await expect.poll(() => server.open).toBe(0);
-  });
-
-  test('closing all connections fails the chunks under way and those that wait, for good', async () => {
-    const { server, source, client } = await rig((socket, request) => {
-      if (request.count === 0) good(socket, request);
-    });
-    await readChunk(source, middle);
-    const pending = Array.from({ length: 10 }, () => failure(readChunk(source, middle)));
-    await expect.poll(() => server.asked.length).toBe(9);
-    client.destroy();
-    for (const error of await Promise.all(pending)) expect(error.code).toBe('E_NETWORK');
-    await expect.poll(() => server.open).toBe(0);
-    expect(server.asked).toHaveLength(9);
-  });
 });
 
 describe('bodies', () => {
@@ -209,19 +69,6 @@ describe('bodies', () => {
     });
     const error = await failure(readChunk(source, { offset: 0, length: 1000 }));
     expect(error).toMatchObject({ code: 'E_PROTOCOL', retryable: true });
-    expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
-    expect(server.accepted).toBe(2);
-  });
-
-  test('bytes that nobody asked for end an idle connection', async () => {
-    let idle: Socket | undefined;
-    const { server, source } = await rig((socket, request) => {
-      idle = socket;
-      good(socket, request);
-    });
-    await readChunk(source, middle);
-    idle?.write('HTTP/1.1 206 Partial Content\r\n');
-    await expect.poll(() => server.open).toBe(0);
     expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
     expect(server.accepted).toBe(2);
   });

@@ -127,7 +127,7 @@ test('a journal that was cut off at any byte keeps all of its whole lines, and g
       expect(content?.goodBytes).toBe(whole.subarray(0, length).lastIndexOf('\n') + 1);
       expect(content?.news.damagedRecords).toBe(0);
       const before = claimed(content);
-      const at = journals.takeUp(ref, content?.goodBytes ?? 0, false);
+      const at = journals.takeUp(ref, content as JournalContent, false);
       journals.append(ref, at, encodeRecord(chunkRecord(30)), false);
       const after = journals.peek(path);
       expect(after?.news.damagedRecords).toBe(0);
@@ -228,7 +228,7 @@ test('void takes back all that was claimed before it, and nothing after it', asy
   const path = newPath();
   await written(path);
   const { ref, content } = await journals.open(path, false);
-  const at = journals.takeUp(ref, content?.goodBytes ?? 0, true);
+  const at = journals.takeUp(ref, content as JournalContent, true);
   journals.append(ref, at, encodeRecord({ type: 'void' }) + encodeRecord(chunkRecord(3)), true);
   journals.close(ref);
   const after = await contentOf(path);
