@@ -54,7 +54,7 @@ export interface Source {
   readonly mode?: number;
   /** What tells that source and target are one file, where there is such a thing. */
   readonly identity?: FileIdentity;
-  /** How many chunks are worth reading at once on each worker: 1 where reads block the thread. */
+  /** Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting. */
   readonly readsPerWorker: number;
   /** Any chunk, in any order, any number of times. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
@@ -111,7 +111,7 @@ export interface TargetSite {
   readonly existing?: FileIdentity;
   /** Bytes that can still be stored there, if that can be known. */
   readonly freeBytes?: number;
-  /** How many chunks are worth writing at once on each worker: 1 where writes block the thread. */
+  /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
   readonly writesPerWorker: number;
 }
 

@@ -29,6 +29,8 @@ interface LocalSourceRef extends EndpointRef {
   readonly inode: string;
   readonly sizeIs: 'exact' | 'capacity';
   readonly allocatedBytes?: number;
+  /** Asked once, at the opening. */
+  readonly holes: boolean;
 }
 
 export function openLocalSource(files: FileLayer, location: Location): LocalSource {
@@ -74,6 +76,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     inode: String(stat.ino),
     sizeIs: device ? 'capacity' : 'exact',
     ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
+    holes: !device && files.supportsHoles(fds[0] as number, size),
   };
 }
 
@@ -103,7 +106,7 @@ export class LocalSource implements Source {
   readonly allocatedBytes?: number;
   readonly version: Version;
   readonly mode: number;
-  readonly readsPerWorker = 1;
+  readonly readsPerWorker = 2;
   readonly identity: { readonly device: string; readonly inode: string };
   readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
   readonly #files: FileLayer;
@@ -121,7 +124,7 @@ export class LocalSource implements Source {
     this.identity = { device: ref.device, inode: ref.inode };
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
-    if (ref.version.strength !== 'none' && files.supportsHoles(this.#fd, ref.size)) {
+    if (ref.holes) {
       this.extents = (range) => files.extentsOf(this.#fd, range);
     }
   }

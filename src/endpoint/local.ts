@@ -101,7 +101,7 @@ function fileSite(files: FileLayer, path: string): TargetSite {
     journalPath: journalPath(path),
     publish: 'atomic',
     limits: LIMITS,
-    writesPerWorker: 1,
+    writesPerWorker: 2,
     ...(there && { existing: identityOf(there) }),
     ...(part && { partial: { identity: identityOf(part), allocatedBytes: Number(part.blocks) * 512 } }),
     ...(free !== undefined && { freeBytes: free }),
@@ -121,7 +121,7 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
     journalPath: join(folder, `${name}.blockferry-journal`),
     publish: 'in-place',
     limits: LIMITS,
-    writesPerWorker: 1,
+    writesPerWorker: 2,
     existing: identity,
     partial: { identity, allocatedBytes: 0 },
   };

@@ -22,7 +22,7 @@ function zeroSource({ scheme, size }: ZeroRef): Source {
     size,
     sizeIs: 'exact',
     version: { strength: 'strong', value: `zero ${size}` },
-    readsPerWorker: 1,
+    readsPerWorker: 2,
     openChunk: (range) => {
       let rest = range.length;
       return {
@@ -69,7 +69,7 @@ export function nullScheme(journalPath: () => string): EndpointScheme {
       journalPath: journalPath(),
       publish: 'atomic',
       limits,
-      writesPerWorker: 1,
+      writesPerWorker: 2,
     }),
     prepareTarget: async () => ({ ref, identity: { device: 'null', inode: 'null' }, zeroed: true }),
     attachTarget: nullTarget,
