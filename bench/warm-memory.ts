@@ -13,12 +13,14 @@ import { KiB, MiB } from '../src/core/units.js';
 const PIECE_BYTES = 64 * MiB;
 const PAGE_BYTES = 4096;
 const FREE_SHARE_MAX = 0.95;
-/** Just as much as is needed is not enough: the kernel hands out other pages too, and single runs pay tenfold for them. */
+/**
+ * Just as much as is needed is not enough: the kernel hands out other pages too, and single runs pay tenfold for them.
+ */
 const WARM_FACTOR = 3;
 
 /**
- * Touches and frees several times `bytes` of memory, or as much as is free: more would push the source out of the page cache, and
- * memory that is in use is warm already.
+ * Touches and frees several times `bytes` of memory, or as much as is free: more would push the source out of the page
+ * cache, and memory that is in use is warm already.
  */
 export async function warmMemory(bytes: number, signal: AbortSignal): Promise<void> {
   const wanted = Math.min(bytes * WARM_FACTOR, Math.floor(freeBytes() * FREE_SHARE_MAX));

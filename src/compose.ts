@@ -3,6 +3,7 @@
  * them when they are asked for: a thread needs the ends, the command needs the runner, and a local copy needs no
  * network.
  */
+import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
@@ -28,7 +29,7 @@ async function zero(): Promise<EndpointScheme> {
 
 async function nothing(): Promise<EndpointScheme> {
   const { nullScheme } = await import('./endpoint/null.js');
-  return nullScheme(() => join(tmpdir(), `.null-${process.pid}.blockferry-journal`));
+  return nullScheme(() => join(tmpdir(), `.null-${randomUUID()}.blockferry-journal`));
 }
 
 export function defaultRegistry(): Registry {

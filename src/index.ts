@@ -5,6 +5,7 @@
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
 import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
+import type { Location } from './core/endpoint.js';
 import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
 import { parseLocation } from './endpoint/location.js';
@@ -116,8 +117,8 @@ export class CopyRun extends Run<TransferResult, Transfer> {
 /** Copies one file, or goes on with the partial copy of an earlier run. */
 export function copy(options: CopyOptions): CopyRun {
   const request = {
-    source: parseLocation(options.source),
-    target: parseLocation(options.target),
+    source: locationOf('source', options.source),
+    target: locationOf('target', options.target),
     algorithm: algorithmOf(options.algorithm),
     chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
     lanes: wholeNumber('lanes', options.lanes),
@@ -154,7 +155,7 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
 export async function status(target: string): Promise<PartialStatus> {
   const runner = await createRunner(1);
   try {
-    return await partialStatus(parseLocation(target), runner);
+    return await partialStatus(locationOf('target', target), runner);
   } finally {
     await runner.close();
   }
@@ -164,6 +165,12 @@ function wholeNumber(name: string, value: number | undefined, max = Number.MAX_S
   if (value === undefined || (Number.isSafeInteger(value) && value > 0 && value <= max)) return value;
   const most = max === Number.MAX_SAFE_INTEGER ? '' : ` up to ${max}`;
   throw new TransferError('E_USAGE', `${name} is ${value}; a positive whole number${most} was expected`);
+}
+
+/** Callers without types exist. */
+function locationOf(name: string, text: unknown): Location {
+  if (typeof text === 'string') return parseLocation(text);
+  throw new TransferError('E_USAGE', `${name} is ${typeof text}; a path or a URL was expected`);
 }
 
 /** Whole bytes per second, 0 for no limit: what is less than one byte must not become no limit at all. */

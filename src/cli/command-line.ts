@@ -38,6 +38,7 @@ async function runCommand(session: Session): Promise<number> {
 
 function fail(session: Session, thrown: unknown): number {
   const error = TransferError.from(thrown);
+  if (session.args.includes('--json')) session.out.json({ schema: 1, type: 'error', error: error.toJSON() });
   for (const line of errorLines(error, process.env.BLOCKFERRY_DEBUG === '1')) session.err.line(line);
   return error.exitCode;
 }

@@ -40,13 +40,14 @@ Examples:
   blockferry verify /backup/disk.vhd disk.vhd  compare every byte
   blockferry status /backup/disk.vhd           how far an interrupted copy got
 
-Exit codes: 0 done, 1 bug, 2 usage or state, 3 source or target, 4 different or damaged,
-5 journal, 130 interrupted (finished work is kept).
+Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
+4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
 `;
 
 const COPY_HELP = `
 The target appears under its name whole and proven, or not at all. After an interruption the same
-command goes on where it stopped. A location that begins with "-" goes behind "--".
+command goes on where it stopped. With --overwrite the new file gets the owner and permissions
+of the old one; a symbolic link is replaced, not followed. A location that begins with "-" goes behind "--".
 
 Examples:
   blockferry copy disk.vhd /backup/
@@ -87,7 +88,7 @@ function addCopy(program: Command, commands: Commands): void {
     .description('copy one file, or go on with an interrupted copy')
     .argument('<source>', 'a path or an http(s) URL')
     .argument('<target>', 'a path; inside a folder the file keeps its name')
-    .option('--limit <rate>', 'bytes per second at most, such as 50MiB or 400Mbit', rate('--limit'))
+    .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
     .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))
@@ -146,7 +147,7 @@ export function usageError(thrown: unknown): number | unknown {
 }
 
 function rate(option: string): (text: string) => number {
-  return (text) => parseRate(text, option);
+  return (text) => (text === '0' ? 0 : parseRate(text, option));
 }
 
 function size(option: string): (text: string) => number {

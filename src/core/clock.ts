@@ -25,6 +25,17 @@ export const systemClock: Clock = {
     }),
 };
 
+/** `work`, or `'late'` when it has not settled `ms` after the signal aborted: nobody waits for ever for what is stuck. */
+export async function orLate<T>(work: Promise<T>, clock: Clock, ms: number, signal: AbortSignal): Promise<T | 'late'> {
+  const settled = new AbortController();
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true, signal: settled.signal });
+  });
+  const late = aborted.then(() => clock.sleep(ms, settled.signal)).then(() => 'late' as const);
+  return Promise.race([work, late]).finally(() => settled.abort());
+}
+
 /** Monotonic milliseconds. */
 export function nowMs(clock: Clock): number {
   return Number(clock.nowNs() / 1000n) / 1000;

@@ -54,7 +54,9 @@ export interface Source {
   readonly mode?: number;
   /** What tells that source and target are one file, where there is such a thing. */
   readonly identity?: FileIdentity;
-  /** Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting. */
+  /**
+   * Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting.
+   */
   readonly readsPerWorker: number;
   /** Any chunk, in any order, any number of times. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
@@ -97,6 +99,12 @@ export interface FileIdentity {
   readonly inode: string;
 }
 
+/** A part as it is when it is whole and proven; nothing that writes to it later leaves the mark as it is. */
+export interface PartMark extends FileIdentity {
+  readonly size: number;
+  readonly mtimeNs: string;
+}
+
 /** Where a target would be, and what is there now; looking has changed nothing. */
 export interface TargetSite {
   readonly ref: EndpointRef;
@@ -135,7 +143,7 @@ export interface PreparedTarget {
 export interface CommitRequest {
   /** Take the place of an existing target. */
   readonly overwrite: boolean;
-  /** Permission bits of the source; the process's umask is taken off. */
+  /** Permission bits of the source, for a target that is new; the process's umask is taken off. */
   readonly mode?: number;
   readonly sync: boolean;
 }
@@ -156,6 +164,8 @@ export interface Target {
   openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
   /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
   flush(): Promise<void>;
+  /** The mark of the partial data; to be asked after the last write. */
+  mark(): PartMark;
   /**
    * Makes the target visible under its name, whole; may be called again after a crash. @throws TransferError
    * E_TARGET_EXISTS

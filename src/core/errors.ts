@@ -87,6 +87,11 @@ export class TransferError extends Error {
     this.detail = rest;
   }
 
+  /** What to do next. */
+  get hint(): string | undefined {
+    return this.detail.hint;
+  }
+
   get retryable(): boolean {
     return ERROR_KINDS[this.code].retryable;
   }

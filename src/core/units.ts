@@ -26,19 +26,19 @@ const MULTIPLIERS: ReadonlyMap<string, number> = new Map([
  * Reads a size such as `8MiB`, `8M` (both 1024-based), `8MB` (1000-based) or `400Mbit` as a whole number of bytes.
  * @throws TransferError E_USAGE when it is no size, is not positive or is above 2^53-1.
  */
-export function parseBytes(text: string, what: string): number {
+export function parseBytes(text: string, what: string, kind = 'size'): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
   const multiplier = match && MULTIPLIERS.get(match[2]?.toLowerCase() ?? '');
   const bytes = match && multiplier ? Math.floor(Number(match[1]) * multiplier) : Number.NaN;
   if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new TransferError('E_USAGE', `${what}: cannot read ${JSON.stringify(text)} as a size`, {
+  throw new TransferError('E_USAGE', `${what}: cannot read ${JSON.stringify(text)} as a ${kind}`, {
     hint: 'Write a positive number with a unit, such as 64KiB, 8MiB, 1.5GiB, 50MB or 400Mbit.',
   });
 }
 
 /** Reads a rate such as `50MiB`, `50MiB/s` or `400Mbit/s` as bytes per second. @throws TransferError E_USAGE */
 export function parseRate(text: string, what: string): number {
-  return parseBytes(text.trim().replace(/(\/s|ps)$/i, ''), what);
+  return parseBytes(text.trim().replace(/(\/s|ps)$/i, ''), what, 'rate');
 }
 
 /** `1.50 GiB`, with three significant digits; whole numbers below 1 KiB. */

@@ -88,5 +88,9 @@ export function networkError(name: string, cause: unknown, progress: string): Tr
     const hint = 'Set NODE_EXTRA_CA_CERTS to a file with the certificate authority that signed it.';
     return fail('E_NETWORK', "the server's certificate is not trusted", hint);
   }
-  return fail('E_NETWORK', 'the connection failed', 'Check host name, port and network, then resume.');
+  return fail(
+    'E_NETWORK',
+    'the connection failed',
+    'Check host name, port and network, then run the same command again.',
+  );
 }

@@ -59,9 +59,9 @@ const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCo
     ELOOP: ['E_TARGET_FOLDER', 'The symbolic links of this path lead in a circle.'],
   },
   'open-target': OPEN_TARGET,
-  'write-target': { ENOSPC: SPACE, EDQUOT: SPACE, EFBIG: LARGE, EROFS: ACCESS },
+  'write-target': { ENOSPC: SPACE, EDQUOT: SPACE, EFBIG: LARGE },
   'flush-target': { ENOSPC: SPACE, EDQUOT: SPACE },
-  'commit-target': { ENOSPC: SPACE, EDQUOT: SPACE, EACCES: ACCESS, EPERM: ACCESS, EROFS: ACCESS },
+  'commit-target': { ENOSPC: SPACE, EDQUOT: SPACE },
 };
 
 const OTHERWISE: Readonly<Record<Doing, readonly [ErrorCode, string, string]>> = {
@@ -95,7 +95,7 @@ export function localError(
 }
 
 const REASONS: Readonly<Partial<Record<ErrorCode, string>>> = {
-  E_SOURCE_MISSING: 'no such source',
+  E_SOURCE_MISSING: 'no such file',
   E_SOURCE_ACCESS: 'the source cannot be opened',
   E_NO_SPACE: 'no space left for the target',
   E_TARGET_FOLDER: 'the folder of the target cannot be reached',

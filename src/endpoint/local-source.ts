@@ -3,7 +3,7 @@
  * one for each reader, so that every reader keeps its own read-ahead and nobody opens the path a second time.
  */
 import { type BigIntStats, constants } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
@@ -49,7 +49,7 @@ export function openLocalSource(files: FileLayer, location: Location): LocalSour
 
 function assertReadable(path: string, stat: BigIntStats | undefined): void {
   if (stat === undefined) {
-    throw new TransferError('E_SOURCE_MISSING', `${showPath(path)}: no such source`, { hint: 'Check the path.' });
+    throw new TransferError('E_SOURCE_MISSING', `${showPath(path)}: no such file`, { hint: 'Check the path.' });
   }
   if (stat.isFile() || stat.isBlockDevice()) return;
   const kind = stat.isDirectory() ? 'a folder' : 'a special file (pipe, socket or character device)';
@@ -114,7 +114,7 @@ export class LocalSource implements Source {
 
   constructor(files: FileLayer, ref: LocalSourceRef) {
     this.ref = ref;
-    this.name = showPath(ref.path);
+    this.name = showPath(resolve(ref.path));
     this.fileName = basename(ref.path);
     this.sizeIs = ref.sizeIs;
     if (ref.allocatedBytes !== undefined) this.allocatedBytes = ref.allocatedBytes;

@@ -12,12 +12,13 @@ import type {
   CommitRequest,
   EndpointRef,
   FileIdentity,
+  PartMark,
   PreparedTarget,
   PrepareRequest,
   ReadBack,
   Target,
 } from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
@@ -25,7 +26,7 @@ import { encodePath, type PathBytes, showPath } from '../platform/path-bytes.js'
 import { localError } from './local-errors.js';
 import { partPath } from './part-names.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const ZEROES = new Uint8Array(256 * 1024);
 
 /** A located target: the path of the file, with links in its folder left as they are. */
@@ -48,14 +49,21 @@ export function sameIdentity(a: FileIdentity | undefined, b: FileIdentity): bool
   return a !== undefined && a.device === b.device && a.inode === b.inode;
 }
 
+export function markOf(stat: BigIntStats): PartMark {
+  return { ...identityOf(stat), size: Number(stat.size), mtimeNs: String(stat.mtimeNs) };
+}
+
+export function sameMark(a: PartMark, b: PartMark): boolean {
+  return sameIdentity(a, b) && a.size === b.size && a.mtimeNs === b.mtimeNs;
+}
+
 export function preparePart(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {
   const path = partPath(ref.path);
   const flags = O_RDWR | O_NOFOLLOW | (request.partial === 'create' ? O_CREAT | O_EXCL : 0);
   let fd: number | undefined;
   try {
-    fd = files.openSync(encodePath(path), flags, 0o600);
+    fd = request.partial === 'create' ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags);
     const stat = files.fstat(fd);
-    assertOurs(path, stat);
     if (stat.size !== BigInt(request.size)) files.ftruncateSync(fd, request.size);
     if (request.sync && request.partial === 'create') files.syncFolder(encodePath(dirname(path)));
     const prepared: PreparedRef = { ...ref, fd, writtenPath: path };
@@ -65,6 +73,33 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
     // A part without a journal would look like somebody else's.
     if (fd !== undefined && request.partial === 'create') files.unlinkSync(encodePath(path));
     throw localError('open-target', path, thrown);
+  }
+}
+
+/** A commit that did not come through may have given the part permissions that shut its own owner out. */
+function reopen(files: FileLayer, path: string, flags: number): number {
+  try {
+    return opened(files, path, flags);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EACCES') throw thrown;
+  }
+  const fd = opened(files, path, O_RDONLY | O_NOFOLLOW);
+  try {
+    files.fchmodSync(fd, 0o600);
+  } finally {
+    files.closeSync(fd);
+  }
+  return opened(files, path, flags);
+}
+
+function opened(files: FileLayer, path: string, flags: number): number {
+  const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
+  try {
+    assertOurs(path, files.fstat(fd));
+    return fd;
+  } catch (thrown) {
+    files.closeSync(fd);
+    throw thrown;
   }
 }
 
@@ -157,13 +192,17 @@ export class LocalTarget implements Target {
     }
   }
 
+  mark(): PartMark {
+    return markOf(this.#files.fstat(this.ref.fd));
+  }
+
   async commit(request: CommitRequest): Promise<void> {
     if (this.ref.kind === 'device') return;
     const { fd, path, writtenPath } = this.ref;
     try {
       const named = this.#files.lstat(encodePath(writtenPath));
       if (!named || !sameIdentity(identityOf(named), identityOf(this.#files.fstat(fd)))) throw vanished(writtenPath);
-      this.#files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
+      setAccess(this.#files, this.ref, request);
       if (request.sync) syncFile(this.#files, fd, writtenPath);
       publish(this.#files, path, request);
     } catch (thrown) {
@@ -210,6 +249,18 @@ export class LocalTarget implements Target {
       close: () => undefined,
     };
   }
+}
+
+/** What takes the place of a file gets its owner and permissions, as if it had been written over; else the source's. */
+function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): void {
+  const old = request.overwrite ? files.lstat(encodePath(path)) : undefined;
+  if (!old?.isFile()) {
+    files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
+    return;
+  }
+  const { uid, gid } = files.fstat(fd);
+  if (uid !== old.uid || gid !== old.gid) files.fchownSync(fd, Number(old.uid), Number(old.gid));
+  files.fchmodSync(fd, Number(old.mode & 0o777n));
 }
 
 export function syncFile(files: FileLayer, fd: number, path: string): void {

@@ -9,6 +9,7 @@ import type {
   CommitRequest,
   FileIdentity,
   Location,
+  PartMark,
   PreparedTarget,
   PrepareRequest,
   TargetSite,
@@ -23,10 +24,12 @@ import {
   identityOf,
   LocalTarget,
   type LocalTargetRef,
+  markOf,
   type PreparedRef,
   preparePart,
   publish,
   sameIdentity,
+  sameMark,
   syncFile,
 } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
@@ -137,8 +140,8 @@ function prepare(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest)
  */
 function openDevice(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {
   try {
-    const fd = files.openSync(encodePath(ref.path), O_RDWR | O_EXCL);
     const bytes = deviceBytes(encodePath(ref.path));
+    const fd = files.openSync(encodePath(ref.path), O_RDWR | O_EXCL);
     if (bytes < request.size) {
       files.closeSync(fd);
       const message = `${showPath(ref.path)} has ${bytes} bytes; the source needs ${request.size}`;
@@ -161,16 +164,12 @@ function discard(files: FileLayer, ref: LocalTargetRef): void {
   }
 }
 
-/** The rename may have happened, or a link without its unlink, or nothing: the recorded inode and size tell which. */
-function finish(
-  files: FileLayer,
-  ref: LocalTargetRef,
-  part: FileIdentity & { readonly size: number },
-  request: CommitRequest,
-): boolean {
+/** The rename may have happened, or a link without its unlink, or nothing: the recorded mark tells which. */
+function finish(files: FileLayer, ref: LocalTargetRef, part: PartMark, request: CommitRequest): boolean {
   if (ref.kind === 'device') return false;
   const target = files.lstat(encodePath(ref.path));
-  if (!target || !sameIdentity(part, identityOf(target)) || target.size !== BigInt(part.size)) return false;
+  // An inode number comes again, and a target may have been written to since.
+  if (!target || !sameMark(part, markOf(target))) return false;
   // The run that was cut short may have been one without flushes.
   if (request.sync) syncPath(files, ref.path);
   const left = files.lstat(encodePath(partPath(ref.path)));

@@ -7,22 +7,36 @@ import { showPath } from '../platform/path-bytes.js';
 /** @throws TransferError E_USAGE for an empty location or a URL that cannot be read. */
 export function parseLocation(text: string): Location {
   if (text === '') throw new TransferError('E_USAGE', 'a location is empty', { hint: 'Give a path or a URL.' });
-  const scheme = /^([a-z][a-z0-9+.-]+):/.exec(text)?.[1];
+  if (text === '-') {
+    const hint = 'Standard input and output cannot be resumed; a file of that name is written as ./-.';
+    throw new TransferError('E_USAGE', '- is not a location', { hint });
+  }
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(text)?.[1]?.toLowerCase();
   if (scheme === 'null' || scheme === 'zero' || scheme === 'memory') return { scheme, text, name: text };
-  if (scheme === undefined || !text.startsWith(`${scheme}://`)) return { scheme: 'file', text, name: showPath(text) };
+  if (scheme === undefined || !text.toLowerCase().startsWith(`${scheme}://`))
+    return { scheme: 'file', text, name: showPath(text) };
   if (scheme === 'file') return fileUrl(text);
   return { scheme, text, name: redactedUrl(text) };
 }
 
 function fileUrl(text: string): Location {
   const url = readUrl(text);
-  const path = decodeURIComponent(url.pathname);
+  const path = decoded(url.pathname);
   if (url.hostname !== '' && url.hostname !== 'localhost') {
     throw new TransferError('E_USAGE', `${text}: a file URL names a file of this machine`, {
       hint: 'Leave the host out.',
     });
   }
   return { scheme: 'file', text: path, name: showPath(path) };
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch (thrown) {
+    const hint = 'Write % as %25, or give the path without file://.';
+    throw new TransferError('E_USAGE', `file://${path}: cannot be read as a URL`, { hint, cause: thrown });
+  }
 }
 
 /**

@@ -33,6 +33,8 @@ export interface MemoryScript {
   /** May change the bytes of a write on their way into the store. */
   spoil?(stored: Uint8Array, call: MemoryCall): void;
   readBack?(call: MemoryCall): void | Promise<void>;
+  /** Reading back answers from a cache, as where a file system refuses to go past it. */
+  readonly cached?: boolean;
   flush?(): void | Promise<void>;
   commit?(): void | Promise<void>;
 }
@@ -92,7 +94,8 @@ export class MemoryStore {
       finishCommit: async (ref, part) => {
         const { name } = ref as MemoryRef;
         const file = this.#files.get(name);
-        return file?.identity.inode === part.inode && file.bytes.length === part.size && !this.#parts.has(name);
+        const same = file?.identity.inode === part.inode && file.bytes.length === part.size;
+        return same && String(file.version) === part.mtimeNs && !this.#parts.has(name);
       },
     };
   }
@@ -204,8 +207,12 @@ export class MemoryStore {
       openChunkBack: ({ offset, length }) => this.#reader('readBack', offset, length, part),
       openReadBack: ({ offset, length }) => ({
         reader: this.#reader('readBack', offset, length, part),
-        pastCache: true,
+        pastCache: !this.script.cached,
       }),
+      mark: () => {
+        const { identity, bytes, version } = this.#part(ref.name);
+        return { ...identity, size: bytes.length, mtimeNs: String(version) };
+      },
       flush: async () => this.script.flush?.(),
       commit: async (request) => this.#commit(ref.name, request),
       close: async () => undefined,

@@ -46,6 +46,7 @@ function nullTarget(ref: EndpointRef): Target {
     openChunk: () => ({ write: nothing, skip: nothing, finish: () => undefined, abort: nothing }),
     zero: nothing,
     openChunkBack: () => ({ next: () => 0, close: nothing }),
+    mark: () => ({ device: 'null', inode: 'null', size: 0, mtimeNs: '0' }),
     flush: async () => undefined,
     commit: async () => undefined,
     close: async () => undefined,

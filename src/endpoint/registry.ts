@@ -2,8 +2,8 @@
 import type {
   CommitRequest,
   EndpointRef,
-  FileIdentity,
   Location,
+  PartMark,
   PreparedTarget,
   PrepareRequest,
   Source,
@@ -28,7 +28,7 @@ export interface EndpointScheme {
   /**
    * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
    */
-  finishCommit?(ref: EndpointRef, part: FileIdentity & { size: number }, request: CommitRequest): Promise<boolean>;
+  finishCommit?(ref: EndpointRef, part: PartMark, request: CommitRequest): Promise<boolean>;
 }
 
 /** Loads the scheme's file the first time that it is asked for. */

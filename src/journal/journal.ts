@@ -6,7 +6,7 @@
 import { crc32 } from 'node:zlib';
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
-import type { FileIdentity, Token, Version } from '../core/endpoint.js';
+import type { PartMark, Token, Version } from '../core/endpoint.js';
 
 export const JOURNAL_FORMAT = 1;
 /** The first line: what the file is, and which format, readable by every version there will ever be. */
@@ -46,7 +46,7 @@ export type JournalRecord =
   /** A process put it down, and why. */
   | { readonly type: 'stopped'; readonly at: number; readonly code: string; readonly message: string }
   /** Everything is proven, and this part may be published now. */
-  | { readonly type: 'committing'; readonly part: FileIdentity; readonly size: number; readonly root: string };
+  | { readonly type: 'committing'; readonly part: PartMark; readonly root: string };
 
 export const CLAIM = { none: 0, chunk: 1, zero: 2 } as const;
 
@@ -101,11 +101,13 @@ export interface Journals {
   /** Reads a journal without locking it, for a status; undefined when there is none. */
   peek(path: string): JournalContent | undefined;
   /**
-   * Makes the journal one of a new job; all that it said before is gone. Sets space aside for its records, so that a full
-   * disk does not keep finished chunks off the record. Answers its length in bytes.
+   * Makes the journal one of a new job; all that it said before is gone. Sets space aside for its records, so that a
+   * full disk does not keep finished chunks off the record. Answers its length in bytes.
    */
   begin(ref: JournalRef, header: JournalHeader, sync: boolean): number;
-  /** Takes up the job of a journal: cuts a torn tail off, sets space aside and signs in. Answers its length in bytes. */
+  /**
+   * Takes up the job of a journal: cuts a torn tail off, sets space aside and signs in. Answers its length in bytes.
+   */
   takeUp(ref: JournalRef, content: Pick<JournalContent, 'goodBytes' | 'header'>, sync: boolean): number;
   /** Appends whole lines at `position` and answers the new length; after a failure the journal is as it was. */
   append(ref: JournalRef, position: number, lines: string, sync: boolean): number;

@@ -1,4 +1,7 @@
-/** Reads a journal file: whole lines only, whatever they hold. A torn tail is passed over, and a damaged line loses only itself. */
+/**
+ * Reads a journal file: whole lines only, whatever they hold. A torn tail is passed over, and a damaged line loses only
+ * itself.
+ */
 import { CHUNK_BYTES_MAX, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
 import { DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';

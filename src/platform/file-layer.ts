@@ -11,6 +11,7 @@ export interface FileLayer
     typeof fs,
     | 'closeSync'
     | 'fchmodSync'
+    | 'fchownSync'
     | 'fdatasyncSync'
     | 'fsyncSync'
     | 'ftruncateSync'
@@ -34,6 +35,7 @@ export interface FileLayer
 export const realFiles: FileLayer = {
   closeSync: fs.closeSync,
   fchmodSync: fs.fchmodSync,
+  fchownSync: fs.fchownSync,
   fdatasyncSync: fs.fdatasyncSync,
   fsyncSync: fs.fsyncSync,
   ftruncateSync: fs.ftruncateSync,

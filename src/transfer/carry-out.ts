@@ -2,6 +2,7 @@
  * Carries an opened job out: copies and proves what the plan says, reads back, and commits. The order of its steps is
  * the crash contract's.
  */
+import { orLate } from '../core/clock.js';
 import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
 import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -14,9 +15,12 @@ import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
 import { MAP } from './requests.js';
+import { withRetry } from './retry.js';
 import type { TransferParts, TransferRequest } from './transfer.js';
 
 const REPAIR_ROUNDS_MAX = 3;
+/** A last flush may take long on a slow disk; on one that hangs it takes for ever. */
+const PUT_DOWN_MS = 30_000;
 
 export interface CarryOutParts extends TransferParts {
   readonly request: TransferRequest;
@@ -78,6 +82,7 @@ export class CarryOut {
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
+      this.#tellMismatches();
       if (this.#parts.request.readBack) await this.#readBack();
       return await this.#commit();
     } catch (thrown) {
@@ -85,6 +90,16 @@ export class CarryOut {
       await this.#putDown(error);
       throw error;
     }
+  }
+
+  #tellMismatches(): void {
+    const { progress, emit, job } = this.#parts;
+    if (progress.bytesMismatched === 0) return;
+    const what = `${formatBytes(progress.bytesMismatched)} on record were not what ${job.site.name} holds`;
+    emit({
+      type: 'note',
+      message: `${what} and were copied again: its storage, or what else writes there, needs a look`,
+    });
   }
 
   /** What is zero at both ends is done before it began; it only has to be put on record, in runs. */
@@ -167,11 +182,12 @@ export class CarryOut {
   async #commit(): Promise<string> {
     const { runner, request, job, work, progress } = this.#parts;
     progress.phase = 'committing';
-    await runner.run('check-source', { ref: job.source.ref });
+    await this.#checkSource();
     const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
     const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
-    const { identity, ref } = work.prepared;
-    await this.#checkpointer.append([{ type: 'committing', part: identity, size: job.grid.size, root }]);
+    const { ref } = work.prepared;
+    const part = await runner.run('mark-target', { ref });
+    await this.#checkpointer.append([{ type: 'committing', part, root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
       overwrite: request.overwrite,
@@ -183,16 +199,31 @@ export class CarryOut {
     return root;
   }
 
+  /** After hours of copying, one answer that does not come is not the end. */
+  #checkSource(): Promise<void> {
+    const { runner, clock, random, signal, emit, job } = this.#parts;
+    return withRetry(() => runner.run('check-source', { ref: job.source.ref }), {
+      clock,
+      random,
+      signal,
+      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', chunk: 0, attempt, waitMs, error: error.toJSON() }),
+    });
+  }
+
   /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */
   async #putDown(error: TransferError): Promise<void> {
     const { clock, job, runner, emit } = this.#parts;
     const tell = (thrown: unknown): void => emit({ type: 'note', message: TransferError.from(thrown).message });
     const { code, message } = error;
-    await this.#checkpointer.drain().catch((thrown) => {
-      if (thrown !== error) tell(thrown);
-    });
-    await this.#checkpointer.append([{ type: 'stopped', at: clock.wallMs(), code, message }]).catch(tell);
-    await runner.run('close-journal', { ref: job.journal }).catch(tell);
+    const record = async (): Promise<void> => {
+      await this.#checkpointer.drain().catch((thrown) => {
+        if (thrown !== error) tell(thrown);
+      });
+      await this.#checkpointer.append([{ type: 'stopped', at: clock.wallMs(), code, message }]).catch(tell);
+      await runner.run('close-journal', { ref: job.journal }).catch(tell);
+    };
+    const ended = await orLate(record(), clock, PUT_DOWN_MS, AbortSignal.abort());
+    if (ended === 'late') emit({ type: 'note', message: 'the storage does not answer; what is on record is kept' });
   }
 }
 

@@ -157,12 +157,18 @@ async function zeroChunk(task: ChunkTask, target: Target): Promise<ChunkOutcome>
 async function proveChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
   const expected = task.expected as Digest;
   const { reader, pastCache } = readerOfTarget(task, target, host);
-  const digest = await hashRange(reader, task, host);
+  const digest = await hashRange(reader, task, host).catch(unreadable);
   let same = sameBytes(digest, expected);
   if (same && task.alsoSource) {
-    same = sameBytes(await hashRange(source.openChunk(task.range, host.signal), task, host), expected);
+    same = sameBytes(await hashRange(source.openChunk(task.range, host.signal), task, host, host.pace), expected);
   }
   return { digest, same, pastCache };
+}
+
+/** What cannot be read back is as good as wrong: writing it again may help, and tells plainly where it does not. */
+function unreadable(thrown: unknown): Digest {
+  if (thrown instanceof TransferError && thrown.code === 'E_TARGET_WRITE') return new Uint8Array(0);
+  throw thrown;
 }
 
 function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadBack {
@@ -171,13 +177,15 @@ function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadB
 }
 
 /** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */
-async function hashRange(reader: ChunkReader, task: ChunkTask, host: ChunkHost): Promise<Digest> {
+async function hashRange(reader: ChunkReader, task: ChunkTask, host: ChunkHost, pace?: Pace): Promise<Digest> {
   const hasher = host.newHasher();
   const buffer = host.buffers.take(task.blockBytes);
   try {
     for (let rest = task.range.length; rest > 0; ) {
       assertRunning(host);
-      const block = rest < buffer.length ? buffer.subarray(0, rest) : buffer;
+      const length = Math.min(rest, pace?.blockBytes(buffer.length) ?? buffer.length);
+      await pace?.take(length, host.signal);
+      const block = buffer.subarray(0, length);
       const before = host.clock.nowNs();
       const got = await reader.next(block);
       host.control.add('readNs', host.clock.nowNs() - before);

@@ -10,7 +10,7 @@ const WAITING_MAX = 4096;
 export class EventStream implements AsyncIterable<TransferEvent> {
   readonly #waiting: TransferEvent[] = [];
   readonly #wallMs: () => number;
-  #wake: (() => void) | undefined;
+  readonly #sleepers: (() => void)[] = [];
   #ended = false;
 
   constructor(wallMs: () => number) {
@@ -23,21 +23,23 @@ export class EventStream implements AsyncIterable<TransferEvent> {
     if (event.type === 'progress' && this.#waiting[last]?.type === 'progress') this.#waiting[last] = event;
     else this.#waiting.push(event);
     if (this.#waiting.length > WAITING_MAX) this.#waiting.shift();
-    this.#wake?.();
+    this.#wakeAll();
   }
 
   end(): void {
     this.#ended = true;
-    this.#wake?.();
+    this.#wakeAll();
+  }
+
+  #wakeAll(): void {
+    for (const wake of this.#sleepers.splice(0)) wake();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TransferEvent> {
     for (;;) {
       for (let event = this.#waiting.shift(); event; event = this.#waiting.shift()) yield event;
       if (this.#ended) return;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      await new Promise<void>((resolve) => this.#sleepers.push(resolve));
     }
   }
 }

@@ -3,11 +3,12 @@
  * They end when the plan has nothing to start, when the job is stopped, or when one of them fails for good, which stops
  * the others.
  */
-import { type Clock, nowMs } from '../core/clock.js';
+import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
+import { MiB } from '../core/units.js';
 import type { Claims } from '../journal/journal.js';
 import type { Checkpointer } from './checkpointer.js';
 import type { ChunkRunner } from './chunk-runner.js';
@@ -37,6 +38,11 @@ export interface LaneParts {
   /** Aborts when the job is stopped. */
   readonly signal: AbortSignal;
 }
+
+/** How long a stop waits for tasks, which look for it at every block. */
+const STUCK_MS = 2000;
+/** Nothing reads ahead past the cache, so each read has to be worth its way. */
+const READ_BACK_BYTES = MiB;
 
 export class Lanes {
   readonly #parts: LaneParts;
@@ -87,18 +93,21 @@ export class Lanes {
   }
 
   async #runAll(step: () => Promise<boolean>): Promise<void> {
-    const { lanes, control } = this.#parts;
-    await Promise.all(
-      Array.from({ length: lanes }, async () => {
-        try {
-          let more = true;
-          while (more && !control.stopped) more = await step();
-        } catch (thrown) {
-          this.#failure ??= TransferError.from(thrown);
-          control.stop();
-        }
-      }),
-    );
+    const { lanes, control, clock, signal } = this.#parts;
+    const ending = new AbortController();
+    const lane = async (): Promise<void> => {
+      try {
+        let more = true;
+        while (more && !control.stopped) more = await step();
+      } catch (thrown) {
+        this.#failure ??= TransferError.from(thrown);
+        control.stop();
+        ending.abort();
+      }
+    };
+    const all = Promise.all(Array.from({ length: lanes }, lane));
+    // A task that is stuck in a system call is left behind: its chunk is not on record.
+    await orLate(all, clock, STUCK_MS, AbortSignal.any([signal, ending.signal]));
     if (this.#failure) throw this.#failure;
     if (control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   }
@@ -121,6 +130,7 @@ export class Lanes {
       if (outcome.same) plan.settle(chunk);
       else plan.giveBack(chunk);
       if (outcome.same) progress.bytesReused += length;
+      else progress.bytesMismatched += length;
       return;
     }
     if (work === 'zero') {
@@ -155,7 +165,7 @@ export class Lanes {
       source,
       target,
       algorithm,
-      blockBytes,
+      blockBytes: entry.work === 'read-back' ? READ_BACK_BYTES : blockBytes,
       alsoSource: alsoSource && entry.work === 'prove',
       control: control.shared,
       ...(expected && { expected }),

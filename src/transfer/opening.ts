@@ -35,6 +35,8 @@ export interface OpenedJob {
   /** Absent: a commit that was cut short has been finished, and the target is whole. */
   readonly work?: OpenedWork;
   readonly damagedRecords: number;
+  /** There was a record of an earlier run, but its partial data is gone. */
+  readonly partialLost?: boolean;
 }
 
 export interface OpenedWork {
@@ -67,7 +69,9 @@ interface Found {
   readonly content: JournalContent | undefined;
 }
 
-/** Undefined: there was a finished commit of another source to tidy up after, and the target has to be looked at again. */
+/**
+ * Undefined: there was a finished commit of another source to tidy up after, and the target has to be looked at again.
+ */
 async function openTarget(
   request: OpenRequest,
   source: SourceInfo,
@@ -103,10 +107,10 @@ async function finishEarlierCommit(
 ): Promise<'none' | 'this' | 'other'> {
   const committing = content?.news.committing;
   if (!content || !committing) return 'none';
-  const { part, size } = committing;
+  const { part } = committing;
   const commit: CommitRequest = { overwrite: request.overwrite, sync: request.sync };
   try {
-    const whole = await runner.run('finish-commit', { ref: site.ref, part, size, request: commit });
+    const whole = await runner.run('finish-commit', { ref: site.ref, part, request: commit });
     if (!whole) return 'none';
   } catch (thrown) {
     // A flush that failed must not "succeed" when it is tried again: the record that vouched for the target goes.
@@ -139,7 +143,8 @@ async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner,
     assertSameSource(content, source, site);
     return resume(request, { ...found, content }, runner);
   }
-  return begin(request, found, runner, clock);
+  const job = await begin(request, found, runner, clock);
+  return { ...job, partialLost: content !== undefined };
 }
 
 async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
@@ -227,8 +232,10 @@ function chooseChunkBytes(request: OpenRequest, size: number, site: TargetSite):
 
 function assertApart(source: SourceInfo, site: TargetSite): void {
   const { identity } = source;
-  if (!identity || !site.existing) return;
-  if (identity.device !== site.existing.device || identity.inode !== site.existing.inode) return;
+  const same = [site.existing, site.partial?.identity].some(
+    (other) => identity && other && identity.device === other.device && identity.inode === other.inode,
+  );
+  if (!same) return;
   throw new TransferError('E_USAGE', `${site.name} is the source itself`, {
     hint: 'Choose another target. Nothing was changed.',
   });
@@ -259,7 +266,7 @@ function assertSameSource(content: JournalContent, source: SourceInfo, site: Tar
   const { header } = content;
   const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
   throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
-    hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away and starts afresh.',
+    hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away.',
   });
 }
 

@@ -11,6 +11,8 @@ export interface PartialStatus {
   readonly target: string;
   /** The target exists under its name; a partial may exist beside it. */
   readonly exists: boolean;
+  /** Which half of a partial copy is there without the other; it takes both to go on. */
+  readonly half?: 'data' | 'journal';
   /** Absent: there is no partial copy. */
   readonly partial?: {
     readonly source: string;
@@ -31,7 +33,8 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
   const site = await runner.run('locate-target', { location: target, sourceName: '' });
   const exists = site.publish === 'atomic' && site.existing !== undefined;
   const content = await runner.run('peek-journal', { path: site.journalPath });
-  if (!content) return { target: site.name, exists };
+  const data = site.partial !== undefined;
+  if (!content) return { target: site.name, exists, ...(data && site.publish === 'atomic' && { half: 'data' }) };
   const { header, claims, news } = content;
   const grid = new ChunkGrid(header.size, header.chunkBytes);
   let [bytesClaimed, bytesZero] = [0, 0];
@@ -51,5 +54,5 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
     ...(stopped && { stopped }),
     damagedRecords: news.damagedRecords,
   };
-  return { target: site.name, exists, partial };
+  return { target: site.name, exists, ...(!data && { half: 'journal' }), partial };
 }

@@ -81,9 +81,10 @@ export class Performer {
       return target.extents && mapExtents(target.extents({ offset: 0, length: size }, NEVER), size, chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
-    'finish-commit': async ({ ref, part, size, request }) => {
+    'mark-target': async ({ ref }) => (await this.#target(ref)).mark(),
+    'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
-      return (await scheme.finishCommit?.(ref, { ...part, size }, request)) ?? false;
+      return (await scheme.finishCommit?.(ref, part, request)) ?? false;
     },
     'discard-partial': async ({ ref }) => (await this.#ability(ref, 'discardPartial'))(ref),
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),

@@ -146,9 +146,10 @@ export class Plan {
    * Calls back for each chunk with its first work, or `settled` where nothing is to do: for sums and for zero records.
    */
   forEach(visit: (chunk: number, work: PlanEntry['work'] | 'settled') => void): void {
-    const names = ['copy', 'prove', 'zero', 'settled', 'settled', 'settled', 'copy'] as const;
+    const names = ['copy', 'prove', 'zero', 'settled', 'settled', 'settled'] as const;
     for (let chunk = 0; chunk < this.grid.count; chunk++) {
-      visit(chunk, names[this.#states[chunk] as number] ?? 'settled');
+      const held = this.#facts.sourceMap?.[chunk] === MAP.zero ? 'zero' : 'copy';
+      visit(chunk, names[this.#states[chunk] as number] ?? held);
     }
   }
 }

@@ -25,42 +25,54 @@ export function defaultWorkers(): number {
   return Math.max(1, Math.min(4, availableParallelism()));
 }
 
+/** A pool of one thread: so the runner, and not a queue, decides which thread gets what. */
+interface Thread {
+  readonly pool: Piscina;
+  running: number;
+}
+
 export class PoolRunner implements ChunkRunner {
   readonly workers: number;
-  readonly #chunks: Piscina;
-  /**
-   * One thread more, started by the first flush: a flush takes seconds, and no chunk may wait behind it, nor it behind
-   * one.
-   */
-  #flushes: Piscina | undefined;
-  #running = 0;
+  /** Started one by one, when those that there are have work: a small copy needs a single one. */
+  readonly #threads: Thread[] = [newThread()];
+  /** One more for flushes while all are busy: they take seconds, and no chunk may wait behind one, nor it behind a chunk. */
+  #flusher: Thread | undefined;
 
   constructor(workers = defaultWorkers()) {
     this.workers = workers;
-    this.#chunks = threads(workers);
   }
 
   async run<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
-    this.#running++;
+    const thread = this.#threadFor(name, request);
+    thread.running++;
     try {
-      const answer = await this.#poolFor(name, request).run({ name, request });
+      const answer = await thread.pool.run({ name, request });
       if ('error' in answer) throw rebuild(answer.error);
       return answer.value;
     } finally {
-      this.#running--;
+      thread.running--;
     }
   }
 
-  #poolFor(name: WorkName, request: object): Piscina {
-    if (name !== 'checkpoint' || !('sync' in request && request.sync)) return this.#chunks;
-    this.#flushes ??= threads(1);
-    return this.#flushes;
+  #threadFor(name: WorkName, request: object): Thread {
+    const idlest = this.#threads.reduce((least, thread) => (thread.running < least.running ? thread : least));
+    if (idlest.running === 0) return idlest;
+    if (name === 'checkpoint' && 'sync' in request && request.sync) {
+      this.#flusher ??= newThread();
+      return this.#flusher;
+    }
+    if (this.#threads.length === this.workers) return idlest;
+    const started = newThread();
+    this.#threads.push(started);
+    return started;
   }
 
   async close(): Promise<boolean> {
+    const all = this.#flusher ? [...this.#threads, this.#flusher] : this.#threads;
+    const stuck = all.some((thread) => thread.running > 0);
     const ended = new AbortController();
-    const timeout = systemClock.sleep(this.#running > 0 ? STUCK_MS : STUCK_MS * 5, ended.signal).then(() => false);
-    const destroyed = Promise.all([this.#chunks.destroy(), this.#flushes?.destroy()]).then(() => true);
+    const timeout = systemClock.sleep(stuck ? STUCK_MS : STUCK_MS * 5, ended.signal).then(() => false);
+    const destroyed = Promise.all(all.map((thread) => thread.pool.destroy())).then(() => true);
     return Promise.race([destroyed, timeout]).finally(() => ended.abort());
   }
 }
@@ -74,12 +86,12 @@ const LOAD_BY_IMPORT = ['--no-experimental-require-module'].filter((flag) =>
   process.allowedNodeEnvironmentFlags.has(flag),
 );
 
-function threads(count: number): Piscina {
-  return new Piscina({
+function newThread(): Thread {
+  const pool = new Piscina({
     filename: workerFile(),
     execArgv: LOAD_BY_IMPORT,
-    minThreads: count,
-    maxThreads: count,
+    minThreads: 1,
+    maxThreads: 1,
     // Only network chunks overlap on a thread; lanes, and not the pool, decide how many.
     concurrentTasksPerWorker: TASKS_PER_WORKER,
     // The default would block an idle thread's event loop, and with it timers and connections.
@@ -88,4 +100,5 @@ function threads(count: number): Piscina {
     trackUnmanagedFds: false,
     recordTiming: false,
   });
+  return { pool, running: 0 };
 }

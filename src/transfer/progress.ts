@@ -27,6 +27,8 @@ export class Progress {
   bytesTotal = 0;
   bytesReused = 0;
   bytesZero = 0;
+  /** On record from an earlier run, and not what the storage holds now. */
+  bytesMismatched = 0;
   /** Bytes that were written and have to be written again. */
   bytesVoid = 0;
   readonly lanes: LaneTime = { taskMs: 0, retryMs: 0, flushMs: 0 };

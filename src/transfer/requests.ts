@@ -6,6 +6,7 @@ import type {
   EndpointRef,
   FileIdentity,
   Location,
+  PartMark,
   PreparedTarget,
   PrepareRequest,
   TargetSite,
@@ -100,7 +101,8 @@ export interface Work {
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: void };
-  'finish-commit': { in: { ref: EndpointRef; part: FileIdentity; size: number; request: CommitRequest }; out: boolean };
+  'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
+  'mark-target': { in: { ref: EndpointRef }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };

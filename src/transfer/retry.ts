@@ -31,12 +31,19 @@ export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules:
       const error = TransferError.from(thrown);
       const { retryAfterMs } = error.detail;
       const given = attempt >= (ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT);
-      if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX || rules.signal.aborted) throw error;
+      if (rules.signal.aborted) throw stopped(error);
+      if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX) throw error;
       const ceilingMs = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** (attempt - 1));
       const waitMs = Math.round(Math.max(retryAfterMs ?? 0, rules.random() * ceilingMs));
       rules.onRetry(attempt, waitMs, error);
       await rules.clock.sleep(waitMs, rules.signal);
-      if (rules.signal.aborted) throw error;
+      if (rules.signal.aborted) throw stopped(error);
     }
   }
+}
+
+/** Who stops a job while it waits for a retry is told that it stopped, and not what it waited for. */
+function stopped(error: TransferError): TransferError {
+  if (error.code === 'E_STOPPED') return error;
+  return new TransferError('E_STOPPED', 'stopped; finished chunks are kept', { cause: error });
 }

@@ -39,6 +39,8 @@ export interface TransferResult {
   readonly bytesZero: number;
   /** Written in this run. */
   readonly bytesCopied: number;
+  /** On record from an earlier run, but not what the storage held: copied again. */
+  readonly bytesMismatched: number;
   /** Read back, found wrong, and written again. */
   readonly bytesRepaired: number;
   readonly proof: ProofLevel;
@@ -134,6 +136,7 @@ export class Transfer {
 
   async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
     const work = job.work as NonNullable<OpenedJob['work']>;
+    if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
     const carryOut = new CarryOut({
@@ -194,7 +197,7 @@ export class Transfer {
   }
 
   #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
-    const { bytesTotal, bytesReused, bytesZero, proof } = this.#progress;
+    const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
     const bytesCopied = this.#control.counter('writtenBytes');
     const { algorithm } = job;
     const { chunkBytes } = job.grid;
@@ -203,12 +206,13 @@ export class Transfer {
       bytesTotal,
       bytesReused,
       bytesZero,
+      bytesMismatched,
       bytesCopied,
       proof,
       algorithm,
       chunkBytes,
       ...done,
-      elapsedMs,
+      elapsedMs: Math.round(elapsedMs),
     };
   }
 }

@@ -172,7 +172,7 @@ export class Verification {
       root: toHex(root),
       algorithm,
       chunkBytes,
-      elapsedMs,
+      elapsedMs: Math.round(elapsedMs),
     };
   }
 }

@@ -154,12 +154,18 @@ async function killedInCommit(): Promise<Pair> {
   const ended = await disturbedCopy(pair, () => writeFileSync(pair.target, 'in the way'));
   expect(ended).toMatchObject({ code: 'E_TARGET_EXISTS' });
   rmSync(pair.target);
-  const { dev, ino } = statSync(pair.part);
+  const { dev, ino, mtimeNs } = statSync(pair.part, { bigint: true });
   const journal = readFileSync(pair.journal, 'utf8');
   const lines = journal.split(/(?<=\n)/).filter((line) => !line.includes(' stopped '));
   const root = '0'.repeat(16);
   if (!journal.includes(' committing ')) {
-    lines.push(encodeRecord({ type: 'committing', part: { device: `${dev}`, inode: `${ino}` }, size: SIZE, root }));
+    lines.push(
+      encodeRecord({
+        type: 'committing',
+        part: { device: `${dev}`, inode: `${ino}`, size: SIZE, mtimeNs: `${mtimeNs}` },
+        root,
+      }),
+    );
   }
   writeFileSync(pair.journal, lines.join(''));
   expectPartialOnly(pair);

@@ -1,6 +1,6 @@
 /**
- * Real file systems for tests: loop-mounted images and tmpfs. Mounts happen only inside a private mount namespace, so that they
- * end with the tests, and what a machine allows is probed, never guessed from the uid.
+ * Real file systems for tests: loop-mounted images and tmpfs. Mounts happen only inside a private mount namespace, so
+ * that they end with the tests, and what a machine allows is probed, never guessed from the uid.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
@@ -43,8 +43,9 @@ export function canMount(): boolean {
 }
 
 /**
- * Whether tests may mount now: this process is in a mount namespace of its own. The test command re-executes itself in one and
- * says so by BLOCKFERRY_TEST_MOUNTS=1; a namespace other than that of pid 1 counts as well. With a kind: its mkfs is there too.
+ * Whether tests may mount now: this process is in a mount namespace of its own. The test command re-executes itself in
+ * one and says so by BLOCKFERRY_TEST_MOUNTS=1; a namespace other than that of pid 1 counts as well. With a kind: its
+ * mkfs is there too.
  */
 export function mountsAvailable(kind?: LoopKind): boolean {
   return inPrivateNamespace() && canMount() && (kind === undefined || succeeds(`mkfs.${kind}`, ['-V']));
@@ -77,7 +78,9 @@ function succeeds(command: string, args: readonly string[]): boolean {
   return answer;
 }
 
-/** A fresh file system in a sparse image of at least `sizeMiB`. The image has no name any more: it ends with its mount. */
+/**
+ * A fresh file system in a sparse image of at least `sizeMiB`. The image has no name any more: it ends with its mount.
+ */
 export async function mountLoop(kind: LoopKind, sizeMiB: number): Promise<Mount> {
   return withImage(Math.max(sizeMiB, SIZE_MIB_MIN[kind]), async (image) => {
     await run(`mkfs.${kind}`, [...MKFS_OPTIONS[kind], image]);

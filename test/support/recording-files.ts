@@ -43,6 +43,7 @@ export class RecordingFiles {
   readonly #names: Map<string, number>;
   readonly #open = new Map<number, number>();
   #files = 0;
+  #times: ReadonlyMap<bigint, bigint> | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -50,6 +51,19 @@ export class RecordingFiles {
     const files = [...this.#names].map(([name, file]) => [file, readFileSync(join(folder, name))] as const);
     this.start = { names: new Map(this.#names), files: new Map(files) };
     this.layer = { ...realFiles, ...this.#calls(), ...this.#nameCalls() };
+  }
+
+  /** What the engine knows a file by: its inode, and the time of its last change. */
+  statOf(file: number): { readonly ino: bigint; readonly mtimeNs?: bigint } {
+    const ino = this.inodes.get(file) ?? 0n;
+    this.#times ??= new Map(readdirSync(this.#folder).map((name) => this.#timeOf(join(this.#folder, name))));
+    const mtimeNs = this.#times.get(ino);
+    return mtimeNs === undefined ? { ino } : { ino, mtimeNs };
+  }
+
+  #timeOf(path: string): readonly [bigint, bigint] {
+    const stat = realFiles.lstat(path);
+    return [stat?.ino ?? 0n, stat?.mtimeNs ?? 0n];
   }
 
   /** The next process begins; the kernel closed what the last one had open. */

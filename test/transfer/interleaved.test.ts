@@ -181,6 +181,14 @@ test('a target that stores a chunk wrong again and again is given up, and nothin
   expect(store.bytes('copy')).toBeUndefined();
 });
 
+test('what was read back from a cache proves no more than the writing did, and the user is told', async () => {
+  store.script = { cached: true };
+  const { result, events } = await run({ readBack: true });
+  expect(result).toMatchObject({ proof: 'written' });
+  expect(events).toContainEqual(expect.objectContaining({ type: 'note', message: expect.stringContaining('cache') }));
+  expect(same(store.bytes('copy'), store.bytes('disk'))).toBe(true);
+});
+
 test('bits that flip in the partial while nobody works on it are found by the next run', async () => {
   store.script = { read: failingAt(15, 99, 'E_SOURCE_READ') };
   await run();

@@ -55,16 +55,15 @@ async function recordKilled(folder: string, options: Partial<Options>, entries: 
   return recording;
 }
 
-/** The disk as a folder, where each file still has the inode number that the engine wrote down. */
-function reboot(disk: Disk, inodes: ReadonlyMap<number, bigint>): { folder: string; files: FileLayer } {
+/** The disk as a folder, where each file still has the inode number and the time that the engine wrote down. */
+function reboot(disk: Disk, recording: RecordingFiles): { folder: string; files: FileLayer } {
   const folder = newFolder();
-  const known = new Map<bigint, bigint>();
+  const known = new Map<bigint, { readonly ino: bigint; readonly mtimeNs?: bigint }>();
   for (const [name, file] of disk.names) {
     writeFileSync(join(folder, name), disk.files.get(file) ?? Buffer.alloc(0), { mode: 0o600 });
-    known.set(realFiles.lstat(join(folder, name))?.ino ?? 0n, inodes.get(file) ?? 0n);
+    known.set(realFiles.lstat(join(folder, name))?.ino ?? 0n, recording.statOf(file));
   }
-  const as = <S extends { ino: bigint } | undefined>(stat: S): S =>
-    stat && Object.assign(stat, { ino: known.get(stat.ino) ?? stat.ino });
+  const as = <S extends { ino: bigint } | undefined>(stat: S): S => stat && Object.assign(stat, known.get(stat.ino));
   const nothing = (): void => undefined;
   const files: FileLayer = {
     ...realFiles,
@@ -113,7 +112,7 @@ async function* everyCut(
   for (let count = from; count <= recording.log.length; count++) {
     const cut = cutAfter(recording.log, count);
     for (const fates of fatesOf(cut.pending, SAMPLES, seeded)) {
-      const { folder, files } = reboot(diskAfter(recording, cut, fates), recording.inodes);
+      const { folder, files } = reboot(diskAfter(recording, cut, fates), recording);
       const target = join(folder, 'copy.img');
       const before = whatStands(target, images);
       const claimedBytes = await claimedIn(target);

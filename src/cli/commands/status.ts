@@ -11,7 +11,7 @@ import type { Session } from '../session.js';
 export async function runStatus(session: Session, target: string, flags: OutputFlags): Promise<number> {
   const found = await status(target);
   const holder = holderOf(found.partial?.lastOpened);
-  const nothing = !found.exists && !found.partial;
+  const nothing = !found.exists && !found.partial && !found.half;
   if (flags.json) {
     session.out.json({ schema: 1, type: 'status', ...found, ...(holder && { process: holder }) });
     return nothing ? ERROR_KINDS.E_USAGE.exitCode : 0;

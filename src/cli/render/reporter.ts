@@ -25,7 +25,9 @@ const REASON_HOLDS_MS = 1000;
 export async function createReporter(session: Session, verb: Verb, flags: OutputFlags): Promise<Reporter> {
   if (flags.json) return jsonReporter(session);
   if (flags.quiet) return SILENT;
-  if (!session.err.stream.isTTY || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
+  // Serial consoles and some containers have terminals without a size.
+  const { isTTY, columns, rows } = session.err.stream;
+  if (!isTTY || !columns || !rows || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
   const { BarReporter } = await import('./bar-reporter.js');
   return new BarReporter(session, verb);
 }

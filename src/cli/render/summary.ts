@@ -15,6 +15,7 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   const amounts = [
     amount(result.bytesReused, 'from an earlier run, proven again'),
     amount(result.bytesZero, 'zero'),
+    amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
   ].filter((text) => text !== undefined);
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
@@ -61,8 +62,9 @@ type Partial = NonNullable<PartialStatus['partial']>;
 
 /** @param holder whether the process that opened the partial last still runs; undefined: it cannot be told from here */
 export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | undefined): string[] {
-  const { target, exists, partial } = status;
-  if (!partial) return exists ? [`${target} exists; there is no partial copy of it`] : [nothingLine(target)];
+  const { target, exists, half, partial } = status;
+  if (!partial)
+    return exists ? [`${target} exists; there is no partial copy of it`, ...halfLines(half)] : halfLines(half);
   const kept = partial.bytesClaimed + partial.bytesZero;
   const amounts = `${formatBytes(kept)} of ${formatBytes(partial.bytesTotal)}`;
   const percent = partial.bytesTotal === 0 ? 100 : Math.floor((kept / partial.bytesTotal) * 100);
@@ -73,9 +75,21 @@ export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | 
   ];
   if (partial.damagedRecords > 0)
     lines.push(`  ${partial.damagedRecords} damaged journal records: what they spoke of is copied again`);
-  if (exists) lines.push('  a complete target of that name exists too; it is left alone until the copy is complete');
-  if (holder !== 'running') lines.push('  to go on, run the same copy command again');
+  lines.push(...halfLines(half));
+  if (exists) lines.push(`  a file named ${target} exists too, and is left alone without --overwrite`);
+  if (holder !== 'running') lines.push(`  to go on, ${wayOn(partial, exists)}`);
   return lines;
+}
+
+function halfLines(half: PartialStatus['half']): string[] {
+  if (half === 'data') return ['  a partial copy is there, but its journal is gone: --discard throws it away'];
+  return half === 'journal' ? ['  its partial data is gone: the next run begins afresh'] : [];
+}
+
+function wayOn({ stopped }: Partial, exists: boolean): string {
+  const changed = stopped?.code === 'E_SOURCE_CHANGED';
+  if (changed) return 'copy the source as it is now with --discard: what is kept is of an older version';
+  return exists ? 'run the same copy command again with --overwrite' : 'run the same copy command again';
 }
 
 export function nothingLine(target: string): string {

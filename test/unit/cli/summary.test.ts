@@ -10,6 +10,7 @@ const copied: TransferResult = {
   target: 'b.img',
   bytesTotal: GiB,
   bytesReused: 0,
+  bytesMismatched: 0,
   bytesZero: 0,
   bytesCopied: GiB,
   bytesRepaired: 0,
