@@ -25,7 +25,7 @@ export const systemClock: Clock = {
     }),
 };
 
-/** `work`, or `'late'` when it has not settled `ms` after the signal aborted: nobody waits for ever for what is stuck. */
+/** `work`, or `'late'` when it has not settled `ms` after the signal aborted: nobody waits for ever for what hangs. */
 export async function orLate<T>(work: Promise<T>, clock: Clock, ms: number, signal: AbortSignal): Promise<T | 'late'> {
   const settled = new AbortController();
   const aborted = new Promise<void>((resolve) => {

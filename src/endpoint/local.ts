@@ -19,10 +19,8 @@ import type { FileLayer } from '../platform/file-layer.js';
 import { deviceBytes, freeBytes } from '../platform/file-system.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
-import { LocalSource, openLocalSource } from './local-source.js';
 import {
   identityOf,
-  LocalTarget,
   type LocalTargetRef,
   markOf,
   type PreparedRef,
@@ -31,7 +29,9 @@ import {
   sameIdentity,
   sameMark,
   syncFile,
-} from './local-target.js';
+} from './local-part.js';
+import { LocalSource, openLocalSource } from './local-source.js';
+import { LocalTarget } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
 

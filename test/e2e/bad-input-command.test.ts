@@ -49,7 +49,7 @@ test('every refusal has its exit code, one message on the error output and what 
     expect(said.stderr).toMatch(says);
     expect(said.stderr).not.toMatch(/\n\s+at /);
   };
-  refused(['copy', `${pair.source}.gone`, pair.target], 2, /source\.img\.gone.*no such source/);
+  refused(['copy', `${pair.source}.gone`, pair.target], 2, /source\.img\.gone.*no such file/);
   refused(['copy', pair.folder, pair.target], 2, /is a folder/);
   refused(['copy', pair.source, pair.source], 2, /the source itself/);
   refused(['copy', pair.source, join(pair.folder, 'missing', 'x')], 2, /Make the folder first/);

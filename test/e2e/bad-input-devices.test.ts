@@ -117,9 +117,9 @@ test('a device that was left half way does not look like a disk yet; the same co
 
 test('the last chunk of a device is written last, too', async (context) => {
   const target = await device(context, 16);
-  await disturbedCopy({ source, target, overwrite: true }, (run) => run.suspend(), {
-    atBytes: 15 * MiB,
-    rate: 16 * MiB,
+  await disturbedCopy({ source, target, overwrite: true, chunkBytes: CHUNK }, (run) => run.suspend(), {
+    atBytes: 12 * MiB,
+    rate: 4 * MiB,
   });
   const tail = execFileSync('tail', ['-c', '4096', target]);
   expect(tail.equals(bytesOf(SIZE, 'old').subarray(-4096))).toBe(true);

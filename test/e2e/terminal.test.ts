@@ -68,7 +68,7 @@ test.for([80, 30, 20])('at %i columns the bar takes one line and leaves none beh
   await pane.until(/exit=0/);
   const after = pane.lines().join('\n');
   expect(after).not.toMatch(/\d%|\[#|copying:/);
-  expect(after.replaceAll('\n', '')).toMatch(/^disk.img is copied to .*exit=0$/);
+  expect(after.replaceAll('\n', '')).toMatch(/^\S*disk.img is copied to .*exit=0$/);
   expect(pane.cursorShown()).toBe(true);
 });
 

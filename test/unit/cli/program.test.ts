@@ -34,7 +34,7 @@ test('locations that begin with a dash go behind --', async () => {
 
 test.each([
   [['copy', '--limit', 'fast', 'a', 'b'], '--limit: cannot read "fast"'],
-  [['copy', '--limit', '0', 'a', 'b'], '--limit: cannot read "0"'],
+  [['copy', '--limit', '-0', 'a', 'b'], '--limit: cannot read "-0"'],
   [['copy', '--limit', '-5MiB', 'a', 'b'], '--limit: cannot read "-5MiB"'],
   [['copy', '--chunk-size', '8 parsecs', 'a', 'b'], '--chunk-size: cannot read'],
   [['copy', '--workers', '0', 'a', 'b'], '--workers: cannot use "0"'],

@@ -80,6 +80,7 @@ const argvProgram = `
 /** A shell is the way to give a program bytes that are no string. */
 async function argvOf(...words: string[]): Promise<string[]> {
   const quoted = words.map((word) => `"$(printf '${word}.')"`).join(' ');
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own expansion.
   const lastOff = 'for w; do shift; set -- "$@" "${w%.}"; done';
   const script = `cut() { ${lastOff}; exec "$node" --input-type=module -e "$program" -- "$@"; }; cut ${quoted}`;
   const env = { ...process.env, node: process.execPath, program: argvProgram, LC_ALL: 'C' };

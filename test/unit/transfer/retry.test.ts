@@ -61,7 +61,7 @@ test('a server that wants a wait of many minutes ends the chunk, and the job dec
   expect(await failing(1, 'E_UNAVAILABLE', asked)).toEqual({ outcome: 'E_UNAVAILABLE', calls: 1, waits: [] });
 });
 
-test('a stop ends the wait, and what failed is what is told', async () => {
+test('a stop ends the wait at once, and is told as a stop', async () => {
   const clock = new FakeClock();
   const stop = new AbortController();
   const work = withRetry(
@@ -70,6 +70,6 @@ test('a stop ends the wait, and what failed is what is told', async () => {
     },
     { clock, signal: stop.signal, random: () => 1, onRetry: () => setImmediate(() => stop.abort()) },
   );
-  await expect(work).rejects.toMatchObject({ code: 'E_NETWORK' });
+  await expect(work).rejects.toMatchObject({ code: 'E_STOPPED', cause: { code: 'E_NETWORK' } });
   expect(clock.sleeping).toBe(0);
 });
