@@ -1,6 +1,6 @@
 /**
- * The hidden part beside a local target: made, opened again, told from planted files and from its like, and given its name
- * (crash contract, rules 1, 6 and 7).
+ * The hidden part beside a local target: made, opened again, told from planted files and from its like, and given its
+ * name (crash contract, rules 1, 6 and 7).
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { dirname } from 'node:path';

@@ -35,7 +35,9 @@ export class PoolRunner implements ChunkRunner {
   readonly workers: number;
   /** Started one by one, when those that there are have work: a small copy needs a single one. */
   readonly #threads: Thread[] = [newThread()];
-  /** One more for flushes while all are busy: they take seconds, and neither they nor chunks may wait for each other. */
+  /**
+   * One more for flushes while all are busy: they take seconds, and neither they nor chunks may wait for each other.
+   */
   #flusher: Thread | undefined;
 
   constructor(workers = defaultWorkers()) {
