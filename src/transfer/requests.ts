@@ -4,30 +4,30 @@ import type { Algorithm, Digest } from '../core/digest.js';
 import type {
   CommitRequest,
   EndpointRef,
-  FileIdentity,
   Location,
   PartMark,
   PreparedTarget,
   PrepareRequest,
+  Source,
   TargetSite,
   Token,
-  Version,
 } from '../core/endpoint.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 
-/** An opened source, as the control plane sees it. */
-export interface SourceInfo {
-  readonly ref: EndpointRef;
-  readonly name: string;
-  readonly fileName: string;
-  readonly size: number;
-  readonly sizeIs: 'exact' | 'capacity';
-  readonly allocatedBytes?: number;
-  readonly version: Version;
-  readonly mode?: number;
-  readonly identity?: FileIdentity;
-  readonly readsPerWorker: number;
-}
+/** An opened source, as the control plane sees it: what crosses a thread. */
+export type SourceInfo = Pick<
+  Source,
+  | 'ref'
+  | 'name'
+  | 'fileName'
+  | 'size'
+  | 'sizeIs'
+  | 'version'
+  | 'mode'
+  | 'identity'
+  | 'allocatedBytes'
+  | 'readsPerWorker'
+>;
 
 /** What a map says of each chunk. */
 export const MAP = { data: 0, mixed: 1, zero: 2 } as const;
