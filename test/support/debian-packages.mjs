@@ -22,6 +22,7 @@ export const debianPackages = [
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },
   { name: 'tmux', command: 'tmux', neededBy: 'what the terminal shows' },
+  { name: 'openssl', command: 'openssl', neededBy: 'https, with a certificate made for the test' },
 ];
 
 /** System tools live in folders that a user's PATH may lack. */
