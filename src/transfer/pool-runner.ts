@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { systemClock } from '../core/clock.js';
+import { TransferError } from '../core/errors.js';
 import { type ChunkRunner, rebuild } from './chunk-runner.js';
 import type { Work, WorkName } from './requests.js';
 
@@ -39,6 +40,7 @@ export class PoolRunner implements ChunkRunner {
    * One more for flushes while all are busy: they take seconds, and neither they nor chunks may wait for each other.
    */
   #flusher: Thread | undefined;
+  #closing = false;
 
   constructor(workers = defaultWorkers()) {
     this.workers = workers;
@@ -51,6 +53,11 @@ export class PoolRunner implements ChunkRunner {
       const answer = await thread.pool.run({ name, request });
       if ('error' in answer) throw rebuild(answer.error);
       return answer.value;
+    } catch (thrown) {
+      if (!this.#closing) throw thrown;
+      throw new TransferError('E_STOPPED', 'a thread that the storage does not answer was left behind', {
+        cause: thrown,
+      });
     } finally {
       thread.running--;
     }
@@ -70,6 +77,7 @@ export class PoolRunner implements ChunkRunner {
   }
 
   async close(): Promise<boolean> {
+    this.#closing = true;
     const all = this.#flusher ? [...this.#threads, this.#flusher] : this.#threads;
     const stuck = all.some((thread) => thread.running > 0);
     const ended = new AbortController();
