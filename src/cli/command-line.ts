@@ -14,9 +14,9 @@ async function runCommand(session: Session): Promise<number> {
   session.args = args;
   let exitCode = 0;
   const program = createProgram({
-    copy: async (source, target, flags) => {
+    copy: async (sources, target, flags) => {
       const { runCopy } = await import('./commands/copy.js');
-      exitCode = await runCopy(session, source, target, flags);
+      exitCode = await runCopy(session, sources, target, flags);
     },
     verify: async (target, source, flags) => {
       const { runVerify } = await import('./commands/verify.js');

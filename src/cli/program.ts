@@ -1,6 +1,6 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
 
@@ -9,7 +9,19 @@ export interface OutputFlags {
   readonly quiet?: boolean;
 }
 
+export type Reflink = 'auto' | 'always' | 'never';
+
 export interface CopyFlags extends OutputFlags {
+  readonly recursive?: boolean;
+  readonly preserve?: boolean;
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly dryRun?: boolean;
+  readonly manifest?: string;
+  /** `sha256` or `sha256:HEX`. */
+  readonly checksum?: string;
+  readonly reflink: Reflink;
+  readonly explain?: boolean;
   readonly limit?: number;
   readonly chunkSize?: number;
   readonly workers?: number;
@@ -21,12 +33,14 @@ export interface CopyFlags extends OutputFlags {
 }
 
 export interface VerifyFlags extends OutputFlags {
+  readonly recursive?: boolean;
+  readonly manifest?: string;
   readonly workers?: number;
 }
 
 export interface Commands {
-  copy(source: string, target: string, flags: CopyFlags): Promise<void>;
-  verify(target: string, source: string, flags: VerifyFlags): Promise<void>;
+  copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
+  verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
 }
 
@@ -85,9 +99,25 @@ export function createProgram(commands: Commands): Command {
 function addCopy(program: Command, commands: Commands): void {
   program
     .command('copy')
-    .description('copy one file, or go on with an interrupted copy')
-    .argument('<source>', 'a path or an http(s) URL')
-    .argument('<target>', 'a path; inside a folder the file keeps its name')
+    .description('copy files or whole folders, or go on with an interrupted copy')
+    .usage('[options] <source...> <target>')
+    .argument('<locations...>', 'one or more sources (a path or an http(s) URL), then the target')
+    .option('-r, --recursive', 'copy folders with all that is in them; "folder/" means its contents')
+    .option('--preserve', 'keep modes, times, extended attributes and, as root, owners')
+    .option('--include <glob>', 'copy only what matches; may be repeated', collect, [])
+    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
+    .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
+    .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
+    .option(
+      '--checksum <sha256[:HEX]>',
+      'read the new file once more, in order, for its SHA-256, and compare it with HEX',
+    )
+    .addOption(
+      new Option('--reflink <when>', 'share the blocks of the source where the file system can')
+        .choices(['auto', 'always', 'never'])
+        .default('auto'),
+    )
+    .option('--explain', 'print where the time went')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
@@ -99,7 +129,11 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--json', 'one event a line on the standard output')
     .option('--quiet', 'say nothing but errors')
     .addHelpText('after', COPY_HELP)
-    .action((source: string, target: string, flags: CopyFlags) => commands.copy(source, target, flags));
+    .action((locations: string[], flags: CopyFlags) => {
+      const target = locations.at(-1);
+      if (locations.length < 2 || target === undefined) throw targetMissing();
+      return commands.copy(locations.slice(0, -1), target, flags);
+    });
 }
 
 function addVerify(program: Command, commands: Commands): void {
@@ -107,7 +141,9 @@ function addVerify(program: Command, commands: Commands): void {
     .command('verify')
     .description('compare two files byte by byte, and say where they differ')
     .argument('<target>', 'what is to be proven')
-    .argument('<source>', 'what it is compared with')
+    .argument('[source]', 'what it is compared with')
+    .option('-r, --recursive', 'compare folders, file by file')
+    .option('--manifest <file>', 'compare with what a copy wrote down with --manifest')
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')
@@ -115,7 +151,10 @@ function addVerify(program: Command, commands: Commands): void {
     .exitOverride((error) => {
       throw error.code === 'commander.missingArgument' ? nothingToCompare() : error;
     })
-    .action((target: string, source: string, flags: VerifyFlags) => commands.verify(target, source, flags));
+    .action((target: string, source: string | undefined, flags: VerifyFlags) => {
+      if ((source === undefined) === (flags.manifest === undefined)) throw nothingToCompare();
+      return commands.verify(target, source, flags);
+    });
 }
 
 function nothingToCompare(): TransferError {
@@ -144,6 +183,16 @@ export function usageError(thrown: unknown): number | unknown {
   return new TransferError('E_USAGE', message, {
     hint: 'blockferry --help and blockferry <command> --help tell more.',
   });
+}
+
+function targetMissing(): TransferError {
+  return new TransferError('E_USAGE', 'copy needs a source and a target', {
+    hint: 'Write: blockferry copy <source...> <target>',
+  });
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
 }
 
 function rate(option: string): (text: string) => number {

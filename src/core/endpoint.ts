@@ -37,6 +37,19 @@ export interface Extent extends ByteRange {
   readonly kind: 'data' | 'zero';
 }
 
+/** What `--preserve` keeps of a file, besides its bytes. */
+export interface FileAttributes {
+  /** POSIX permission bits, set-user-id, set-group-id and sticky bit included. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Nanoseconds since 1970, in decimal. */
+  readonly accessedNs: string;
+  readonly modifiedNs: string;
+  /** Extended attributes, access control lists included; absent where they cannot be read here. */
+  readonly extended?: readonly (readonly [name: string, value: Uint8Array])[];
+}
+
 export interface Source {
   readonly ref: EndpointRef;
   /** For people: the location without secrets. */

@@ -10,13 +10,15 @@ const levels: Readonly<Record<string, number>> = {
   journal: 1,
   platform: 1,
   transfer: 2,
-  service: 3,
-  migrate: 4,
-  daemon: 5,
-  cli: 6,
-  index: 6,
-  compose: 6,
-  workers: 6,
+  tree: 3,
+  benchmark: 3,
+  service: 4,
+  migrate: 5,
+  daemon: 6,
+  cli: 7,
+  index: 7,
+  compose: 7,
+  workers: 7,
 };
 
 /** The only imports between different parts of one level. */

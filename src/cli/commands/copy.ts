@@ -10,7 +10,13 @@ import { copyLines } from '../render/summary.js';
 import { invocation, resumeCommand } from '../resume-command.js';
 import type { Session } from '../session.js';
 
-export async function runCopy(session: Session, source: string, target: string, flags: CopyFlags): Promise<number> {
+export async function runCopy(
+  session: Session,
+  sources: readonly string[],
+  target: string,
+  flags: CopyFlags,
+): Promise<number> {
+  const [source = ''] = sources;
   const reporter = await createReporter(session, 'copying', flags);
   // Once both ends are known, the events name the file, also where the target that was typed is a folder.
   let file = target;

@@ -7,9 +7,14 @@ import { createReporter } from '../render/reporter.js';
 import { verifyLines } from '../render/summary.js';
 import type { Session } from '../session.js';
 
-export async function runVerify(session: Session, target: string, source: string, flags: VerifyFlags): Promise<number> {
+export async function runVerify(
+  session: Session,
+  target: string,
+  source: string | undefined,
+  flags: VerifyFlags,
+): Promise<number> {
   const { workers } = flags;
-  const options: VerifyOptions = { target, source, ...(workers !== undefined && { workers }) };
+  const options: VerifyOptions = { target, source: source ?? '', ...(workers !== undefined && { workers }) };
   // One object is asked for, and no events.
   const reporter = await createReporter(session, 'comparing', { quiet: (flags.quiet || flags.json) ?? false });
   try {
