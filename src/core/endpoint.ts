@@ -48,6 +48,8 @@ export interface FileAttributes {
   readonly modifiedNs: string;
   /** Extended attributes, access control lists included; absent where they cannot be read here. */
   readonly extended?: readonly (readonly [name: string, value: Uint8Array])[];
+  /** What could not be read and so cannot be kept, as sentences. */
+  readonly unread?: readonly string[];
 }
 
 export interface Source {
