@@ -81,12 +81,13 @@ export interface FileCounts {
 /** What became of one file of a tree: told of files that are large enough to wait for, and of all that went wrong. */
 export interface FileEvent extends EventBase {
   readonly type: 'file';
-  readonly state: 'started' | 'running' | 'done' | 'skipped' | 'refused' | 'failed';
+  /** `started` is told again while the file is under way, with its `bytesDone`. */
+  readonly state: 'started' | 'done' | 'skipped' | 'refused' | 'failed';
   /** As the user would name it: the source, or its path inside the tree. */
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** Of `size`; absent: none with `started`, all with `done`. */
+  /** Of `size`; absent: none yet. */
   readonly bytesDone?: number;
   /** A plain sentence: why it was skipped or refused. */
   readonly reason?: string;
