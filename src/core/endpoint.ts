@@ -14,6 +14,10 @@ export interface Location {
   readonly scheme: string;
   readonly text: string;
   readonly name: string;
+  /** What people call it, where the text means nothing to them. */
+  readonly shown?: string;
+  /** refuse: it must not be a symbolic link. */
+  readonly links?: 'refuse';
 }
 
 /**

@@ -67,6 +67,8 @@ export interface FilesRequest {
   readonly overwrite: boolean;
   readonly preserve: boolean;
   readonly sync: boolean;
+  /** Read each file past the cache before it gets its name. */
+  readonly readBack: boolean;
   /** Look and tell, and change nothing. */
   readonly dryRun: boolean;
   /** Tells the partial files of this tree from those of others. */
@@ -83,6 +85,8 @@ export interface FinishedFile {
   readonly targetVersion: string;
   /** The chunk digests in hex, one behind the other. */
   readonly digests: string;
+  /** Absent: one chunk. */
+  readonly chunkBytes?: number;
 }
 
 export interface FileFailure {
@@ -97,6 +101,8 @@ export interface LargeFile {
   readonly group: Omit<FileGroup, 'files' | 'links'>;
   readonly name: string;
   readonly size: number;
+  /** How much the version of a file at the target tells. */
+  readonly targetStrength: 'strong' | 'weak';
 }
 
 export interface PlannedFile {
@@ -127,14 +133,17 @@ export interface FilesOutcome {
 /** What the copying of files needs of those who ask for it. */
 export interface FilesHost {
   readonly newHasher: () => Hasher;
-  readonly buffer: Uint8Array;
+  /** Room for the next block of what is left, once the pace allows it. @throws TransferError E_STOPPED */
+  block(rest: number): Uint8Array | Promise<Uint8Array>;
   stopped(): boolean;
-  /** Waits until so many bytes are due; undefined when they are. */
-  pace(bytes: number): Promise<void> | undefined;
+  /** Bytes that were written; fewer than none when they have to be written again. */
   counted(bytes: number): void;
-  /** Whether an earlier run finished this file with these versions, asked before anything is opened. */
+  /** Whether an earlier run finished a file of this path, asked before anything is opened. */
   knows(path: string): boolean;
-  isFinished(path: string, sourceVersion: string, targetVersion: string): boolean;
+  /** unsure: a run without flushes finished it, and the machine was started anew since. */
+  look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other';
+  /** The file is finished already, and part of this tree. */
+  markSeen(path: string): void;
   /** On record before it happens: partial files may be left in these folders of the target. */
   begin(folders: readonly string[]): void;
   /** On record, durable with `sync`, before the files get their names. */
@@ -160,5 +169,6 @@ export interface TreeEnd {
   locate(ref: TreeRef, folder: string, name: string): { readonly location: Location; readonly fd: number };
   /** What was written before the call is durable after it. */
   flush(ref: TreeRef): void;
-  close(ref: TreeRef): void;
+  /** Closes what `openSourceTree`, `openTargetTree` or `locate` opened. */
+  close(fd: number): void;
 }

@@ -23,12 +23,20 @@ export function openFolder(path: string): number {
 
 /** What to call a name inside the folder. */
 export function inFolder(folder: HeldFolder, name: string): PathBytes {
-  if (BY_DESCRIPTOR) return encodePath(name === '' ? `/proc/self/fd/${folder.fd}` : `/proc/self/fd/${folder.fd}/${name}`);
+  if (BY_DESCRIPTOR)
+    return encodePath(name === '' ? `/proc/self/fd/${folder.fd}` : `/proc/self/fd/${folder.fd}/${name}`);
   return encodePath(join(folder.path, name));
 }
 
-/** One step on the way down; a mode asks to make the folder when it is missing. */
-interface Step extends HeldFolder {
+/** How folders are made that are missing. */
+export interface Make {
+  /** The mode of a new folder at this depth below the root, which is 0 for a child of it. */
+  mode(depth: number): number;
+  made(folder: string, mode: number): void;
+}
+
+/** One step on the way down. */
+export interface Step extends HeldFolder {
   readonly name: string;
   readonly mode: number;
   readonly device: bigint;
@@ -55,16 +63,18 @@ export class FolderPath {
   }
 
   /**
-   * Opens a folder below the root. `make` answers the mode to make a missing one with, given its depth; absent: none is
-   * made. @throws errno Errors: ELOOP or ENOTDIR where a link or a file stands in the way
+   * Opens a folder below the root; with `make`, missing ones are made. @throws errno Errors: ELOOP or ENOTDIR where a
+   * link or a file stands in the way
    */
-  open(folder: string, make?: (depth: number) => number): Step {
+  open(folder: string, make?: Make): Step {
     const names = folder === '' ? [] : folder.split('/');
     let depth = 0;
     while (depth < names.length && this.#steps[depth]?.name === names[depth]) depth++;
     this.#passed.push(...this.#steps.splice(depth));
     for (; depth < names.length; depth++) {
-      this.#steps.push(step(this.#steps.at(-1) ?? this.#root, names[depth] as string, make && (() => make(depth))));
+      const next = step(this.#steps.at(-1) ?? this.#root, names[depth] as string, make?.mode(depth));
+      this.#steps.push(next);
+      if (next.created) make?.made(names.slice(0, depth + 1).join('/'), next.mode);
     }
     return this.#steps.at(-1) ?? this.#root;
   }
@@ -81,7 +91,7 @@ export class FolderPath {
   }
 }
 
-function step(parent: HeldFolder, name: string, make: (() => number) | undefined): Step {
+function step(parent: HeldFolder, name: string, makeMode: number | undefined): Step {
   const path = inFolder(parent, name);
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
   let created = false;
@@ -89,8 +99,8 @@ function step(parent: HeldFolder, name: string, make: (() => number) | undefined
   try {
     fd = openSync(path, flags);
   } catch (thrown) {
-    if (!make || errnoOf(thrown) !== 'ENOENT') throw thrown;
-    created = makeFolder(path, make());
+    if (makeMode === undefined || errnoOf(thrown) !== 'ENOENT') throw thrown;
+    created = makeFolder(path, makeMode);
     fd = openSync(path, flags);
   }
   const stat = fstatSync(fd, { bigint: true });
