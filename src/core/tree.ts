@@ -51,7 +51,7 @@ export interface FileGroup {
   readonly source: TreeRef;
   readonly sourceFolder: string;
   readonly targetFolder: string;
-  /** Names in `targetFolder` above this depth are those of the source's folders; 1 where the source has a name there. */
+  /** How many names of `targetFolder` stand above those of the source's own folders: 1 for its name, or 0. */
   readonly prefixDepth: number;
   readonly files: readonly string[];
   readonly links: readonly string[];
@@ -64,6 +64,8 @@ export interface FilesRequest {
   readonly groups: readonly FileGroup[];
   /** Larger files, and files with holes, are left to copies of their own. */
   readonly smallBytesMax: number;
+  /** The target was made for this copy: nothing can be in the way. */
+  readonly fresh: boolean;
   readonly overwrite: boolean;
   readonly preserve: boolean;
   readonly sync: boolean;

@@ -137,12 +137,9 @@ class FilesCopy {
     const path = pathIn(group, name);
     const targetName = group.as ?? name;
     const from = inFolder(folder, name);
-    const there = target && this.#files.lstat(inFolder(target, targetName));
-    if (
-      there &&
-      (await this.#isFinished(path, { folder, from }, { folder: target, from: inFolder(target, targetName) }, there))
-    )
-      return;
+    const end = target && { folder: target, from: inFolder(target, targetName) };
+    const there = end && !this.#request.fresh ? this.#files.lstat(end.from) : undefined;
+    if (end && there && (await this.#isFinished(path, { folder, from }, end, there))) return;
     const shown = this.#shown(group.source, group.sourceFolder, name);
     const source = openSmallFile(this.#files, from, shown);
     try {

@@ -11,8 +11,10 @@ const NAME_BYTES_MAX = 255;
 const PART_SUFFIX = '.blockferry-part';
 
 function hiddenName(name: string, suffix: string): string {
-  const bytes = Buffer.from(encodePath(name));
   const room = NAME_BYTES_MAX - 1 - suffix.length;
+  // No character of a string takes more than three bytes.
+  if (name.length * 3 <= room) return `.${name}${suffix}`;
+  const bytes = Buffer.from(encodePath(name));
   if (bytes.length <= room) return `.${name}${suffix}`;
   const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
   let end = room - hash.length - 1;

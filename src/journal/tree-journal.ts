@@ -79,7 +79,9 @@ export class TreeJournals {
     this.#journals = journals;
   }
 
-  /** Opens or creates the journal, and locks it. @throws TransferError E_LOCKED, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION */
+  /**
+   * Opens or creates the journal, and locks it. @throws TransferError E_LOCKED, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION
+   */
   async open(request: TreeJournalRequest): Promise<OpenedTreeJournal> {
     const hash = await loadHash64();
     const ref = request.dryRun ? this.#peek(request.path) : (await this.#journals.open(request.path, true)).ref;
@@ -137,7 +139,7 @@ export class TreeJournals {
       if (record?.type !== 'file' || !opened) continue;
       const file = { ...record.file, digests: record.file.digests || digests };
       digests = '';
-      const value = valueOf(hash, file.sourceVersion, file.targetVersion);
+      const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
       if (end > from || table.takeSeen(keyOf(hash, file.path), value))
         yield { ...file, algorithm: opened.algorithm, chunkBytes: opened.chunkBytes };
     }
@@ -170,7 +172,7 @@ export class TreeJournals {
         unsynced = [];
       } else if (record.type === 'file') {
         const key = keyOf(hash, record.file.path);
-        const value = valueOf(hash, record.file.sourceVersion, record.file.targetVersion);
+        const value = versionsOf(hash, record.file.sourceVersion, record.file.targetVersion);
         table.set(key, value, unsure);
         if (unsure) unsynced.push([key, value]);
       }
@@ -198,7 +200,7 @@ export class TreeJournal {
   }
 
   look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other' {
-    return this.#table.look(keyOf(this.#hash, path), valueOf(this.#hash, sourceVersion, targetVersion));
+    return this.#table.look(keyOf(this.#hash, path), versionsOf(this.#hash, sourceVersion, targetVersion));
   }
 
   markSeen(path: string): void {
@@ -213,7 +215,7 @@ export class TreeJournal {
       if (sync) this.#files.fdatasyncSync(this.#ref.fd);
     } catch (thrown) {
       throw new TransferError('E_JOURNAL_WRITE', `cannot write the journal ${showPath(this.#ref.path)}`, {
-        hint: 'Files that have their names are whole. Free some space there, or name another folder by BLOCKFERRY_STATE.',
+        hint: 'Files with their names are whole. Free some space there, or name another folder by BLOCKFERRY_STATE.',
         cause: thrown,
       });
     }
@@ -225,7 +227,7 @@ function keyOf(hash: (bytes: Uint8Array) => bigint, path: string): bigint {
   return hash(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
 }
 
-function valueOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
+function versionsOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
   return hash(Buffer.from(`${sourceVersion}\n${targetVersion}`));
 }
 

@@ -1,7 +1,7 @@
 /**
- * Several files and whole folders, as one job: small files in batches, large ones each by a transfer of its own, and one
- * journal that knows what is finished, so that the same command goes on where it stopped. What goes wrong with one file
- * is told and does not keep the others; what goes wrong with the target ends the job.
+ * Several files and whole folders, as one job: small files in batches, large ones each by a transfer of its own, and
+ * one journal that knows what is finished, so that the same command goes on where it stopped. What goes wrong with one
+ * file is told and does not keep the others; what goes wrong with the target ends the job.
  */
 import { nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
@@ -10,7 +10,6 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import type { FileFailure, FileGroup, FilesOutcome, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
 import { KiB, MiB } from '../core/units.js';
-import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import { ControlBlock } from '../transfer/control-block.js';
 import { EventStream } from '../transfer/event-stream.js';
 import { Pace } from '../transfer/pace.js';
@@ -19,6 +18,7 @@ import type { FilesTask } from '../transfer/requests.js';
 import type { TransferParts, TransferRequest } from '../transfer/transfer.js';
 import { Filter } from './filter.js';
 import { LargeFiles } from './large-files.js';
+import { closeTrees, nameOf, type OpenedTree, openTree } from './opening.js';
 import { Tally } from './tally.js';
 import { Walk } from './walk.js';
 
@@ -66,17 +66,11 @@ export interface TreeParts extends TransferParts {
 }
 
 /** Larger files are worth a journal, chunks and lanes of their own. */
-const SMALL_BYTES_MAX = 8 * MiB;
+export const SMALL_BYTES_MAX = 8 * MiB;
 /** What this means for memory: some hundred bytes each. */
 const LARGE_WAITING_MAX = 4096;
 const BLOCK_BYTES = 256 * KiB;
 const LANES_PER_WORKER = 2;
-
-interface OpenedTree {
-  readonly sources: readonly SourceTree[];
-  readonly target: TargetTree;
-  readonly journal: OpenedTreeJournal;
-}
 
 export class TreeCopy {
   readonly events: EventStream;
@@ -123,7 +117,7 @@ export class TreeCopy {
     let ticks: Promise<void> | undefined;
     try {
       this.#state('connecting', 'looking at both ends');
-      const opened = await this.#open();
+      const opened = await openTree(this.#request, this.#parts.runner);
       ticks = this.#tick(ticking.signal);
       await this.#withEnds(opened);
       this.#progress.phase = 'done';
@@ -141,32 +135,6 @@ export class TreeCopy {
     }
   }
 
-  async #open(): Promise<OpenedTree> {
-    const { runner } = this.#parts;
-    const { recursive, dryRun, discard, sync, algorithm } = this.#request;
-    const sources: SourceTree[] = [];
-    let target: TargetTree | undefined;
-    try {
-      for (const location of this.#request.sources) {
-        sources.push(await runner.run('open-source-tree', { location, recursive }));
-      }
-      assertDistinct(sources);
-      target = await runner.run('open-target-tree', { location: this.#request.target, dryRun });
-      assertApart(sources, target);
-      const path = target.journalPath;
-      const about = { path, discard, dryRun, sync, algorithm, chunkBytes: SMALL_BYTES_MAX };
-      const journal = await runner.run('open-tree-journal', about);
-      return { sources, target, journal };
-    } catch (thrown) {
-      await this.#close([...sources, ...(target ? [target] : [])]);
-      throw thrown;
-    }
-  }
-
-  async #close(trees: readonly { readonly ref: { readonly scheme: string; readonly fd: number } }[]): Promise<void> {
-    for (const { ref } of trees) await this.#parts.runner.run('close-in-tree', { scheme: ref.scheme, fd: ref.fd });
-  }
-
   async #withEnds(opened: OpenedTree): Promise<void> {
     const { runner, clock } = this.#parts;
     try {
@@ -178,7 +146,7 @@ export class TreeCopy {
       if (await this.#control.untilDetached(clock, DETACH_MS)) {
         const ref = opened.journal.ref.journal;
         if (ref.fd >= 0) await runner.run('close-journal', { ref });
-        await this.#close([...opened.sources, opened.target]);
+        await closeTrees([...opened.sources, opened.target], runner);
       }
     }
   }
@@ -234,6 +202,7 @@ export class TreeCopy {
     const { overwrite, preserve, sync, readBack, dryRun, algorithm } = this.#request;
     const task: Omit<FilesTask, 'groups'> = {
       ...{ overwrite, preserve, sync, readBack, dryRun, algorithm, target: target.ref, journal: journal.ref },
+      fresh: target.created,
       ...{ smallBytesMax: SMALL_BYTES_MAX, tag: tagOf(target), blockBytes: BLOCK_BYTES, control: this.#control.shared },
     };
     const large = this.#large as LargeFiles;
@@ -320,43 +289,9 @@ function tagOf(target: TargetTree): string {
   return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
 }
 
-function nameOf({ ref, fileName }: SourceTree, path: string): string {
-  return [ref.name.replace(/\/$/, ''), path, fileName].filter((part) => part).join('/');
-}
-
 function specialFailure(path: string): FileFailure {
   const error = new TransferError('E_SOURCE_KIND', `${path} is a special file (a pipe, a socket or a device)`, {
     hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
   });
   return { path, state: 'refused', error: error.toJSON() };
-}
-
-/** Two sources of one name would end in one place, and only one of them would be left. */
-function assertDistinct(sources: readonly SourceTree[]): void {
-  const names = new Map<string, SourceTree>();
-  for (const source of sources) {
-    const other = names.get(source.targetName);
-    if (other && source.targetName !== '') {
-      const both = `${nameOf(other, '')} and ${nameOf(source, '')}`;
-      throw new TransferError('E_USAGE', `${both} would both become ${source.targetName} in the target`, {
-        hint: 'Copy them by two commands, into two folders. Nothing was changed.',
-      });
-    }
-    names.set(source.targetName, source);
-  }
-}
-
-/** A tree that is copied into itself would never end. */
-function assertApart(sources: readonly SourceTree[], target: TargetTree): void {
-  for (const { ref, fileName } of sources) {
-    const inside = `${target.ref.path}/`.startsWith(ref.path === '/' ? '/' : `${ref.path}/`);
-    if (fileName !== undefined || !inside) continue;
-    throw new TransferError(
-      'E_USAGE',
-      `${target.ref.name} lies inside ${ref.name}, which would be copied into itself`,
-      {
-        hint: 'Choose a target outside of the source.',
-      },
-    );
-  }
 }

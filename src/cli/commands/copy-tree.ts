@@ -1,4 +1,4 @@
-/** `blockferry copy` of several files and of folders: the troubles of single files are listed, and set the exit code. */
+/** `blockferry copy` of several files and of folders: troubles of single files are listed, and set the exit code. */
 import { systemClock } from '../../core/clock.js';
 import { ERROR_KINDS, TransferError } from '../../core/errors.js';
 import { formatBytes } from '../../core/units.js';
