@@ -19,7 +19,9 @@ import { encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import { partPath } from './part-names.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+/** open(2): node:fs has no name for it. */
+const O_PATH = 0o10000000;
 
 /** A located target: the path of the file, with links in its folder left as they are. */
 export interface LocalTargetRef extends EndpointRef {
@@ -54,7 +56,8 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   const flags = O_RDWR | O_NOFOLLOW | (request.partial === 'create' ? O_CREAT | O_EXCL : 0);
   let fd: number | undefined;
   try {
-    fd = request.partial === 'create' ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags);
+    if (request.partial === 'create') fd = files.openSync(encodePath(path), flags, 0o600);
+    else fd = reopen(files, path, flags, request.committing);
     const stat = files.fstat(fd);
     if (stat.size !== BigInt(request.size)) files.ftruncateSync(fd, request.size);
     if (request.sync && request.partial === 'create') files.syncFolder(encodePath(dirname(path)));
@@ -68,26 +71,33 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   }
 }
 
-/** A commit that did not come through may have given the part permissions that shut its own owner out. */
-function reopen(files: FileLayer, path: string, flags: number): number {
+/**
+ * A commit that did not come through may have given the part an owner, or permissions, that shut us out: they are taken
+ * back. A descriptor without rights (O_PATH) tells whose it is before anything is changed, and no other file can slip
+ * under it.
+ */
+function reopen(files: FileLayer, path: string, flags: number, committing: PartMark | undefined): number {
   try {
-    return opened(files, path, flags);
+    return opened(files, path, flags, committing);
   } catch (thrown) {
-    if (errnoOf(thrown) !== 'EACCES') throw thrown;
+    if (errnoOf(thrown) !== 'EACCES' || process.platform !== 'linux') throw thrown;
   }
-  const fd = opened(files, path, O_RDONLY | O_NOFOLLOW);
+  const fd = opened(files, path, O_PATH | O_NOFOLLOW, committing);
   try {
-    files.fchmodSync(fd, 0o600);
+    files.chmodSync(`/proc/self/fd/${fd}`, 0o600);
   } finally {
     files.closeSync(fd);
   }
-  return opened(files, path, flags);
+  return opened(files, path, flags, committing);
 }
 
-function opened(files: FileLayer, path: string, flags: number): number {
+function opened(files: FileLayer, path: string, flags: number, committing: PartMark | undefined): number {
   const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
   try {
-    assertOurs(path, files.fstat(fd));
+    const stat = files.fstat(fd);
+    const given = committing && sameMark(committing, markOf(stat)) && stat.nlink === 1n;
+    if (given) takeBack(files, path, fd, stat);
+    else assertOurs(files, path, stat);
     return fd;
   } catch (thrown) {
     files.closeSync(fd);
@@ -95,9 +105,16 @@ function opened(files: FileLayer, path: string, flags: number): number {
   }
 }
 
+/** The journal knows the file by its mark; until it is proven again, nobody else may write to it. */
+function takeBack(files: FileLayer, path: string, fd: number, stat: BigIntStats): void {
+  if (whyNotOurs(files, dirname(path), stat) === undefined) return;
+  files.fchownSync(fd, process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
+  files.fchmodSync(fd, 0o600);
+}
+
 /** A part that somebody else made, or that has a second name, could carry our bytes to where they do not belong. */
-function assertOurs(path: string, stat: BigIntStats): void {
-  const wrong = whyNotOurs(stat);
+function assertOurs(files: FileLayer, path: string, stat: BigIntStats): void {
+  const wrong = whyNotOurs(files, dirname(path), stat);
   if (wrong === undefined) return;
   throw new TransferError(
     'E_PART_UNSAFE',
