@@ -206,7 +206,7 @@ export class CarryOut {
       clock,
       random,
       signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', chunk: 0, attempt, waitMs, error: error.toJSON() }),
+      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
     });
   }
 

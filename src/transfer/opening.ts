@@ -14,6 +14,7 @@ import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
+import { openSource, type RetryRules } from './retry.js';
 
 export interface OpenRequest {
   readonly source: Location;
@@ -50,8 +51,9 @@ export interface OpenedWork {
   readonly unsynced: boolean;
 }
 
-export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
-  const source = await runner.run('open-source', { location: request.source });
+export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
+  const source = await openSource(runner, request.source, rules);
+  const { clock } = rules;
   try {
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
