@@ -144,7 +144,7 @@ test('the target is taken for zero only where nothing was ever started', () => {
   });
 });
 
-test('a target that is written in place gets its first and last chunk, again too, when all the rest is on record', () => {
+test('a target that is written in place gets its first and last chunk when all others are on record', () => {
   property(({ count, facts }, { steps }) => {
     if (!facts.endsLast) return;
     for (const { entry, unsettled } of steps) {
