@@ -56,8 +56,8 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   const flags = O_RDWR | O_NOFOLLOW | (request.partial === 'create' ? O_CREAT | O_EXCL : 0);
   let fd: number | undefined;
   try {
-    if (request.partial === 'create') fd = files.openSync(encodePath(path), flags, 0o600);
-    else fd = reopen(files, path, flags, request.committing);
+    const creates = request.partial === 'create';
+    fd = creates ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags, request.committed);
     const stat = files.fstat(fd);
     if (stat.size !== BigInt(request.size)) files.ftruncateSync(fd, request.size);
     if (request.sync && request.partial === 'create') files.syncFolder(encodePath(dirname(path)));
@@ -72,32 +72,16 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
 }
 
 /**
- * A commit that did not come through may have given the part an owner, or permissions, that shut us out: they are taken
- * back. A descriptor without rights (O_PATH) tells whose it is before anything is changed, and no other file can slip
- * under it.
+ * A commit that did not come through may have given the part an owner and permissions, such as some that shut us out:
+ * it is an unfinished file again, and ours alone.
  */
-function reopen(files: FileLayer, path: string, flags: number, committing: PartMark | undefined): number {
-  try {
-    return opened(files, path, flags, committing);
-  } catch (thrown) {
-    if (errnoOf(thrown) !== 'EACCES' || process.platform !== 'linux') throw thrown;
-  }
-  const fd = opened(files, path, O_PATH | O_NOFOLLOW, committing);
-  try {
-    files.chmodSync(`/proc/self/fd/${fd}`, 0o600);
-  } finally {
-    files.closeSync(fd);
-  }
-  return opened(files, path, flags, committing);
-}
-
-function opened(files: FileLayer, path: string, flags: number, committing: PartMark | undefined): number {
-  const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
+function reopen(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
+  const fd = openedInSpite(files, path, flags, committed);
   try {
     const stat = files.fstat(fd);
-    const given = committing && sameMark(committing, markOf(stat)) && stat.nlink === 1n;
-    if (given) takeBack(files, path, fd, stat);
-    else assertOurs(files, path, stat);
+    const given = whyNotOurs(files, dirname(path), stat) !== undefined;
+    if (given) files.fchownSync(fd, process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
+    if (given || (stat.mode & 0o6600n) !== 0o600n) files.fchmodSync(fd, 0o600);
     return fd;
   } catch (thrown) {
     files.closeSync(fd);
@@ -105,16 +89,37 @@ function opened(files: FileLayer, path: string, flags: number, committing: PartM
   }
 }
 
-/** The journal knows the file by its mark; until it is proven again, nobody else may write to it. */
-function takeBack(files: FileLayer, path: string, fd: number, stat: BigIntStats): void {
-  if (whyNotOurs(files, dirname(path), stat) === undefined) return;
-  files.fchownSync(fd, process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
-  files.fchmodSync(fd, 0o600);
+/** A descriptor without rights (O_PATH) tells whose the file is, and no other one can slip under it. */
+function openedInSpite(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
+  try {
+    return opened(files, path, flags, committed);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EACCES' || process.platform !== 'linux') throw thrown;
+  }
+  const fd = opened(files, path, O_PATH | O_NOFOLLOW, committed);
+  try {
+    files.chmodSync(`/proc/self/fd/${fd}`, 0o600);
+  } finally {
+    files.closeSync(fd);
+  }
+  return opened(files, path, flags, committed);
+}
+
+function opened(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
+  const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
+  try {
+    const stat = files.fstat(fd);
+    assertOurs(files, path, stat, sameIdentity(committed, identityOf(stat)));
+    return fd;
+  } catch (thrown) {
+    files.closeSync(fd);
+    throw thrown;
+  }
 }
 
 /** A part that somebody else made, or that has a second name, could carry our bytes to where they do not belong. */
-function assertOurs(files: FileLayer, path: string, stat: BigIntStats): void {
-  const wrong = whyNotOurs(files, dirname(path), stat);
+function assertOurs(files: FileLayer, path: string, stat: BigIntStats, committed: boolean): void {
+  const wrong = whyNotOurs(files, dirname(path), stat, committed);
   if (wrong === undefined) return;
   throw new TransferError(
     'E_PART_UNSAFE',

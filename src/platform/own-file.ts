@@ -12,14 +12,16 @@ import { encodePath } from './path-bytes.js';
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
 /**
- * What is wrong with an opened part or journal, as the end of a sentence; undefined when it can be ours.
+ * What is wrong with an opened part or journal, as the end of a sentence; undefined when it can be ours. `anyOwner`: it
+ * is known by something better than its owner.
  * @param folder where it stands
  */
-export function whyNotOurs(files: FileLayer, folder: string, stat: BigIntStats): string | undefined {
+export function whyNotOurs(files: FileLayer, folder: string, stat: BigIntStats, anyOwner = false): string | undefined {
   const uid = process.geteuid?.();
   if (!stat.isFile()) return 'is not a regular file';
   if (stat.nlink > 1n) return 'has other names (hard links)';
-  if (uid === undefined || stat.uid === BigInt(uid) || stat.uid === uidOfOurs(files, folder)) return undefined;
+  if (anyOwner || uid === undefined || stat.uid === BigInt(uid) || stat.uid === uidOfOurs(files, folder))
+    return undefined;
   return `belongs to uid ${stat.uid}, not to uid ${uid}`;
 }
 
