@@ -56,6 +56,7 @@ Examples:
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
 4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
+Where the output itself cannot be written, what would be 0 is 3, and the work is done all the same.
 `;
 
 const COPY_HELP = `

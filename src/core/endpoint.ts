@@ -147,6 +147,8 @@ export interface PrepareRequest {
   readonly size: number;
   /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
   readonly partial: 'create' | 'reopen';
+  /** The journal says that this part was about to be published, so it may belong to its later owner already. */
+  readonly committed?: FileIdentity;
   /** Make the names durable too. */
   readonly sync: boolean;
 }

@@ -52,6 +52,7 @@ export class CarryOut {
       position: work.position,
       sync: request.sync,
       unsynced: work.unsynced,
+      commitFollows: !request.readBack && job.site.publish === 'atomic',
       onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
       onGivenBack: (bytes, error) => {
         progress.bytesVoid += bytes;
@@ -198,7 +199,9 @@ export class CarryOut {
       ...(mode !== undefined && { mode }),
     };
     await runner.run('commit-target', { ref, request: commit });
-    await runner.run('drop-journal', { ref: job.journal, sync: request.sync });
+    // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
+    const sync = request.sync && job.site.publish === 'in-place';
+    await runner.run('drop-journal', { ref: job.journal, sync });
     return root;
   }
 
@@ -209,7 +212,7 @@ export class CarryOut {
       clock,
       random,
       signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', chunk: 0, attempt, waitMs, error: error.toJSON() }),
+      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
     });
   }
 

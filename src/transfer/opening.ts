@@ -14,6 +14,7 @@ import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
+import { openSource, type RetryRules } from './retry.js';
 
 export interface OpenRequest {
   readonly source: Location;
@@ -50,8 +51,9 @@ export interface OpenedWork {
   readonly unsynced: boolean;
 }
 
-export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
-  const source = await runner.run('open-source', { location: request.source });
+export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
+  const source = await openSource(runner, request.source, rules);
+  const { clock } = rules;
   try {
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
@@ -186,9 +188,10 @@ async function resume(
   const { source, site, journal, content } = found;
   const { algorithm, chunkBytes, size } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
+  const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync },
+    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });

@@ -99,10 +99,10 @@ export class Performer {
     'begin-journal': async ({ ref, header, sync }) => this.#parts.journals.begin(ref, header, sync),
     'take-up-journal': async ({ ref, goodBytes, header, sync }) =>
       this.#parts.journals.takeUp(ref, { goodBytes, header }, sync),
-    checkpoint: async ({ target, journal, position, lines, sync }) => {
+    checkpoint: async ({ target, journal, position, lines, sync, moreFollows }) => {
       // Durable first, recorded second (crash contract, rule 3).
       if (target && sync) await (await this.#target(target)).flush();
-      return { position: this.#parts.journals.append(journal, position, lines, sync) };
+      return { position: this.#parts.journals.append(journal, position, lines, sync && !moreFollows) };
     },
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),

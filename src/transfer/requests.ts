@@ -108,6 +108,8 @@ export interface CheckpointRequest {
   readonly position: number;
   readonly lines: string;
   readonly sync: boolean;
+  /** Another append follows at once and makes these lines durable, too. */
+  readonly moreFollows?: boolean;
 }
 
 export interface Work {

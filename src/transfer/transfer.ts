@@ -21,6 +21,7 @@ import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
 import { Progress, TICK_MS } from './progress.js';
+import type { RetryRules } from './retry.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -113,7 +114,7 @@ export class Transfer {
     const startMs = nowMs(clock);
     try {
       this.#state('connecting', 'looking at both ends');
-      const job = await openJob(this.#request, runner, clock);
+      const job = await openJob(this.#request, runner, this.#retryRules());
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
       const done = await this.#withEnds(job);
@@ -171,6 +172,13 @@ export class Transfer {
       this.#stop.abort();
       await ticking;
     }
+  }
+
+  #retryRules(): RetryRules {
+    const { clock, random } = this.#parts;
+    const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
+      this.events.emit({ type: 'retry', attempt, waitMs, error: error.toJSON() });
+    return { clock, random, signal: this.#stop.signal, onRetry };
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */

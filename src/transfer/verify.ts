@@ -10,7 +10,7 @@ import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
 import { Progress, TICK_MS } from './progress.js';
 import type { CompareOutcome, SourceInfo } from './requests.js';
-import { withRetry } from './retry.js';
+import { openSource, type RetryRules, withRetry } from './retry.js';
 import type { TransferParts } from './transfer.js';
 
 const BLOCK_BYTES = 256 * KiB;
@@ -67,7 +67,7 @@ export class Verification {
     const opened: SourceInfo[] = [];
     try {
       for (const location of [this.#request.one, this.#request.other]) {
-        opened.push(await runner.run('open-source', { location }));
+        opened.push(await openSource(runner, location, this.#retryRules()));
       }
       const [one, other] = opened as [SourceInfo, SourceInfo];
       const compared = await this.#compare(one, other);
@@ -116,23 +116,19 @@ export class Verification {
   }
 
   #compareChunk(range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {
-    const { runner, clock, random } = this.#parts;
+    const { runner } = this.#parts;
     const { algorithm } = this.#request;
     const control = this.#control.shared;
     const task = { range, one: one.ref, other: other.ref, algorithm, blockBytes: BLOCK_BYTES, control };
-    return withRetry(() => runner.run('compare', task), {
-      clock,
-      random,
-      signal: this.#stop.signal,
-      onRetry: (attempt, waitMs, error) =>
-        this.events.emit({
-          type: 'retry',
-          chunk: Math.floor(range.offset / CHUNK_BYTES_DEFAULT),
-          attempt,
-          waitMs,
-          error: error.toJSON(),
-        }),
-    });
+    const chunk = Math.floor(range.offset / CHUNK_BYTES_DEFAULT);
+    return withRetry(() => runner.run('compare', task), this.#retryRules({ chunk }));
+  }
+
+  #retryRules(about: { readonly chunk?: number } = {}): RetryRules {
+    const { clock, random } = this.#parts;
+    const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
+      this.events.emit({ type: 'retry', ...about, attempt, waitMs, error: error.toJSON() });
+    return { clock, random, signal: this.#stop.signal, onRetry };
   }
 
   /** What a device has behind the image that was put on it belongs to nobody. */
