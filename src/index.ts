@@ -2,6 +2,7 @@
  * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, `status` tells
  * what a partial copy holds. Each runs on threads of its own, which end with it.
  */
+import { basename, join, resolve } from 'node:path';
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
 import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
@@ -42,6 +43,11 @@ export interface CopyOptions {
   readonly lanes?: number;
   /** Hash of the chunks. Default xxh64, which detects accidents and not attackers. */
   readonly algorithm?: Algorithm;
+  /**
+   * Path of a manifest to be written: digests of all chunks, for `verify` and for anybody else (docs/manifest.md). Only
+   * an older manifest is replaced.
+   */
+  readonly manifest?: string;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
@@ -127,6 +133,7 @@ export function copy(options: CopyOptions): CopyRun {
     discard: options.discard ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    manifest: manifestOf(options),
   } as const;
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }
@@ -182,4 +189,19 @@ function rateOf(value = 0): number {
 function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
   if (Object.hasOwn(DIGEST_BYTES, value)) return value;
   throw new TransferError('E_USAGE', `the algorithm is ${value}; one of ${Object.keys(DIGEST_BYTES)} was expected`);
+}
+
+/** A path that is neither of the two ends, as far as that can be told before they are looked at. */
+function manifestOf({ manifest, source, target }: CopyOptions): string | undefined {
+  if (manifest === undefined) return undefined;
+  const path = resolve(manifest);
+  const ends = [source, target, join(target, basename(source))].map((end) => resolve(end));
+  if (manifest !== '' && !ends.includes(path)) return manifest;
+  throw new TransferError(
+    'E_USAGE',
+    `the manifest cannot be ${manifest === '' ? 'nameless' : 'source or target too'}`,
+    {
+      hint: 'Give it a name of its own. Nothing was changed.',
+    },
+  );
 }

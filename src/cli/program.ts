@@ -1,6 +1,7 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
 
@@ -18,6 +19,7 @@ export interface CopyFlags extends OutputFlags {
   readonly exclude?: readonly string[];
   readonly dryRun?: boolean;
   readonly manifest?: string;
+  readonly algorithm: Algorithm;
   /** `sha256` or `sha256:HEX`. */
   readonly checksum?: string;
   readonly reflink: Reflink;
@@ -108,6 +110,11 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
     .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
     .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
+    .addOption(
+      new Option('--algorithm <name>', 'hash of the chunks; sha256 also tells what was changed on purpose')
+        .choices(Object.keys(DIGEST_BYTES))
+        .default('xxh64'),
+    )
     .option(
       '--checksum <sha256[:HEX]>',
       'read the new file once more, in order, for its SHA-256, and compare it with HEX',

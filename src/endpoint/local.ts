@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import type {
   CommitRequest,
@@ -101,6 +101,7 @@ function fileSite(files: FileLayer, path: string): TargetSite {
   return {
     ref,
     name: showPath(path),
+    fileName: basename(path),
     journalPath: journalPath(path),
     publish: 'atomic',
     limits: LIMITS,
@@ -121,6 +122,7 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   return {
     ref,
     name: showPath(path),
+    fileName: basename(path),
     journalPath: join(folder, `${name}.blockferry-journal`),
     publish: 'in-place',
     limits: LIMITS,

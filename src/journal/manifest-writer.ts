@@ -32,6 +32,7 @@ export class ManifestWriter {
   #linesBytes = FIRST_LINE.length;
   #files = 0;
   #bytes = 0;
+  #closed = false;
 
   private constructor(path: string, opened: OpenedHidden, sync: boolean) {
     this.path = path;
@@ -89,13 +90,13 @@ export class ManifestWriter {
       if (this.#sync) await syncFolderOf(this.path);
     } catch (thrown) {
       throw manifestError(this.path, thrown);
-    } finally {
-      await this.#close();
     }
+    await this.#close();
   }
 
-  /** Removes what there is; for a copy that does not come to its end. */
+  /** Removes what has not got its name, for a copy that does not come to its end; harmless afterwards. */
   async abandon(): Promise<void> {
+    if (this.#closed) return;
     try {
       await unlink(encodePath(this.#hidden));
     } catch (thrown) {
@@ -106,6 +107,7 @@ export class ManifestWriter {
   }
 
   async #close(): Promise<void> {
+    this.#closed = true;
     this.#lock.release();
     await this.#handle.close();
   }

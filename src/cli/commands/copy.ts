@@ -36,11 +36,12 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
-  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync, manifest, algorithm } = flags;
   return {
     source,
     target,
     sync,
+    algorithm,
     readBack: readBack ?? false,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
@@ -48,6 +49,7 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),
+    ...(manifest !== undefined && { manifest }),
   };
 }
 

@@ -22,6 +22,7 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
   lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
+  if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;
 }
 
