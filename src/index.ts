@@ -1,6 +1,6 @@
 /**
- * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, `status` tells
- * what a partial copy holds. Each runs on threads of its own, which end with it.
+ * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one
+ * with a manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its own, which end with it.
  */
 import { basename, join, resolve } from 'node:path';
 import { createRunner } from './compose.js';
@@ -14,6 +14,9 @@ import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
 import { Verification, type VerifyResult } from './transfer/verify.js';
+import { ManifestVerification } from './transfer/verify-manifest.js';
+import type { TreeVerifyResult } from './tree/verify-report.js';
+import { TreeVerification } from './tree/verify-tree.js';
 
 export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
@@ -22,6 +25,7 @@ export type * from './core/events.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
+export type { ListedProblem, TreeVerifyResult } from './tree/verify-report.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
@@ -141,21 +145,51 @@ export function copy(options: CopyOptions): CopyRun {
 export interface VerifyOptions {
   /** What is to be proven. */
   readonly target: string;
-  /** What it is compared with. */
-  readonly source: string;
+  /** What it is compared with, byte by byte; or: */
+  readonly source?: string;
+  /** Path of a manifest, with whose digests it is compared. */
+  readonly manifest?: string;
   readonly workers?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Compares two locations byte by byte. That they differ is an answer and no error. */
+/**
+ * Compares a target with another location or with a manifest that speaks of one file. That they differ is an answer and
+ * no error.
+ */
 export function verify(options: VerifyOptions): Run<VerifyResult> {
-  const request = {
-    one: parseLocation(options.target),
-    other: parseLocation(options.source),
-    algorithm: 'xxh64',
-  } as const;
+  const target = locationOf('target', options.target);
+  const against = otherSide(options);
   const parts = { clock: systemClock, random: Math.random };
+  if ('manifest' in against) {
+    const request = { target, manifest: against.manifest };
+    return new Run((runner) => new ManifestVerification(request, { ...parts, runner }), options);
+  }
+  const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
   return new Run((runner) => new Verification(request, { ...parts, runner }), options);
+}
+
+/** Compares the files of a folder with those of another folder, or with a manifest. */
+export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
+  const against = otherSide(options);
+  const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
+  const request = { target: folderOf('target', options.target), ...other };
+  const parts = { clock: systemClock, random: Math.random };
+  return new Run((runner) => new TreeVerification(request, { ...parts, runner }), options);
+}
+
+function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {
+  if (manifest !== undefined && source === undefined) return { manifest };
+  if (source !== undefined && manifest === undefined) return { source };
+  throw new TransferError('E_USAGE', 'verify compares with a source or with a manifest: one of the two was expected');
+}
+
+function folderOf(name: string, text: string): string {
+  const location = locationOf(name, text);
+  if (location.scheme === 'file') return location.text;
+  throw new TransferError('E_USAGE', `${location.name} is no folder of this machine`, {
+    hint: 'Mount it, or compare its files one by one.',
+  });
 }
 
 /** What is known of a target and of its partial copy. @throws TransferError */

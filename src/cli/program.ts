@@ -69,13 +69,19 @@ Examples:
   blockferry copy disk.vhd /backup/
   blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
+  blockferry copy --manifest disk.manifest disk.vhd /backup/
+  blockferry copy --manifest disk.manifest disk.vhd null:     only read it, for its manifest
 `;
 
 const VERIFY_HELP = `
 Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
+With --manifest a file is compared chunk by chunk, and a folder file by file; what else is in the
+folder is counted and no failure. Symbolic links in a folder are not followed.
 
-Example:
+Examples:
   blockferry verify /backup/disk.vhd disk.vhd
+  blockferry verify -r /backup/images images
+  blockferry verify /backup/disk.vhd --manifest disk.manifest
 `;
 
 const STATUS_HELP = `
@@ -146,7 +152,7 @@ function addCopy(program: Command, commands: Commands): void {
 function addVerify(program: Command, commands: Commands): void {
   program
     .command('verify')
-    .description('compare two files byte by byte, and say where they differ')
+    .description('compare two files or folders, or one with a manifest, and say where they differ')
     .argument('<target>', 'what is to be proven')
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
@@ -165,8 +171,11 @@ function addVerify(program: Command, commands: Commands): void {
 }
 
 function nothingToCompare(): TransferError {
-  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
-    hint: 'Write: blockferry verify <target> <source>\nHow far a copy got is told by: blockferry status <target>',
+  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs a second location or a manifest', {
+    hint: [
+      'Write: blockferry verify <target> <source>, or: blockferry verify <target> --manifest <file>',
+      'How far a copy got is told by: blockferry status <target>',
+    ].join('\n'),
   });
 }
 
