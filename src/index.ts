@@ -1,6 +1,7 @@
 /**
- * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one
- * with a manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its own, which end with it.
+ * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one with a
+ * manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its
+ * own, which end with it.
  */
 import { basename, join, resolve } from 'node:path';
 import { createRunner } from './compose.js';

@@ -44,7 +44,7 @@ export class ManifestWriter {
 
   /**
    * Begins a manifest that will be called `path`. To be asked early: it finds out whether it can be written at all.
-   * @throws TransferError E_TARGET_EXISTS when a file of that name exists that is no manifest, E_LOCKED, E_TARGET_ACCESS
+   * @throws TransferError E_TARGET_EXISTS for a file of that name that is no manifest, E_LOCKED, E_TARGET_ACCESS
    */
   static async begin(path: string, { sync }: { readonly sync: boolean }): Promise<ManifestWriter> {
     const whole = resolve(path);

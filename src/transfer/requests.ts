@@ -112,12 +112,13 @@ export interface FileToVerify {
 }
 
 /**
- * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: not as long as it should be ·
- * different: other bytes in these ranges · unreadable: whether it is the same cannot be told.
+ * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different: other
+ * bytes in these ranges · unreadable: whether it is the same cannot be told.
  */
 export type FileProblem =
   | { readonly problem: 'missing' }
-  | { readonly problem: 'kind' | 'unreadable'; readonly reason: string }
+  | { readonly problem: 'kind'; readonly reason: string }
+  | { readonly problem: 'unreadable'; readonly reason: string }
   | { readonly problem: 'size'; readonly size: number; readonly expectedSize: number }
   | { readonly problem: 'different'; readonly differing: readonly ByteRange[] };
 

@@ -1,4 +1,4 @@
-/** `blockferry verify`: compares two locations, or one with a manifest; that they differ is its answer, with exit code 4. */
+/** `blockferry verify`: compares a location with another or a manifest; that they differ is an answer, exit code 4. */
 import { stat } from 'node:fs/promises';
 import { ERROR_KINDS, TransferError } from '../../core/errors.js';
 import { type Run, type VerifyOptions, verify, verifyTree } from '../../index.js';
