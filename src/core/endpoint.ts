@@ -128,6 +128,8 @@ export interface PartMark extends FileIdentity {
 export interface TargetSite {
   readonly ref: EndpointRef;
   readonly name: string;
+  /** What it is called in its folder, byte for byte; not fit to be shown. */
+  readonly fileName: string;
   /** Always a local path. */
   readonly journalPath: string;
   readonly publish: 'atomic' | 'in-place';

@@ -156,7 +156,8 @@ class FilesCopy {
         this.#pending.prepareFlush(target);
         const part = treePartName(targetName, this.#request.tag);
         const { preserve } = this.#request;
-        const file = { from, shown, part: inFolder(target, part), replaces: there, preserve };
+        const folderPath = String(inFolder(target, ''));
+        const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
         const written = await writeSmallFile(this.#files, file, source, this.#host);
         this.#note(path, written.notKept);
         const sourceVersion = this.#version(written.source, folder);

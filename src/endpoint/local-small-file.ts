@@ -20,6 +20,8 @@ export interface SmallFile {
   readonly from: PathBytes;
   readonly shown: string;
   readonly part: PathBytes;
+  /** The folder that the partial file is in. */
+  readonly folder: string;
   /** What the target's name stands for now, when it is to be replaced. */
   readonly replaces?: BigIntStats | undefined;
   readonly preserve: boolean;
@@ -75,14 +77,14 @@ export async function writeSmallFile(
 }
 
 /** One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. */
-function openPart(files: FileLayer, { part, shown }: SmallFile, mode: number): number {
+function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number): number {
   const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     return open();
   } catch (thrown) {
     const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
     if (!left) throw localError('open-target', shown, thrown);
-    const wrong = whyNotOurs(left);
+    const wrong = whyNotOurs(files, folder, left);
     if (wrong !== undefined) {
       const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
       throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });

@@ -12,10 +12,11 @@ import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
-import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
+import { type ChunkHost, compareChunk, hashRange, runChunk } from './copy-chunk.js';
 import { Pace } from './pace.js';
 import { MAP, type Work, type WorkName } from './requests.js';
 import type { TreeParts, TreeWork } from './tree-deeds.js';
+import { verifyFiles } from './verify-files.js';
 
 export interface PerformerParts {
   readonly registry: Registry;
@@ -117,6 +118,17 @@ export class Performer {
       const one = await this.#kept(job, 'one', task.one, (ref) => this.#source(ref));
       const other = await this.#kept(job, 'other', task.other, (ref) => this.#source(ref));
       return compareChunk(task.range, { one, other, blockBytes: task.blockBytes }, await this.#host(job, task));
+    },
+    hash: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
+      return hashRange(source.openChunk(task.range, host.signal), task, host);
+    },
+    'verify-files': async (task) => {
+      const job = this.#attach(task.control);
+      const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
+      return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
   };
 
