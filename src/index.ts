@@ -179,6 +179,7 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
     ...{ recursive, preserve, include, exclude, dryRun },
     sources: options.sources.map((source) => locationOf('a source', source)),
     target: locationOf('target', options.target),
+    manifest: options.manifest,
   };
   const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
   return new CopyTreeRun((runner) => new TreeCopy(request, { ...parts, runner }), options);

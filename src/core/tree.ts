@@ -150,6 +150,8 @@ export interface FilesHost {
   begin(folders: readonly string[]): void;
   /** On record, durable with `sync`, before the files get their names. */
   record(files: readonly FinishedFile[]): void;
+  /** These did not get their names after all. */
+  unrecord(paths: readonly string[]): void;
   /** Nothing is left behind in the folders of `begin`. */
   end(): void;
 }

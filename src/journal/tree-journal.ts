@@ -41,6 +41,8 @@ type TreeRecord =
   | { readonly type: 'file'; readonly file: FinishedFile }
   /** The digests of a large file, before its record. */
   | { readonly type: 'digests'; readonly path: string; readonly digests: string }
+  /** The file did not get its name after all. */
+  | { readonly type: 'void'; readonly path: string }
   /** All that was recorded before is durable. */
   | { readonly type: 'synced' };
 
@@ -130,6 +132,7 @@ export class TreeJournals {
   }: OpenedTreeJournal): AsyncGenerator<FinishedFile & Pick<Opened, 'algorithm' | 'chunkBytes'>> {
     const hash = await loadHash64();
     const table = DoneTable.attach(ref.known);
+    const voided = this.#voided(ref.journal, from);
     let opened: Opened | undefined;
     let digests = '';
     for (const { text, end } of linesOf(this.#files, ref.journal.fd)) {
@@ -140,9 +143,18 @@ export class TreeJournals {
       const file = { ...record.file, digests: record.file.digests || digests };
       digests = '';
       const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
-      if (end > from || table.takeSeen(keyOf(hash, file.path), value))
+      if (end > from ? !voided.has(file.path) : table.takeSeen(keyOf(hash, file.path), value))
         yield { ...file, algorithm: opened.algorithm, chunkBytes: opened.chunkBytes };
     }
+  }
+
+  #voided(ref: JournalRef, from: number): Set<string> {
+    const voided = new Set<string>();
+    for (const { text, end } of linesOf(this.#files, ref.fd)) {
+      const record = end > from ? decode(text) : undefined;
+      if (record?.type === 'void') voided.add(record.path);
+    }
+    return voided;
   }
 
   #read(
@@ -167,6 +179,7 @@ export class TreeJournals {
       else if (record.type === 'opened') unsure = !record.opened.sync && (boot === '' || record.opened.boot !== boot);
       else if (record.type === 'begin') left.set(record.batch, record.folders);
       else if (record.type === 'end') left.delete(record.batch);
+      else if (record.type === 'void') table.set(keyOf(hash, record.path), 0n, false);
       else if (record.type === 'synced') {
         for (const [key, value] of unsynced) if (table.look(key, value) === 'unsure') table.set(key, value, false);
         unsynced = [];

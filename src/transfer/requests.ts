@@ -130,8 +130,8 @@ export interface FileToVerify {
 }
 
 /**
- * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different: other
- * bytes in these ranges · unreadable: whether it is the same cannot be told.
+ * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different:
+ * other bytes in these ranges · unreadable: whether it is the same cannot be told.
  */
 export type FileProblem =
   | { readonly problem: 'missing' }
@@ -181,6 +181,8 @@ export interface Work {
   'copy-files': { in: FilesTask; out: FilesOutcome };
   'locate-in-tree': { in: { ref: TreeRef; folder: string; name: string }; out: { location: Location; fd: number } };
   'record-files': { in: { journal: TreeJournalRef; files: readonly FinishedFile[]; sync: boolean }; out: void };
+  'unrecord-file': { in: { journal: TreeJournalRef; path: string; sync: boolean }; out: void };
+  'write-tree-manifest': { in: { journal: OpenedTreeJournal; path: string; sync: boolean }; out: void };
   'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
   'restrict-folders': { in: { target: TreeRef; folders: FilesOutcome['restrict'] }; out: void };
   'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };

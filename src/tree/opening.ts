@@ -1,9 +1,13 @@
 /** How a tree copy begins: all sources and the target are opened, and the journal tells what is finished. */
 import { TransferError } from '../core/errors.js';
 import type { SourceTree, TargetTree } from '../core/tree.js';
+import { MiB } from '../core/units.js';
 import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
-import { SMALL_BYTES_MAX, type TreeRequest } from './tree-copy.js';
+import type { TreeRequest } from './tree-copy.js';
+
+/** Larger files are worth a journal, chunks and lanes of their own. */
+export const SMALL_BYTES_MAX = 8 * MiB;
 
 export interface OpenedTree {
   readonly sources: readonly SourceTree[];
@@ -41,6 +45,11 @@ export async function closeTrees(
 /** What people call a path in a source. */
 export function nameOf({ ref, fileName }: SourceTree, path: string): string {
   return [ref.name.replace(/\/$/, ''), path, fileName].filter((part) => part).join('/');
+}
+
+/** Partial files of this tree are told from those of others by it; the same for every run into the same folder. */
+export function tagOf(target: TargetTree): string {
+  return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
 }
 
 /** Two sources of one name would end in one place, and only one of them would be left. */

@@ -8,17 +8,17 @@ import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
-import type { FileFailure, FileGroup, FilesOutcome, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
-import { KiB, MiB } from '../core/units.js';
+import type { FileFailure, FileGroup, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
+import { ManifestWriter } from '../journal/manifest-writer.js';
 import { ControlBlock } from '../transfer/control-block.js';
 import { EventStream } from '../transfer/event-stream.js';
 import { Pace } from '../transfer/pace.js';
 import { Progress, TICK_MS } from '../transfer/progress.js';
-import type { FilesTask } from '../transfer/requests.js';
 import type { TransferParts, TransferRequest } from '../transfer/transfer.js';
 import { Filter } from './filter.js';
 import { LargeFiles } from './large-files.js';
-import { closeTrees, nameOf, type OpenedTree, openTree } from './opening.js';
+import { closeTrees, nameOf, type OpenedTree, openTree, tagOf } from './opening.js';
+import { SmallFiles } from './small-files.js';
 import { Tally } from './tally.js';
 import { Walk } from './walk.js';
 
@@ -64,13 +64,6 @@ export interface TreeParts extends TransferParts {
   /** Of a dry run: called for each file, in the order in which they are met. */
   readonly onPlanned?: (files: readonly PlannedFile[]) => void;
 }
-
-/** Larger files are worth a journal, chunks and lanes of their own. */
-export const SMALL_BYTES_MAX = 8 * MiB;
-/** What this means for memory: some hundred bytes each. */
-const LARGE_WAITING_MAX = 4096;
-const BLOCK_BYTES = 256 * KiB;
-const LANES_PER_WORKER = 2;
 
 export class TreeCopy {
   readonly events: EventStream;
@@ -153,8 +146,10 @@ export class TreeCopy {
 
   async #copyAll(opened: OpenedTree): Promise<void> {
     const { runner } = this.#parts;
-    const { dryRun, sync } = this.#request;
+    const { dryRun, sync, manifest } = this.#request;
     const { journal, target } = opened;
+    // Hours later would be too late to learn that it cannot be written.
+    if (manifest !== undefined && !dryRun) await (await ManifestWriter.begin(manifest, { sync })).abandon();
     const tag = tagOf(target);
     if (journal.damagedRecords > 0) this.#note(`${journal.damagedRecords} damaged journal records were passed over`);
     if (journal.leftIn.length > 0 && !dryRun) {
@@ -163,19 +158,22 @@ export class TreeCopy {
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
-    const restrict: FilesOutcome['restrict'][number][] = [];
-    const batches = walk.batches();
-    let more = true;
-    while (more) {
-      more = await this.#copySmall(opened, walk, batches, restrict);
+    const small = new SmallFiles({
+      ...{ ...this.#parts, ...opened, walk, tag, control: this.#control, signal: this.#stop.signal },
+      ...{ request: this.#request, tally: this.#tally, large: this.#large, note: (message) => this.#note(message) },
+    });
+    for (let more = true; more; ) {
+      more = await small.run();
       if (!more) this.#tally.total = walk.files;
       await this.#large.run();
     }
     if (dryRun) return;
     this.#progress.phase = 'committing';
+    const { restrict } = small;
     if (restrict.length > 0) await runner.run('restrict-folders', { target: target.ref, folders: restrict });
     if (this.#request.preserve) await this.#finishFolders(opened, walk);
     if (sync) await runner.run('settle-tree', { target: target.ref, journal: journal.ref });
+    if (manifest !== undefined) await runner.run('write-tree-manifest', { journal, path: manifest, sync });
   }
 
   #walk({ sources }: OpenedTree): Walk {
@@ -189,46 +187,6 @@ export class TreeCopy {
       onSpecial: (source, path) => this.#tally.fail(specialFailure(nameOf(source, path))),
       onFailure: (source, path, thrown) => failed(source, path, TransferError.from(thrown)),
     });
-  }
-
-  /** Batches on all lanes, until there are no more, or enough large files wait; false: that was all. */
-  async #copySmall(
-    { target, journal }: OpenedTree,
-    walk: Walk,
-    batches: AsyncGenerator<FileGroup[]>,
-    restrict: FilesOutcome['restrict'][number][],
-  ): Promise<boolean> {
-    const { runner } = this.#parts;
-    const { overwrite, preserve, sync, readBack, dryRun, algorithm } = this.#request;
-    const task: Omit<FilesTask, 'groups'> = {
-      ...{ overwrite, preserve, sync, readBack, dryRun, algorithm, target: target.ref, journal: journal.ref },
-      fresh: target.created,
-      ...{ smallBytesMax: SMALL_BYTES_MAX, tag: tagOf(target), blockBytes: BLOCK_BYTES, control: this.#control.shared },
-    };
-    const large = this.#large as LargeFiles;
-    let failure: unknown;
-    const lane = async (): Promise<void> => {
-      while (failure === undefined && !this.#control.stopped && large.waiting < LARGE_WAITING_MAX) {
-        const { value: groups, done } = await batches.next();
-        if (done) return;
-        const outcome = await runner.run('copy-files', { ...task, groups });
-        this.#tally.add(outcome);
-        large.add(outcome.large);
-        restrict.push(...outcome.restrict);
-        for (const message of outcome.notes) this.#note(message);
-        if (dryRun) this.#parts.onPlanned?.(outcome.planned);
-      }
-    };
-    const lanes = Array.from({ length: runner.workers * LANES_PER_WORKER }, () =>
-      lane().catch((thrown) => {
-        failure ??= thrown;
-        this.#control.stop();
-      }),
-    );
-    await Promise.all(lanes);
-    if (failure !== undefined) throw failure;
-    this.#assertRunning();
-    return !walk.ended;
   }
 
   async #finishFolders({ target }: OpenedTree, walk: Walk): Promise<void> {
@@ -283,11 +241,6 @@ export class TreeCopy {
 
 const DETACH_MS = 2000;
 const FOLDERS_AT_ONCE = 256;
-
-/** Partial files of this tree are told from those of others by it; the same for every run into the same folder. */
-function tagOf(target: TargetTree): string {
-  return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
-}
 
 function specialFailure(path: string): FileFailure {
   const error = new TransferError('E_SOURCE_KIND', `${path} is a special file (a pipe, a socket or a device)`, {

@@ -50,6 +50,7 @@ function treeOptions(session: Session, sources: readonly string[], target: strin
     include: flags.include ?? [],
     exclude: flags.exclude ?? [],
     dryRun: flags.dryRun ?? false,
+    ...(flags.manifest !== undefined && { manifest: flags.manifest }),
     ...(flags.dryRun && { onPlanned }),
   };
 }
