@@ -30,9 +30,9 @@ export function inFolder(folder: HeldFolder, name: string): PathBytes {
 
 /** How folders are made that are missing. */
 export interface Make {
-  /** The mode of a new folder at this depth below the root, which is 0 for a child of it. */
-  mode(depth: number): number;
-  made(folder: string, mode: number): void;
+  /** The mode of a new folder, by its path below the root; asked when it is about to be made. */
+  mode(folder: string): number;
+  made(): void;
 }
 
 /** One step on the way down. */
@@ -72,9 +72,10 @@ export class FolderPath {
     while (depth < names.length && this.#steps[depth]?.name === names[depth]) depth++;
     this.#passed.push(...this.#steps.splice(depth));
     for (; depth < names.length; depth++) {
-      const next = step(this.#steps.at(-1) ?? this.#root, names[depth] as string, make?.mode(depth));
+      const mode = make && (() => make.mode(names.slice(0, depth + 1).join('/')));
+      const next = step(this.#steps.at(-1) ?? this.#root, names[depth] as string, mode);
       this.#steps.push(next);
-      if (next.created) make?.made(names.slice(0, depth + 1).join('/'), next.mode);
+      if (next.created) make?.made();
     }
     return this.#steps.at(-1) ?? this.#root;
   }
@@ -91,7 +92,7 @@ export class FolderPath {
   }
 }
 
-function step(parent: HeldFolder, name: string, makeMode: number | undefined): Step {
+function step(parent: HeldFolder, name: string, makeMode: (() => number) | undefined): Step {
   const path = inFolder(parent, name);
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
   let created = false;
@@ -100,7 +101,7 @@ function step(parent: HeldFolder, name: string, makeMode: number | undefined): S
     fd = openSync(path, flags);
   } catch (thrown) {
     if (makeMode === undefined || errnoOf(thrown) !== 'ENOENT') throw thrown;
-    created = makeFolder(path, makeMode);
+    created = makeFolder(path, makeMode());
     fd = openSync(path, flags);
   }
   const stat = fstatSync(fd, { bigint: true });
