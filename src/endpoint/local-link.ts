@@ -1,4 +1,4 @@
-/** One symbolic link of a tree, copied as a link: made at once under its name, or beside it where it replaces something. */
+/** One symbolic link of a tree, copied as a link: made under its name, or beside it where it replaces something. */
 import { readlinkSync, symlinkSync } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { applyLinkAttributes, readLinkAttributes } from '../platform/attributes.js';

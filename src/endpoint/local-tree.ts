@@ -11,7 +11,6 @@ import {
   mkdirSync,
   opendirSync,
   readdirSync,
-  realpathSync,
   statSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -31,7 +30,7 @@ import type {
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { freeBytes, syncFileSystem } from '../platform/file-system.js';
-import { FolderPath, type HeldFolder, inFolder, openFolder } from '../platform/folder.js';
+import { FolderPath, type HeldFolder, inFolder, openFolder, realPath } from '../platform/folder.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
@@ -53,7 +52,7 @@ export class LocalTrees implements TreeEnd {
 
   openSourceTree({ text, name }: Location, recursive: boolean): SourceTree {
     try {
-      const real = decodePath(realpathSync(encodePath(text), 'buffer'));
+      const real = realPath(text);
       const stat = statSync(encodePath(real), { bigint: true });
       if (!stat.isDirectory()) return sourceFile(text, real, stat);
       if (!recursive) throw folderWithoutRecursive(name);
@@ -69,8 +68,8 @@ export class LocalTrees implements TreeEnd {
     try {
       const there = this.#files.stat(encodePath(text));
       if (there && !there.isDirectory()) throw targetIsFile(name);
-      const above = there ? '' : decodePath(realpathSync(encodePath(dirname(resolve(text))), 'buffer'));
-      const real = there ? decodePath(realpathSync(encodePath(text), 'buffer')) : join(above, basename(resolve(text)));
+      const above = there ? '' : realPath(dirname(resolve(text)));
+      const real = there ? realPath(text) : join(above, basename(resolve(text)));
       if (!there && dryRun) return missingTarget(real, name);
       // Before the folder is made: where no journal can be kept, nothing is changed.
       const journalPath = treeJournalPath(real, dryRun);

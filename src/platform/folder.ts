@@ -3,10 +3,10 @@
  * meanwhile. A link on the way to a folder is never followed. Linux only; elsewhere the path is checked and then used,
  * which somebody quick enough can slip between. Failures are errno Errors.
  */
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../core/errors.js';
-import { encodePath, type PathBytes } from './path-bytes.js';
+import { decodePath, encodePath, type PathBytes } from './path-bytes.js';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const BY_DESCRIPTOR = process.platform === 'linux' && existsSync('/proc/self/fd');
@@ -14,6 +14,11 @@ const BY_DESCRIPTOR = process.platform === 'linux' && existsSync('/proc/self/fd'
 export interface HeldFolder {
   readonly fd: number;
   readonly path: string;
+}
+
+/** Absolute, and without links. Node's own form of this call, not the native one, loses bytes that are not UTF-8. */
+export function realPath(path: string): string {
+  return decodePath(realpathSync.native(encodePath(path), 'buffer'));
 }
 
 /** The folder behind a path, links on the way followed: for what a user typed. */
