@@ -1,5 +1,5 @@
 /** One symbolic link of a tree, copied as a link: made under its name, or beside it where it replaces something. */
-import { readlinkSync, symlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { applyLinkAttributes, readLinkAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
@@ -33,7 +33,7 @@ export interface NewLink {
 /** Answers what could not be kept, in sentences. @throws TransferError E_TARGET_EXISTS and others */
 export function makeLink(files: FileLayer, { text, from, to, shown, part, preserve }: NewLink): string[] {
   try {
-    symlinkSync(text, part ?? to);
+    files.symlinkSync(text, part ?? to);
     if (part) files.renameSync(part, to);
     return preserve ? applyLinkAttributes(to, readLinkAttributes(from)) : [];
   } catch (thrown) {

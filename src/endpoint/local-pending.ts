@@ -8,7 +8,6 @@ import { TransferError } from '../core/errors.js';
 import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
 import { DirectReader } from '../platform/direct-io.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { syncFileSystem } from '../platform/file-system.js';
 import { inFolder, type Step } from '../platform/folder.js';
 import { localError } from './local-errors.js';
 import { targetExists, vanished } from './local-part.js';
@@ -92,7 +91,7 @@ export class PendingFiles {
 
   #flush(settled: readonly PendingFile[]): void {
     try {
-      for (const fd of this.#flushers.values()) if (!syncFileSystem(fd)) this.#flushEach(settled);
+      for (const fd of this.#flushers.values()) if (!this.#files.syncFileSystem(fd)) this.#flushEach(settled);
     } catch (thrown) {
       throw localError('flush-target', this.#request.target.path, thrown);
     }

@@ -29,7 +29,7 @@ import type {
 } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { freeBytes, syncFileSystem } from '../platform/file-system.js';
+import { freeBytes } from '../platform/file-system.js';
 import { FolderPath, type HeldFolder, inFolder, openFolder, realPath } from '../platform/folder.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
@@ -166,7 +166,7 @@ export class LocalTrees implements TreeEnd {
 
   flush(ref: TreeRef): void {
     try {
-      if (!syncFileSystem(ref.fd)) this.#files.syncFolder(inFolder(ref, ''));
+      if (!this.#files.syncFileSystem(ref.fd)) this.#files.syncFolder(inFolder(ref, ''));
     } catch (thrown) {
       throw localError('flush-target', ref.path, thrown);
     }

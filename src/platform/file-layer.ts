@@ -3,6 +3,7 @@
  * recording layer in its place. All are synchronous: they run on workers, where blocking costs nobody else.
  */
 import * as fs from 'node:fs';
+import { syncFileSystem } from './file-system.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 
@@ -19,6 +20,7 @@ export interface FileLayer
     | 'openSync'
     | 'readSync'
     | 'renameSync'
+    | 'symlinkSync'
     | 'unlinkSync'
     | 'writeSync'
   > {
@@ -31,6 +33,7 @@ export interface FileLayer
   readonly supportsHoles: typeof supportsHoles;
   readonly publishNew: typeof publishNew;
   readonly syncFolder: typeof syncFolder;
+  readonly syncFileSystem: typeof syncFileSystem;
 }
 
 export const realFiles: FileLayer = {
@@ -44,6 +47,7 @@ export const realFiles: FileLayer = {
   openSync: fs.openSync,
   readSync: fs.readSync,
   renameSync: fs.renameSync,
+  symlinkSync: fs.symlinkSync,
   unlinkSync: fs.unlinkSync,
   writeSync: fs.writeSync,
   fstat: (fd) => fs.fstatSync(fd, { bigint: true }),
@@ -55,6 +59,7 @@ export const realFiles: FileLayer = {
   supportsHoles,
   publishNew,
   syncFolder,
+  syncFileSystem,
 };
 
 /** Writes all of the bytes at the position; a short write goes on, since a full disk shows only on the next call. */
