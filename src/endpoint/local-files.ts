@@ -12,7 +12,7 @@ import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
-import { openSmallFile, sameFiles, writeSmallFile } from './local-small-file.js';
+import { openSmallFile, probeReading, sameFiles, writeSmallFile } from './local-small-file.js';
 import { versionValue } from './local-source.js';
 import { treePartName } from './part-names.js';
 import { joinPath, within } from './tree-paths.js';
@@ -146,6 +146,7 @@ class FilesCopy {
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
+        probeReading(from, size, this.#host);
         this.#outcome.planned.push({ path, action: there ? 'replace' : 'copy', size });
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;

@@ -57,6 +57,8 @@ export interface TreeResult {
   /** The first of them; all are told as events. */
   readonly failures: readonly FileFailure[];
   readonly dryRun: boolean;
+  /** Of a dry run: how fast large files of the source were read past the cache, where there are any. */
+  readonly readBytesPerSecond?: number;
   readonly elapsedMs: number;
 }
 
@@ -235,7 +237,12 @@ export class TreeCopy {
 
   #result(target: TargetTree): Omit<TreeResult, 'elapsedMs'> {
     const { algorithm, dryRun } = this.#request;
-    return { target: target.ref.name, ...this.#tally.result(), algorithm, dryRun };
+    const seconds = this.#control.spent().sourceReadMs / 1000;
+    const rate = Math.round(this.#control.counter('readBytes') / seconds);
+    return {
+      ...{ target: target.ref.name, ...this.#tally.result(), algorithm, dryRun },
+      ...(dryRun && seconds > 0 && { readBytesPerSecond: rate }),
+    };
   }
 }
 
