@@ -37,7 +37,7 @@ function timeLines({ bytesCopied, readBytesPerSecond: read }: TreeResult, limit:
 
 function troubleLines({ refused, failed }: TreeResult): string[] {
   return [
-    ...(refused > 0 ? [`  ${count(refused, 'file')} refused and left as they were: told above`] : []),
+    ...(refused > 0 ? [`  ${count(refused, 'file')} refused, and left alone: told above`] : []),
     ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above; the same command tries them again`] : []),
   ];
 }
