@@ -112,8 +112,8 @@ export interface FileToVerify {
 }
 
 /**
- * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different: other
- * bytes in these ranges · unreadable: whether it is the same cannot be told.
+ * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different:
+ * other bytes in these ranges · unreadable: whether it is the same cannot be told.
  */
 export type FileProblem =
   | { readonly problem: 'missing' }
