@@ -10,7 +10,8 @@ import type { Location, Source } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { type ChunkHost, compareChunk, hashRange } from './copy-chunk.js';
-import type { FileFinding, FileProblem, FileToVerify, VerifyFilesTask } from './requests.js';
+import { mapExtents } from './extent-map.js';
+import { type FileFinding, type FileProblem, type FileToVerify, MAP, type VerifyFilesTask } from './requests.js';
 
 export interface VerifyFilesParts {
   readonly open: (location: Location) => Promise<Source>;
@@ -83,15 +84,15 @@ async function differingChunks(
   const grid = new ChunkGrid(size, chunkBytes);
   const differing: ByteRange[] = [];
   const digestBytes = DIGEST_BYTES[algorithm];
-  for (let at = 0; at < bytes.length; at += digestBytes) {
-    const chunk = grid.at(range.offset) + at / digestBytes;
-    const task = { range: grid.range(chunk), blockBytes };
-    const hole = await isHole(source, task.range, host.signal);
+  const map = source.extents && (await mapExtents(source.extents(range, host.signal), range, chunkBytes));
+  for (let nth = 0; nth * digestBytes < bytes.length; nth++) {
+    const task = { range: grid.range(grid.at(range.offset) + nth), blockBytes };
+    const hole = map?.[nth] === MAP.zero;
     const digest = hole
       ? zeroesOf(host.newHasher, algorithm, task.range.length)
       : await hashRange(source.openChunk(task.range, host.signal), task, host);
     if (hole) host.control.add('readBytes', BigInt(task.range.length));
-    if (!sameBytes(digest, bytes.subarray(at, at + digestBytes))) differing.push(task.range);
+    if (!sameBytes(digest, bytes.subarray(nth * digestBytes, (nth + 1) * digestBytes))) differing.push(task.range);
   }
   return differing;
 }
@@ -108,12 +109,6 @@ async function differingBytes(
   } finally {
     await source.close();
   }
-}
-
-async function isHole(source: Source, range: ByteRange, signal: AbortSignal): Promise<boolean> {
-  if (!source.extents) return false;
-  for await (const { kind } of source.extents(range, signal)) if (kind === 'data') return false;
-  return true;
 }
 
 let lastZero: { readonly name: string; readonly digest: Digest } | undefined;
