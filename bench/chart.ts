@@ -6,15 +6,16 @@ import { type ChartGroup, type ChartRow, chartGroups } from './chart-groups.js';
 import { escapeMarkup } from './markup.js';
 import type { Report } from './report.js';
 import { show } from './show.js';
-import { drawStrip, type Scale, STRIP_HEIGHT, scaleOf, stripStyle } from './strip.js';
+import { CHART_KEY, drawStrip, type Scale, STRIP_HEIGHT, scaleOf, stripStyle } from './strip.js';
 
-const WIDTH = 800;
-const LABEL_WIDTH = 330;
+const WIDTH = 840;
+const LABEL_WIDTH = 370;
 const VALUE_WIDTH = 80;
 const STRIP_WIDTH = WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 const HEAD_HEIGHT = 50;
 const AXIS_HEIGHT = 30;
 const PADDING = 12;
+const KEY_HEIGHT = 20;
 
 export function renderChart(report: Report): string {
   const groups = chartGroups(report).filter(({ rows }) => rows[0]?.finding.unit === 'x');
@@ -24,15 +25,19 @@ export function renderChart(report: Report): string {
     y += heightOf(group);
     return text;
   });
-  const height = y + PADDING;
+  const key = `<text class="faint" x="${PADDING}" y="${y + 14}">${CHART_KEY}</text>`;
+  const height = y + KEY_HEIGHT + PADDING;
   const style = `${stripStyle()}
-svg{font:13px system-ui,sans-serif}text{fill:var(--ink)}.faint{fill:var(--faint)}.head{font-weight:600;font-size:15px}
+svg{font:13px system-ui,sans-serif}text{fill:var(--ink)}.faint{fill:var(--faint)}
+.head{font-weight:600;font-size:15px}
 .paper{fill:var(--paper)}`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
+  const box = `viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${box} role="img">
 <title>Blockferry beside other programs: ratios of wall times</title>
 <style>${style}</style>
 <rect class="paper" width="100%" height="100%"/>
 ${drawn.join('\n')}
+${key}
 </svg>
 `;
 }

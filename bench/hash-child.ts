@@ -1,6 +1,6 @@
 /**
- * A process of its own, this file, that copies to `null:`: reading and hashing, with nothing written. The command has no
- * option for the algorithm, so that this is the library. It writes down the root, so that the hashes can be checked.
+ * A process of its own, this file, that copies to `null:`: reading and hashing, with nothing written. It uses the
+ * library, and writes down the root, so that the hashes can be checked.
  */
 import { writeFileSync } from 'node:fs';
 import { argv, execPath } from 'node:process';

@@ -56,7 +56,7 @@ async function measure(
 
 async function tellAll(options: Options, print: Printer, report: Report): Promise<void> {
   const { json, html, chart, table, record, against, from } = options;
-  printSummary(print, report.cases);
+  printSummary(print, report);
   // The baseline is not compared with itself.
   const old = from === BASELINE && against === undefined ? undefined : await baselineOf(against);
   const why = old && incomparable(old, report);

@@ -84,7 +84,12 @@ export function isPresent({ tool }: Pick<Contender, 'tool'>): boolean {
 export function refusal(args: readonly string[]): string | undefined {
   const [program = '', ...rest] = copyCommand(...args);
   const said = spawnSync(program, rest, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
-  return said.status === 0 ? undefined : (said.stderr.trim().split('\n')[0] ?? `it ended with ${said.status}`);
+  return said.status === 0
+    ? undefined
+    : said.stderr
+        .trim()
+        .split('\n')[0]
+        ?.replace(/^blockferry: /, '') || `it ended with ${said.status}`;
 }
 
 /** The result of a case that cannot be measured here. */

@@ -37,8 +37,12 @@ Tells:
   --from <file>    measure nothing: tell all this of the results in a file that --json or --record wrote
 
 Cases (all but those in brackets, when none is named):
-${cases.map(({ name, title, onlyWhenNamed }) => `  ${(onlyWhenNamed ? `(${name})` : name).padEnd(18)} ${title}`).join('\n')}
+${cases.map(caseLine).join('\n')}
 `;
+
+function caseLine({ name, title, onlyWhenNamed }: BenchCase): string {
+  return `  ${(onlyWhenNamed ? `(${name})` : name).padEnd(18)} ${title}`;
+}
 
 export interface Options {
   readonly chosen: readonly BenchCase[];

@@ -3,23 +3,10 @@ import { formatBytes } from '../src/core/units.js';
 import type { Change } from './change.js';
 import { type ChartGroup, type ChartRow, chartGroups, inOrder } from './chart-groups.js';
 import { escapeMarkup } from './markup.js';
+import { PAGE_STYLE } from './page-style.js';
 import type { Report, ReportedCase } from './report.js';
-import { RUNS_MIN, show, showBound, showChange, showKept, showSpread, showTarget } from './show.js';
-import { drawStrip, type Scale, STRIP_HEIGHT, scaleOf, stripStyle } from './strip.js';
-
-const STYLE = `${stripStyle()}
-*{box-sizing:border-box}html{color-scheme:light dark}
-body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;padding:1.25rem;max-width:72rem;background:var(--paper);color:var(--ink)}
-h1{font-size:1.5rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.25rem 0 0}p{margin:.25rem 0}
-.faint{color:var(--faint)}.ok{color:var(--good)}.missed,.worse{color:var(--missed)}.better{color:var(--good)}
-.row{display:grid;grid-template-columns:19rem 1fr 10rem;gap:0 .75rem;align-items:center;border-bottom:1px solid var(--rule);padding:.15rem 0}
-.row svg{width:100%;height:${STRIP_HEIGHT}px;display:block}.value{text-align:right;font-variant-numeric:tabular-nums}
-.axis{position:relative;height:1.4rem;font-size:.8rem}.axis span{position:absolute;transform:translateX(-50%)}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.87rem}
-th,td{text-align:left;padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--rule);white-space:nowrap}
-th{color:var(--faint);font-weight:500}td.wide{white-space:normal;min-width:12rem}ul{padding-left:1.2rem;margin:.25rem 0}
-.key svg{width:7rem;height:${STRIP_HEIGHT}px;vertical-align:middle}
-@media(max-width:640px){body{padding:.9rem}.row{grid-template-columns:1fr auto}.row svg,.row .axis{grid-column:1/-1;grid-row:2}.row.last>span:first-child{display:none}}`;
+import { show, showChange, showKept, showSpread, showTarget, showTrial } from './show.js';
+import { CHART_KEY, drawStrip, type Scale, scaleOf, stripStyle } from './strip.js';
 
 export function renderPage(report: Report, changes: readonly Change[] = []): string {
   const cases = inOrder(report.cases);
@@ -38,13 +25,14 @@ export function renderPage(report: Report, changes: readonly Change[] = []): str
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Blockferry, measured</title>
-<style>${STYLE}</style>
+<style>${stripStyle()}
+${PAGE_STYLE}</style>
 </head>
 <body>
 <h1>Blockferry, measured</h1>
-<p>${escapeMarkup(showKept(findings))}. ${trial(report, findings)}</p>
+<p>${escapeMarkup(showKept(findings))}. ${escapeMarkup(showTrial(report.quick, findings))}</p>
 <p class="faint">${escapeMarkup(machineLine(report))}</p>
-<p class="faint key">${key()} Dot: median of the runs. Ring: best run over best run. Line: all runs. Shaded: the target is met.</p>
+<p class="faint key">${key()} ${CHART_KEY}</p>
 ${sections.join('\n')}
 </body>
 </html>
@@ -56,12 +44,6 @@ function key(): string {
   const marks = { unit: 'x', runs: 9, min: 0.85, max: 1.15, median: 1, best: 0.92, verdict: 'ok' } as const;
   const finding = { ...marks, what: '', values: [], better: 'lower', bound: { kind: 'at most', value: 1.05 } } as const;
   return stripSvg(drawStrip(finding, scaleOf([finding])), 'how to read the charts');
-}
-
-function trial({ quick }: Report, findings: Report['cases'][number]['findings']): string {
-  if (quick) return 'A quick trial with small sizes: its numbers mean nothing.';
-  const few = findings.some(({ unit, runs }) => unit === 'x' && runs < RUNS_MIN);
-  return few ? `Ratios of fewer than ${RUNS_MIN} pairs are a trial and no claim.` : '';
 }
 
 function machineLine({ machine, sizeBytes, cases }: Report): string {
@@ -83,10 +65,8 @@ function groupSection({ title, reading, rows }: ChartGroup): string {
 
 function chartRow({ case: name, finding }: ChartRow, scale: Scale): string {
   const { what, unit, median, bound, verdict } = finding;
-  const target =
-    bound === undefined
-      ? ''
-      : ` <span class="faint">${escapeMarkup(showBound({ ...bound, aim: undefined } as never, unit))}</span>`;
+  const sign = bound?.kind === 'at least' ? '≥' : '≤';
+  const target = bound === undefined ? '' : ` <span class="faint">${sign} ${show(bound.value, unit)}</span>`;
   return `<div class="row"><span><b>${escapeMarkup(name)}</b> <span class="faint">${escapeMarkup(what)}</span></span>
 ${stripSvg(drawStrip(finding, scale), `${name}, ${what}: ${show(median, unit)}`)}
 <span class="value ${verdict === 'missed' ? 'missed' : ''}">${show(median, unit)}${target}</span></div>`;
@@ -99,7 +79,8 @@ function stripSvg(marks: string, label: string): string {
 function axis({ at, ticks }: Scale, rows: readonly ChartRow[]): string {
   const unit = rows[0]?.finding.unit ?? '';
   const marks = ticks.map((tick) => `<span style="left:${at(tick).toFixed(2)}%">${Number(tick.toPrecision(6))}</span>`);
-  return `<div class="row last"><span></span><div class="axis faint">${marks.join('')}</div><span class="faint">${unit}</span></div>`;
+  return `<div class="row last"><span></span>
+<div class="axis faint">${marks.join('')}</div><span class="faint">${unit}</span></div>`;
 }
 
 function changesSection(changes: readonly Change[]): string {
@@ -118,7 +99,7 @@ function numbersTable(cases: readonly ReportedCase[], changes: readonly Change[]
       const change = changes.find((one) => one.case === name && one.what === what);
       const numbers = [show(median, unit), showSpread(finding), show(best, unit), String(runs), showTarget(finding)];
       const cells = [name, what, ...numbers].map(cell);
-      const judged = `<td class="${verdict === 'missed' ? 'missed' : verdict.startsWith('ok') ? 'ok' : ''}">${verdict}</td>`;
+      const judged = `<td class="${verdict.split(',')[0]}">${verdict}</td>`;
       const since = change ? `<td class="${change.verdict}">${escapeMarkup(showChange(change))}</td>` : '<td></td>';
       return [...cells, judged, ...(compared ? [since] : [])];
     }),

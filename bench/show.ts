@@ -5,7 +5,7 @@ import type { Bound, Finding, Unit } from './statistics.js';
 const DIGITS: Readonly<Record<Unit, number>> = { x: 2, s: 3, MiB: 0, '%': 2, 'GiB/s': 2 };
 
 /** Fewer runs than this do not make a claim. */
-export const RUNS_MIN = 7;
+const RUNS_MIN = 7;
 
 export function show(value: number, unit: Unit): string {
   return `${value.toFixed(DIGITS[unit])} ${unit}`;
@@ -36,6 +36,13 @@ export function showKept(findings: readonly Finding[]): string {
   const promised = findings.filter(({ bound }) => bound !== undefined);
   const kept = promised.filter(({ verdict }) => verdict.startsWith('ok'));
   return `${kept.length} of ${promised.length} targets met`;
+}
+
+/** A warning to those who would believe the numbers, or nothing. */
+export function showTrial(quick: boolean, findings: readonly Finding[]): string {
+  if (quick) return 'A quick trial with small sizes: its numbers mean nothing.';
+  const few = findings.some(({ unit, runs }) => unit === 'x' && runs < RUNS_MIN);
+  return few ? `Ratios of fewer than ${RUNS_MIN} pairs are a trial and no claim.` : '';
 }
 
 /** Rows of cells under each other; the first row is the head. */

@@ -5,6 +5,9 @@
 import type { Finding } from './statistics.js';
 
 export const STRIP_HEIGHT = 26;
+/** What the marks mean. */
+export const CHART_KEY =
+  'Dot: median of the runs. Ring: best run over best run. Line: all runs. Shaded: the target is met.';
 const MIDDLE = STRIP_HEIGHT / 2;
 /** Room at both ends, so that a dot at the end is whole. */
 const MARGIN_PERCENT = 3;
@@ -70,11 +73,11 @@ function zone({ bound }: Finding, { at }: Scale): string {
   if (bound === undefined) return '';
   const place = Number(at(bound.value).toFixed(2));
   const [from, width] = bound.kind === 'at most' ? [0, place] : [place, 100 - place];
-  const shade = `<rect class="zone" x="${from}%" y="0" width="${Number(width.toFixed(2))}%" height="${STRIP_HEIGHT}"/>`;
-  return shade + upright('target', `${place}%`);
+  const shade = `x="${from}%" y="2" width="${Number(width.toFixed(2))}%" height="${STRIP_HEIGHT - 4}"`;
+  return `<rect class="zone" ${shade}/>${upright('target', `${place}%`)}`;
 }
 
-export function upright(name: string, x: string): string {
+function upright(name: string, x: string): string {
   return `<line class="${name}" x1="${x}" x2="${x}" y1="0" y2="${STRIP_HEIGHT}"/>`;
 }
 

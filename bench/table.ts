@@ -4,8 +4,8 @@ import type { Change } from './change.js';
 import type { Printer } from './demo-print.js';
 import type { Machine } from './machine.js';
 import { type CaseResult, type ContenderResult, wallTimes } from './measure.js';
-import type { ReportedCase } from './report.js';
-import { columns, RUNS_MIN, show, showBound, showChange, showKept, showSpread, showTarget } from './show.js';
+import type { Report } from './report.js';
+import { columns, show, showBound, showChange, showKept, showSpread, showTarget, showTrial } from './show.js';
 import { type Finding, median } from './statistics.js';
 
 export function printMachine(print: Printer, machine: Machine): void {
@@ -38,7 +38,7 @@ function sentence(finding: Finding): string {
 }
 
 /** One row for each number. Says at the end how many targets were missed. */
-export function printSummary(print: Printer, cases: readonly ReportedCase[]): void {
+export function printSummary(print: Printer, { cases, quick }: Report): void {
   const head = ['case', 'number', 'median', 'spread', 'best', 'runs', 'target', 'verdict'];
   const findings = cases.flatMap(({ findings }) => findings);
   const rows = cases.flatMap(({ name, findings }) => findings.map((finding) => summaryRow(name, finding)));
@@ -46,10 +46,7 @@ export function printSummary(print: Printer, cases: readonly ReportedCase[]): vo
   for (const line of columns([head, ...rows])) print.line(line);
   print.line('');
   for (const { name, notes } of cases) for (const note of notes) print.line(`${name}: ${note}`);
-  print.line(showKept(findings));
-  if (findings.some(({ unit, runs }) => unit === 'x' && runs < RUNS_MIN)) {
-    print.line(`Ratios of fewer than ${RUNS_MIN} pairs are a trial and no claim.`);
-  }
+  print.line(`${showKept(findings)}. ${showTrial(quick, findings)}`.trim());
 }
 
 function summaryRow(name: string, finding: Finding): readonly string[] {
