@@ -76,7 +76,12 @@ export async function readReport(path: string): Promise<Report> {
 }
 
 export async function writeReport(path: string, report: Report): Promise<void> {
-  await writeFile(path, `${JSON.stringify(report, undefined, 2)}\n`);
+  await writeFile(path, `${oneLineForNumbers(JSON.stringify(report, undefined, 2))}\n`);
+}
+
+/** Nine ratios under each other are nine lines that nobody reads. */
+function oneLineForNumbers(json: string): string {
+  return json.replace(/\[[-+\d.,e\s]+\]/g, (list) => list.replace(/\s+/g, ' ').replace('[ ', '[').replace(' ]', ']'));
 }
 
 /** Whether numbers of both may stand in one baseline, and seconds of one be compared with seconds of the other. */
