@@ -62,7 +62,7 @@ function sentences(report: Report): readonly string[] {
   const again = of('tree-rerun').find(({ unit }) => unit === 's');
   return [
     ...(off.length > 0
-      ? [`Limits from 64 KiB/s to 1 GiB/s were off by ${show(Math.max(...off), '%')} at most over 10 s.`]
+      ? [`Limits from 64 KiB/s to 1 GiB/s were off by ${show(Math.max(0, ...off), '%')} at most over 10 s.`]
       : []),
     ...(peaks.length > 0 ? [`Peak memory: ${show(Math.max(...peaks), 'MiB')} at most.`] : []),
     ...(resent && lost
