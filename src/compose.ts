@@ -41,7 +41,12 @@ export async function performerParts(): Promise<PerformerParts> {
   const { systemClock } = await import('./core/clock.js');
   const { FileJournals } = await import('./journal/file-journal.js');
   const { realFiles } = await import('./platform/file-layer.js');
-  return { registry: defaultRegistry(), journals: new FileJournals(realFiles), clock: systemClock };
+  const journals = new FileJournals(realFiles);
+  const treeJournals = async () => {
+    const { TreeJournals } = await import('./journal/tree-journal.js');
+    return new TreeJournals(realFiles, journals);
+  };
+  return { registry: defaultRegistry(), journals, treeJournals, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

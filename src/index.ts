@@ -8,19 +8,23 @@ import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
 import type { Location } from './core/endpoint.js';
 import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
+import type { PlannedFile } from './core/tree.js';
 import { parseLocation } from './endpoint/location.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
 import { Verification, type VerifyResult } from './transfer/verify.js';
+import { TreeCopy, type TreeResult } from './tree/tree-copy.js';
 
 export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
 export type * from './core/events.js';
+export type { FileFailure, PlannedFile } from './core/tree.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
+export type { TreeResult } from './tree/tree-copy.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
@@ -117,18 +121,55 @@ export class CopyRun extends Run<TransferResult, Transfer> {
 /** Copies one file, or goes on with the partial copy of an earlier run. */
 export function copy(options: CopyOptions): CopyRun {
   const request = {
+    ...requestOf(options),
     source: locationOf('source', options.source),
     target: locationOf('target', options.target),
-    algorithm: algorithmOf(options.algorithm),
-    chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
-    lanes: wholeNumber('lanes', options.lanes),
-    rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
-    overwrite: options.overwrite ?? false,
-    discard: options.discard ?? false,
-    sync: options.sync ?? true,
-    readBack: options.readBack ?? false,
-  } as const;
+  };
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
+}
+
+/** As for a single file, where it says nothing else. */
+export interface CopyTreeOptions extends Omit<CopyOptions, 'source' | 'target'> {
+  /** Paths; of a folder that ends with `/` only what is in it is meant. */
+  readonly sources: readonly string[];
+  /** A folder; made when it is missing. */
+  readonly target: string;
+  /** Folders too, with all that is in them. Default false: a folder among the sources is refused. */
+  readonly recursive?: boolean;
+  /** Modes, times, extended attributes and, as root, owners are kept. */
+  readonly preserve?: boolean;
+  /** Copy only what matches; a pattern without a slash is a name, one with a slash a path below the source. */
+  readonly include?: readonly string[];
+  /** Leave out what matches. */
+  readonly exclude?: readonly string[];
+  /** Look and tell, and change nothing. */
+  readonly dryRun?: boolean;
+  /** Called with what a dry run finds, in the order in which it finds it. */
+  readonly onPlanned?: (files: readonly PlannedFile[]) => void;
+}
+
+export class CopyTreeRun extends Run<TreeResult, TreeCopy> {
+  /** Bytes per second from the next block on; 0 lifts the limit. */
+  async setLimit(bytesPerSecond: number): Promise<void> {
+    const rate = rateOf(bytesPerSecond);
+    (await this.opened).work.setRate(rate);
+  }
+}
+
+/**
+ * Copies several files, or folders with all that is in them, into a folder; finished files are known by a journal, so
+ * that the same call goes on where it stopped. The troubles of single files are in the result and end nothing.
+ */
+export function copyTree(options: CopyTreeOptions): CopyTreeRun {
+  const { recursive = false, preserve = false, include = [], exclude = [], dryRun = false, onPlanned } = options;
+  const request = {
+    ...requestOf(options),
+    ...{ recursive, preserve, include, exclude, dryRun },
+    sources: options.sources.map((source) => locationOf('a source', source)),
+    target: locationOf('target', options.target),
+  };
+  const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
+  return new CopyTreeRun((runner) => new TreeCopy(request, { ...parts, runner }), options);
 }
 
 export interface VerifyOptions {
@@ -159,6 +200,20 @@ export async function status(target: string): Promise<PartialStatus> {
   } finally {
     await runner.close();
   }
+}
+
+/** What the copy of one file and of many are asked for alike. */
+function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
+  return {
+    algorithm: algorithmOf(options.algorithm),
+    chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
+    lanes: wholeNumber('lanes', options.lanes),
+    rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
+    overwrite: options.overwrite ?? false,
+    discard: options.discard ?? false,
+    sync: options.sync ?? true,
+    readBack: options.readBack ?? false,
+  } as const;
 }
 
 function wholeNumber(name: string, value: number | undefined, max = Number.MAX_SAFE_INTEGER): number | undefined {

@@ -36,6 +36,12 @@ export async function loadHasher(algorithm: Algorithm): Promise<() => Hasher> {
   };
 }
 
+/** A quick 64-bit hash of a few bytes, for tables. */
+export async function loadHash64(): Promise<(bytes: Uint8Array) => bigint> {
+  wasm ??= xxhash();
+  return (await wasm).h64Raw;
+}
+
 function sha256Hasher(): Hasher {
   const hash = createHash('sha256');
   return { update: (block) => void hash.update(block), digest: () => new Uint8Array(hash.digest()) };

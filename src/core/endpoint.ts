@@ -14,6 +14,10 @@ export interface Location {
   readonly scheme: string;
   readonly text: string;
   readonly name: string;
+  /** What people call it, where the text means nothing to them. */
+  readonly shown?: string;
+  /** refuse: it must not be a symbolic link. */
+  readonly links?: 'refuse';
 }
 
 /**
@@ -48,6 +52,8 @@ export interface FileAttributes {
   readonly modifiedNs: string;
   /** Extended attributes, access control lists included; absent where they cannot be read here. */
   readonly extended?: readonly (readonly [name: string, value: Uint8Array])[];
+  /** What could not be read and so cannot be kept, as sentences. */
+  readonly unread?: readonly string[];
 }
 
 export interface Source {

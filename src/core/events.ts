@@ -63,6 +63,35 @@ export interface ProgressEvent extends EventBase {
   readonly rateBytesPerSecond: number;
   readonly remainingMs?: number;
   readonly spent: TimeSpent;
+  /** Present when whole trees or several files are copied. */
+  readonly files?: FileCounts;
+}
+
+/** How many files of a tree are finished. */
+export interface FileCounts {
+  /** Whole and proven under their names. */
+  readonly done: number;
+  /** Absent while folders are still being looked through. */
+  readonly total?: number;
+  /** Were finished by an earlier run. */
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+/** What became of one file of a tree: told of files that are large enough to wait for, and of all that went wrong. */
+export interface FileEvent extends EventBase {
+  readonly type: 'file';
+  /** `started` is told again while the file is under way, with its `bytesDone`. */
+  readonly state: 'started' | 'done' | 'skipped' | 'refused' | 'failed';
+  /** As the user would name it: the source, or its path inside the tree. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Of `size`; absent: none yet. */
+  readonly bytesDone?: number;
+  /** A plain sentence: why it was skipped or refused. */
+  readonly reason?: string;
+  readonly error?: ErrorJson;
 }
 
 export interface RetryEvent extends EventBase {
@@ -93,7 +122,14 @@ export interface NoteEvent extends EventBase {
   readonly message: string;
 }
 
-export type TransferEvent = StateEvent | ProgressEvent | RetryEvent | CheckpointEvent | LimitEvent | NoteEvent;
+export type TransferEvent =
+  | StateEvent
+  | ProgressEvent
+  | FileEvent
+  | RetryEvent
+  | CheckpointEvent
+  | LimitEvent
+  | NoteEvent;
 
 type WithoutBase<T> = T extends unknown ? Omit<T, keyof EventBase> : never;
 /** An event before it is stamped with schema and time. */

@@ -8,19 +8,22 @@ import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { fileVersion } from '../core/version.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 
-const { O_RDONLY, O_NONBLOCK } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const DESCRIPTORS = 4;
 /** An unreadable block is narrowed down to this, the largest sector size in use. */
 const SECTOR_BYTES = 4096;
 
 interface LocalSourceRef extends EndpointRef {
   readonly path: string;
+  /** For people, where the path is not. */
+  readonly shown?: string;
   readonly fds: readonly number[];
   readonly size: number;
   readonly version: Version;
@@ -39,8 +42,10 @@ export function openLocalSource(files: FileLayer, location: Location): LocalSour
   try {
     const stat = files.stat(encodePath(path));
     assertReadable(path, stat);
-    for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), O_RDONLY | O_NONBLOCK));
-    return new LocalSource(files, describe(files, path, fds));
+    const flags = O_RDONLY | O_NONBLOCK | (location.links === 'refuse' ? O_NOFOLLOW : 0);
+    for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), flags));
+    const { shown } = location;
+    return new LocalSource(files, { ...describe(files, path, fds), ...(shown !== undefined && { shown }) });
   } catch (thrown) {
     for (const fd of fds) files.closeSync(fd);
     throw localError('open-source', path, thrown);
@@ -86,9 +91,8 @@ function versionOf(path: string, stat: BigIntStats): Version {
   return { strength, value: versionValue(stat, strength) };
 }
 
-function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {
-  const value = `size ${stat.size} mtime ${stat.mtimeNs}`;
-  return strength === 'weak' ? value : `${value} inode ${stat.ino}`;
+export function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {
+  return fileVersion({ size: stat.size, mtimeNs: stat.mtimeNs, inode: stat.ino }, strength);
 }
 
 function changed(path: string, how: string): TransferError {
@@ -114,7 +118,7 @@ export class LocalSource implements Source {
 
   constructor(files: FileLayer, ref: LocalSourceRef) {
     this.ref = ref;
-    this.name = showPath(resolve(ref.path));
+    this.name = ref.shown ?? showPath(resolve(ref.path));
     this.fileName = basename(ref.path);
     this.sizeIs = ref.sizeIs;
     if (ref.allocatedBytes !== undefined) this.allocatedBytes = ref.allocatedBytes;

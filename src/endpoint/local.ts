@@ -2,7 +2,6 @@
 
 import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import type {
@@ -34,6 +33,7 @@ import { LocalSource, openLocalSource } from './local-source.js';
 import { LocalTarget } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
+import { stateFolder } from './state-folder.js';
 
 const { O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
@@ -47,18 +47,14 @@ export function localScheme(files: FileLayer): EndpointScheme {
     attachTarget: (ref) => new LocalTarget(files, ref as PreparedRef),
     discardPartial: async (ref) => discard(files, ref as LocalTargetRef),
     finishCommit: async (ref, part, request) => finish(files, ref as LocalTargetRef, part, request),
+    trees: async () => new (await import('./local-tree.js')).LocalTrees(files),
   };
-}
-
-/** Journals of what has no folder of its own are kept here. */
-export function stateFolder(): string {
-  const { BLOCKFERRY_STATE, XDG_STATE_HOME } = process.env;
-  return BLOCKFERRY_STATE || join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'blockferry');
 }
 
 function locate(files: FileLayer, location: Location, sourceName: string): TargetSite {
   const given = location.text;
   try {
+    if (location.links === 'refuse') return fileSite(files, resolve(given), location.shown);
     const there = files.stat(encodePath(given));
     if (there?.isBlockDevice()) return deviceSite(realpathSync(encodePath(given), 'buffer'), identityOf(there));
     if (there?.isDirectory()) return fileSite(files, resolve(given, nameInFolder(given, sourceName)));
@@ -82,7 +78,7 @@ function folderMissing(path: string): TransferError {
   });
 }
 
-function fileSite(files: FileLayer, path: string): TargetSite {
+function fileSite(files: FileLayer, path: string, shown = showPath(path)): TargetSite {
   const folder = files.stat(encodePath(dirname(path)));
   if (!folder?.isDirectory()) throw folderMissing(dirname(path));
   const there = files.lstat(encodePath(path));
@@ -100,7 +96,7 @@ function fileSite(files: FileLayer, path: string): TargetSite {
   const ref: LocalTargetRef = { scheme: 'file', kind: 'file', path };
   return {
     ref,
-    name: showPath(path),
+    name: shown,
     journalPath: journalPath(path),
     publish: 'atomic',
     limits: LIMITS,

@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { decodePath, encodePath } from '../platform/path-bytes.js';
 
 const NAME_BYTES_MAX = 255;
+const PART_SUFFIX = '.blockferry-part';
 
 function hiddenName(name: string, suffix: string): string {
   const bytes = Buffer.from(encodePath(name));
@@ -20,8 +21,17 @@ function hiddenName(name: string, suffix: string): string {
   return `.${decodePath(bytes.subarray(0, end))}-${hash}${suffix}`;
 }
 
+/** The partial name of a small file of a tree, which no other copy uses. */
+export function treePartName(name: string, tag: string): string {
+  return hiddenName(name, `.${tag}${PART_SUFFIX}`);
+}
+
+export function isTreePart(name: string, tag: string): boolean {
+  return name.startsWith('.') && name.endsWith(`.${tag}${PART_SUFFIX}`);
+}
+
 export function partPath(target: string): string {
-  return join(dirname(target), hiddenName(basename(target), '.blockferry-part'));
+  return join(dirname(target), hiddenName(basename(target), PART_SUFFIX));
 }
 
 export function journalPath(target: string): string {

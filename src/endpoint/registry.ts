@@ -11,6 +11,7 @@ import type {
   TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { TreeEnd } from '../core/tree.js';
 
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
@@ -29,6 +30,8 @@ export interface EndpointScheme {
    * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
    */
   finishCommit?(ref: EndpointRef, part: PartMark, request: CommitRequest): Promise<boolean>;
+  /** Folders with all that is in them. */
+  trees?(): Promise<TreeEnd>;
 }
 
 /** Loads the scheme's file the first time that it is asked for. */
@@ -50,7 +53,8 @@ export function ability<K extends keyof EndpointScheme>(
 ): NonNullable<EndpointScheme[K]> {
   const found = scheme[key];
   if (found) return found;
-  const what = key.endsWith('Source') ? 'read from' : 'written to';
+  const others = key.endsWith('Source') ? 'read from' : 'written to';
+  const what = key === 'trees' ? 'an end of a copy of folders or of several files' : others;
   throw new TransferError('E_USAGE', `${name}: such a location cannot be ${what}`, {
     hint: 'Choose another location.',
   });

@@ -19,6 +19,15 @@ export interface Libc {
   renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
   flock(fd: number, operation: number): number;
   syncfs(fd: number): number;
+  /** Fills `names` with names that each end in a NUL, and answers how many bytes that took. */
+  flistxattr(fd: number, names: Buffer): number;
+  /** Fills `value` and answers its length. */
+  fgetxattr(fd: number, name: PathBytes, value: Buffer): number;
+  fsetxattr(fd: number, name: PathBytes, value: Buffer): number;
+  fremovexattr(fd: number, name: PathBytes): number;
+  /** `times`: two of struct timespec, of access and of modification. */
+  futimens(fd: number, times: Buffer): number;
+  utimensat(folder: number, path: PathBytes, times: Buffer, flags: number): number;
   _exit(code: number): never;
 }
 
@@ -76,9 +85,10 @@ function bindWith(koffi: typeof Koffi): Libc {
     // This one returns its errno and leaves the variable alone.
     posix_fadvise: (fd, offset, length, advice) => -fadvise(fd, offset, length, advice),
     renameat2: (fromFolder, from, toFolder, to, flags) =>
-      rename(fromFolder, terminated(from), toFolder, terminated(to), flags),
+      rename(fromFolder, terminated('renameat2', from), toFolder, terminated('renameat2', to), flags),
     flock: uninterrupted(bound('int flock(int fd, int operation)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
+    ...bindAttributes(bound),
     _exit: library.func('void _exit(int code)') as unknown as Libc['_exit'],
   };
 }
@@ -103,8 +113,26 @@ function bindRename(bound: (definition: string) => NativeCall): NativeCall {
   }
 }
 
-function terminated(path: PathBytes): Buffer {
+type AttributeCalls = 'flistxattr' | 'fgetxattr' | 'fsetxattr' | 'fremovexattr' | 'futimens' | 'utimensat';
+
+function bindAttributes(bound: (definition: string) => NativeCall): Pick<Libc, AttributeCalls> {
+  const list = bound('int64_t flistxattr(int fd, uint8_t *names, size_t size)');
+  const get = bound('int64_t fgetxattr(int fd, const uint8_t *name, uint8_t *value, size_t size)');
+  const set = bound('int fsetxattr(int fd, const uint8_t *name, const uint8_t *value, size_t size, int flags)');
+  const remove = bound('int fremovexattr(int fd, const uint8_t *name)');
+  const times = bound('int utimensat(int folder, const uint8_t *path, const uint8_t *times, int flags)');
+  return {
+    flistxattr: (fd, names) => list(fd, names, names.length),
+    fgetxattr: (fd, name, value) => get(fd, terminated('fgetxattr', name), value, value.length),
+    fsetxattr: (fd, name, value) => set(fd, terminated('fsetxattr', name), value, value.length, 0),
+    fremovexattr: (fd, name) => remove(fd, terminated('fremovexattr', name)),
+    futimens: bound('int futimens(int fd, const uint8_t *times)'),
+    utimensat: (folder, path, both, flags) => times(folder, terminated('utimensat', path), both, flags),
+  };
+}
+
+function terminated(syscall: string, path: PathBytes): Buffer {
   const bytes = Buffer.from(path);
-  if (bytes.includes(0)) throw errnoError('renameat2', -constants.errno.EINVAL, path);
+  if (bytes.includes(0)) throw errnoError(syscall, -constants.errno.EINVAL, path);
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }

@@ -187,6 +187,9 @@ export class CarryOut {
     const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
     const { ref } = work.prepared;
     const part = await runner.run('mark-target', { ref });
+    const sourceVersion = job.source.version.value;
+    const { chunkBytes } = job.grid;
+    await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
     await this.#checkpointer.append([{ type: 'committing', part, root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {

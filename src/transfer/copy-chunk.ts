@@ -80,7 +80,7 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
 }
 
 /** The room for the next block, as large as the pace allows, once it is due. */
-function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Uint8Array | Promise<Uint8Array> {
+export function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Uint8Array | Promise<Uint8Array> {
   assertRunning(host);
   if (!host.pace.limited) return rest < buffer.length ? buffer.subarray(0, rest) : buffer;
   const block = buffer.subarray(0, Math.min(rest, host.pace.blockBytes(buffer.length)));

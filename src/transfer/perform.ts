@@ -9,19 +9,23 @@ import type { EndpointRef, Extent, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
+import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
 import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
 import { Pace } from './pace.js';
 import { MAP, type Work, type WorkName } from './requests.js';
+import type { TreeParts, TreeWork } from './tree-deeds.js';
 
 export interface PerformerParts {
   readonly registry: Registry;
   readonly journals: Journals;
+  /** Loaded when folders are copied, and not for a single file. */
+  readonly treeJournals?: () => Promise<TreeJournals>;
   readonly clock: Clock;
 }
 
-type Deeds = { [N in WorkName]: (request: Work[N]['in']) => Promise<Work[N]['out']> };
+type Deeds<Names extends WorkName> = { [N in Names]: (request: Work[N]['in']) => Promise<Work[N]['out']> };
 
 /** What this thread holds of one job. */
 interface Attachments {
@@ -36,6 +40,7 @@ export class Performer {
   readonly #parts: PerformerParts;
   readonly #jobs = new Map<number, Attachments>();
   readonly #buffers = new BlockBuffers();
+  #trees: Promise<Deeds<TreeWork>> | undefined;
 
   constructor(parts: PerformerParts) {
     this.#parts = parts;
@@ -44,13 +49,14 @@ export class Performer {
   /** @throws TransferError whatever goes wrong */
   async perform<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
     try {
-      return await this.#deeds[name](request);
+      const deeds = Object.hasOwn(this.#deeds, name) ? this.#deeds : await this.#treeDeeds();
+      return await (deeds as Deeds<WorkName>)[name](request);
     } catch (thrown) {
       throw TransferError.from(thrown);
     }
   }
 
-  readonly #deeds: Deeds = {
+  readonly #deeds: Deeds<Exclude<WorkName, TreeWork>> = {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       const source = await ability(scheme, location.name, 'openSource')(location);
@@ -114,6 +120,11 @@ export class Performer {
     },
   };
 
+  async #treeDeeds(): Promise<Deeds<TreeWork>> {
+    this.#trees ??= loadTreeDeeds(this.#parts, (task) => this.#host(this.#attach(task.control), task));
+    return this.#trees;
+  }
+
   async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(
     ref: EndpointRef,
     key: K,
@@ -175,6 +186,15 @@ export class Performer {
       pace: new Pace(control.pace, clock),
     };
   }
+}
+
+async function loadTreeDeeds(
+  { registry, treeJournals }: PerformerParts,
+  host: TreeParts['host'],
+): Promise<Deeds<TreeWork>> {
+  const [{ treeDeeds }, journals] = [await import('./tree-deeds.js'), await treeJournals?.()];
+  if (!journals) throw new TransferError('E_BUG', 'no journals for trees were given');
+  return treeDeeds({ registry, treeJournals: journals, host });
 }
 
 /** What each chunk is made of; extents themselves never leave the thread, there can be millions. */

@@ -12,7 +12,18 @@ import type {
   TargetSite,
   Token,
 } from '../core/endpoint.js';
+import type {
+  FileGroup,
+  FilesOutcome,
+  FilesRequest,
+  FinishedFile,
+  Listing,
+  SourceTree,
+  TargetTree,
+  TreeRef,
+} from '../core/tree.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
+import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
 export type SourceInfo = Pick<
@@ -67,6 +78,13 @@ export interface ChunkOutcome {
   readonly pastCache: boolean;
 }
 
+export interface FilesTask extends FilesRequest {
+  readonly journal: TreeJournalRef;
+  readonly algorithm: Algorithm;
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
 export interface CompareTask {
   readonly range: ByteRange;
   readonly one: EndpointRef;
@@ -112,6 +130,19 @@ export interface Work {
   checkpoint: { in: CheckpointRequest; out: { position: number } };
   'drop-journal': { in: { ref: JournalRef; sync: boolean }; out: void };
   'close-journal': { in: { ref: JournalRef }; out: void };
+  'open-source-tree': { in: { location: Location; recursive: boolean }; out: SourceTree };
+  'open-target-tree': { in: { location: Location; dryRun: boolean }; out: TargetTree };
+  'open-tree-journal': { in: TreeJournalRequest; out: OpenedTreeJournal };
+  'list-folder': { in: { ref: TreeRef; folder: string }; out: Listing };
+  'copy-files': { in: FilesTask; out: FilesOutcome };
+  'locate-in-tree': { in: { ref: TreeRef; folder: string; name: string }; out: { location: Location; fd: number } };
+  'record-files': { in: { journal: TreeJournalRef; files: readonly FinishedFile[]; sync: boolean }; out: void };
+  'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
+  'restrict-folders': { in: { target: TreeRef; folders: FilesOutcome['restrict'] }; out: void };
+  'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };
+  /** The tree is complete: all of it durable, and on record as that. */
+  'settle-tree': { in: { target: TreeRef; journal: TreeJournalRef }; out: void };
+  'close-in-tree': { in: { scheme: string; fd: number }; out: void };
   chunk: { in: ChunkTask; out: ChunkOutcome };
   compare: { in: CompareTask; out: CompareOutcome };
 }

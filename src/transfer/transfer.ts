@@ -9,6 +9,7 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
+import type { PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
@@ -56,6 +57,17 @@ export interface TransferParts {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Called when all is proven and the target is about to get its name; what it throws keeps that from happening. */
+  readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
+}
+
+/** A partial copy that is whole. */
+export interface ProvenPart {
+  readonly part: PartMark;
+  readonly sourceVersion: string;
+  readonly chunkBytes: number;
+  /** All chunk digests, one behind the other. */
+  readonly digests: Uint8Array;
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;

@@ -16,6 +16,10 @@ export async function runCopy(
   target: string,
   flags: CopyFlags,
 ): Promise<number> {
+  if (flags.recursive || flags.dryRun || sources.length > 1) {
+    const { runCopyTree } = await import('./copy-tree.js');
+    return runCopyTree(session, sources, target, flags);
+  }
   const [source = ''] = sources;
   const reporter = await createReporter(session, 'copying', flags);
   // Once both ends are known, the events name the file, also where the target that was typed is a folder.
@@ -36,10 +40,13 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
+  return { source, target, ...sharedOptions(flags) };
+}
+
+/** What the copy of one file and of many are asked for alike. */
+export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
   const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync } = flags;
   return {
-    source,
-    target,
     sync,
     readBack: readBack ?? false,
     overwrite: overwrite ?? false,

@@ -1,0 +1,40 @@
+/** What came of a tree copy, as a few calm lines. */
+import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
+import type { TreeResult } from '../../index.js';
+
+export function treeLines(result: TreeResult, sync: boolean): string[] {
+  const { files, links, folders, skipped, bytesCopied, bytesSkipped, elapsedMs, target } = result;
+  const rate = bytesCopied > 0 && elapsedMs > 0 ? `, ${formatRate((bytesCopied * 1000) / elapsedMs)}` : '';
+  const lines = [
+    `${count(files, 'file')} copied to ${target}: ${formatBytes(bytesCopied)} in ${formatDuration(elapsedMs)}${rate}`,
+  ];
+  const also = [
+    ...(folders > 0 ? [`${count(folders, 'folder')} made`] : []),
+    ...(links > 0 ? [`${count(links, 'link')} copied as ${links === 1 ? 'a link' : 'links'}`] : []),
+    ...(skipped > 0 ? [`${count(skipped, 'file')} (${formatBytes(bytesSkipped)}) finished before and unchanged`] : []),
+  ];
+  if (also.length > 0) lines.push(`  ${also.join('; ')}`);
+  lines.push(`  proven: hashed while copying${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  return [...lines, ...troubleLines(result)];
+}
+
+/** The end of a dry run. */
+export function planTotalLines(result: TreeResult, limit: number | undefined): string[] {
+  const { files, links, skipped, bytesCopied, target } = result;
+  const time = limit ? `, at least ${formatDuration((bytesCopied / limit) * 1000)} at the limit` : '';
+  const rest = skipped > 0 ? `; ${count(skipped, 'file')} finished before` : '';
+  const linked = links > 0 ? ` and ${count(links, 'link')}` : '';
+  const total = `${count(files, 'file')}${linked} to copy to ${target}: ${formatBytes(bytesCopied)}${time}${rest}`;
+  return [total, ...troubleLines(result), 'nothing was changed (--dry-run)'];
+}
+
+function troubleLines({ refused, failed }: TreeResult): string[] {
+  return [
+    ...(refused > 0 ? [`  ${count(refused, 'file')} refused and left as they were: told above`] : []),
+    ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above; the same command tries them again`] : []),
+  ];
+}
+
+function count(amount: number, what: string): string {
+  return `${amount.toLocaleString('en-US')} ${what}${amount === 1 ? '' : 's'}`;
+}
