@@ -5,7 +5,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { nowMs, systemClock } from '../src/core/clock.js';
 import { TransferError } from '../src/core/errors.js';
+import { formatDuration } from '../src/core/units.js';
 import { changesSince, incomparable } from './change.js';
 import { renderChart } from './chart.js';
 import { Printer } from './demo-print.js';
@@ -25,12 +27,12 @@ import {
 import { printCase, printChanges, printMachine, printSummary } from './table.js';
 import { neededBytes, Workspace } from './workspace.js';
 
-/** What was measured before an error or Ctrl-C took its time, and is told all the same: `tell` is always called. */
+/** What was measured before an error or Ctrl-C took its time, and is told all the same; only a whole run is recorded. */
 async function measure(
   options: Options,
   print: Printer,
   signal: AbortSignal,
-  tell: (report: Report) => Promise<void>,
+  tell: (report: Report, whole: boolean) => Promise<void>,
 ): Promise<void> {
   const { chosen, sizeBytes, quick, dir, record } = options;
   const machine = describeMachine(dir);
@@ -43,18 +45,20 @@ async function measure(
   try {
     for (const { name, title, run, pairsMax } of chosen) {
       print.step(`${name}: ${title}`);
+      const startMs = nowMs(systemClock);
       const pairs = Math.min(options.pairs, pairsMax ?? options.pairs);
       const result = await run({ workspace, sizeBytes, pairs, quick, print, signal });
       printCase(print, result);
+      print.note(`took ${formatDuration(nowMs(systemClock) - startMs)}`);
       cases.push(reportedCase(name, title, result));
     }
   } finally {
     await workspace.close();
-    if (cases.length > 0) await tell({ ...about, cases });
+    if (cases.length > 0) await tell({ ...about, cases }, cases.length === chosen.length);
   }
 }
 
-async function tellAll(options: Options, print: Printer, report: Report): Promise<void> {
+async function tellAll(options: Options, print: Printer, report: Report, whole = true): Promise<void> {
   const { json, html, chart, table, record, against, from } = options;
   printSummary(print, report);
   // The baseline is not compared with itself.
@@ -66,7 +70,8 @@ async function tellAll(options: Options, print: Printer, report: Report): Promis
   if (json !== undefined) await writeReport(json, report);
   if (html !== undefined) await writeFile(html, renderPage(report, changes));
   if (chart !== undefined) await writeFile(chart, renderChart(report));
-  if (record) await recordNow(report, print);
+  if (record && whole) await recordNow(report, print);
+  if (record && !whole) print.line('Not recorded: the run did not come to its end.');
   if (table) print.line(readmeTable(report));
 }
 
@@ -96,7 +101,7 @@ async function main(): Promise<void> {
     const print = new Printer(process.stdout);
     if ('help' in options) process.stdout.write(options.help);
     else if (options.from !== undefined) await tellAll(options, print, await readReport(options.from));
-    else await measure(options, print, stop.signal, (report) => tellAll(options, print, report));
+    else await measure(options, print, stop.signal, (...told) => tellAll(options, print, ...told));
   } catch (thrown) {
     const error = TransferError.from(stop.signal.aborted ? stop.signal.reason : thrown);
     process.stderr.write(`\nerror: ${error.message}\n${error.detail.hint ? `${error.detail.hint}\n` : ''}`);
