@@ -39,9 +39,10 @@ export function defaultRegistry(): Registry {
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
   const { systemClock } = await import('./core/clock.js');
+  const { withFirstBytes } = await import('./benchmark/first-bytes.js');
   const { FileJournals } = await import('./journal/file-journal.js');
   const { realFiles } = await import('./platform/file-layer.js');
-  return { registry: defaultRegistry(), journals: new FileJournals(realFiles), clock: systemClock };
+  return { registry: withFirstBytes(defaultRegistry()), journals: new FileJournals(realFiles), clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

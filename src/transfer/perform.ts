@@ -12,6 +12,7 @@ import type { Journals } from '../journal/journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
 import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
+import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
 import { MAP, type Work, type WorkName } from './requests.js';
 
@@ -112,7 +113,23 @@ export class Performer {
       const other = await this.#kept(job, 'other', task.other, (ref) => this.#source(ref));
       return compareChunk(task.range, { one, other, blockBytes: task.blockBytes }, await this.#host(job, task));
     },
+    'look-at-place': (request) => this.#measure('look-at-place', request),
+    'open-scratch': (request) => this.#measure('open-scratch', request),
+    'fill-scratch': (request) => this.#measure('fill-scratch', request),
+    'clear-scratch': (request) => this.#measure('clear-scratch', request),
+    measure: (request) => this.#measure('measure', request),
   };
+
+  /** The benchmark's deeds are loaded when they are asked for: a copy starts without them. */
+  async #measure<N extends keyof MeasureWork>(name: N, request: MeasureWork[N]['in']): Promise<MeasureWork[N]['out']> {
+    const { measureDeeds } = await import('./measure/measurer.js');
+    const deeds = measureDeeds(this.#parts.clock, (shared) => {
+      const job = this.#attach(shared);
+      const source = (ref: EndpointRef) => this.#kept(job, 'source', ref, () => this.#source(ref));
+      return { control: job.control, signal: job.controller.signal, source };
+    });
+    return deeds[name](request);
+  }
 
   async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(
     ref: EndpointRef,

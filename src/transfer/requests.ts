@@ -13,6 +13,7 @@ import type {
   Token,
 } from '../core/endpoint.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
+import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
 export type SourceInfo = Pick<
@@ -92,7 +93,7 @@ export interface CheckpointRequest {
   readonly sync: boolean;
 }
 
-export interface Work {
+export interface Work extends MeasureWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'check-source': { in: { ref: EndpointRef }; out: void };
