@@ -7,33 +7,47 @@ import { TiB } from '../core/units.js';
 import type { CopySettings } from './plan.js';
 import { type Advice, type CopyMeasurement, isMeasured, type Measurement, type MeasurementResult } from './report.js';
 
-/** Rates nearer to the best than this are as good as the best. */
-const AS_GOOD = 0.97;
+/** Rates nearer to the best than this are as good as the best, however steady the runs were. */
+const NOISE_MIN = 0.03;
+/** Beyond it nothing could be told apart. */
+const NOISE_MAX = 0.3;
 
 interface Rated {
   readonly bytesPerSecond: number;
 }
 
+/** How far the runs of the same copy lie apart, as a share, on average over all that ran more than once. */
+export function noiseOf(copies: readonly Pick<CopyMeasurement, 'runs'>[]): number {
+  const repeated = copies.filter(({ runs }) => runs.length > 1);
+  const apart = repeated.map(({ runs }) => 1 - Math.min(...runs) / Math.max(...runs));
+  const average = apart.reduce((sum, share) => sum + share, 0) / Math.max(1, apart.length);
+  return Math.min(NOISE_MAX, Math.max(NOISE_MIN, average));
+}
+
 /** Those that are as good as the best, in the order given. */
-export function asGoodAsBest<T extends Rated>(rated: readonly T[]): readonly T[] {
+function asGoodAsBest<T extends Rated>(rated: readonly T[], noise: number): readonly T[] {
   const best = Math.max(0, ...rated.map(({ bytesPerSecond }) => bytesPerSecond));
-  return rated.filter(({ bytesPerSecond }) => bytesPerSecond >= best * AS_GOOD);
+  return rated.filter(({ bytesPerSecond }) => bytesPerSecond >= best * (1 - noise));
 }
 
 /** The fewest workers, then the fewest lanes, then the chunk nearest to the default. */
-export function smallestOfBest<T extends CopySettings & Rated>(copies: readonly T[]): T | undefined {
+export function smallestOfBest<T extends CopySettings & Rated>(copies: readonly T[], noise: number): T | undefined {
   const apart = ({ chunkBytes }: CopySettings): number => Math.abs(Math.log2(chunkBytes / CHUNK_BYTES_DEFAULT));
-  return [...asGoodAsBest(copies)].sort((a, b) => a.workers - b.workers || a.lanes - b.lanes || apart(a) - apart(b))[0];
+  return [...asGoodAsBest(copies, noise)].sort(
+    (a, b) => a.workers - b.workers || a.lanes - b.lanes || apart(a) - apart(b),
+  )[0];
 }
 
 export function adviceOf(results: readonly MeasurementResult[], copies: readonly CopyMeasurement[]): Advice {
   const measured = results.filter(isMeasured);
-  const best = smallestOfBest(copies);
+  const noise = noiseOf(copies);
+  const best = smallestOfBest(copies, noise);
   if (best) {
     const { workers, lanes, chunkBytes, bytesPerSecond } = best;
     return {
       settings: { workers, lanes, chunkBytes },
       basis: 'copies',
+      noise,
       ...limitOf(measured, workers),
       ...at(bytesPerSecond),
     };
@@ -42,6 +56,7 @@ export function adviceOf(results: readonly MeasurementResult[], copies: readonly
   const limited = limitOf(measured, settings?.workers ?? 1);
   return {
     basis: 'parts',
+    noise,
     ...(settings && { settings }),
     ...limited,
     ...(limited.limit && at(limited.limit.bytesPerSecond)),
@@ -119,5 +134,5 @@ function fewest(measured: readonly Measurement[]): Measurement | undefined {
     const chunkBytes = pattern.kind === 'fetch' ? pattern.blockBytes : CHUNK_BYTES_DEFAULT;
     return { workers: threads, lanes, chunkBytes, bytesPerSecond, measurement };
   });
-  return smallestOfBest(settings)?.measurement;
+  return smallestOfBest(settings, NOISE_MIN)?.measurement;
 }

@@ -11,9 +11,9 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import type { Scratch } from '../transfer/measure/tasks.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import { Verification } from '../transfer/verify.js';
-import { smallestOfBest } from './advice.js';
+import { noiseOf, smallestOfBest } from './advice.js';
 import { firstBytesOf } from './first-bytes.js';
-import { type CopySettings, firstCopies, nextCopies, WARM_COPY_BYTES } from './plan.js';
+import { COPY_ROUNDS, type CopySettings, firstCopies, nextCopies, WARM_COPY_BYTES } from './plan.js';
 import type { CopyMeasurement } from './report.js';
 
 const WARM_CHUNK_BYTES = 128 * KiB;
@@ -37,17 +37,37 @@ export interface CopyParts {
 
 /** @throws TransferError E_DIFFERENT when a copy is not its source, or whatever ends a copy */
 export async function measureCopies(parts: CopyParts): Promise<CopyMeasurement[]> {
-  const copies: CopyMeasurement[] = [];
-  for (const settings of firstCopies(parts.perWorker)) copies.push(await copyOnce(settings, parts));
-  const best = smallestOfBest(copies);
+  const first = firstCopies(parts.perWorker);
+  const runs: OneCopy[][] = first.map(() => []);
+  for (let round = 0; round < COPY_ROUNDS; round++) {
+    for (const [at, settings] of first.entries()) runs[at]?.push(await copyOnce(settings, parts));
+  }
+  const copies = first.map((settings, at) => bestOf(settings, runs[at] ?? [], parts.bytes));
+  const best = smallestOfBest(copies, noiseOf(copies));
   for (const settings of best ? nextCopies(best) : []) {
-    // More lanes than chunks would be the same copy again, and so would fewer chunks than workers.
-    if (settings.workers * settings.chunkBytes <= parts.bytes) copies.push(await copyOnce(settings, parts));
+    // With fewer chunks than workers it would be a copy by fewer workers.
+    if (settings.workers * settings.chunkBytes > parts.bytes) continue;
+    copies.push(bestOf(settings, [await copyOnce(settings, parts)], parts.bytes));
   }
   return copies;
 }
 
-async function copyOnce(settings: CopySettings, parts: CopyParts): Promise<CopyMeasurement> {
+interface OneCopy {
+  readonly seconds: number;
+  readonly cpus: number;
+}
+
+function bestOf(
+  { workers, lanes, chunkBytes }: CopySettings,
+  runs: readonly OneCopy[],
+  bytes: number,
+): CopyMeasurement {
+  const best = runs.reduce((least, one) => (one.seconds < least.seconds ? one : least));
+  const seconds = runs.map((one) => one.seconds);
+  return { workers, lanes, chunkBytes, bytes, runs: seconds, ...best, bytesPerSecond: bytes / best.seconds };
+}
+
+async function copyOnce(settings: CopySettings, parts: CopyParts): Promise<OneCopy> {
   parts.next(settings);
   const runner = await parts.createRunner(settings.workers);
   try {
@@ -60,9 +80,7 @@ async function copyOnce(settings: CopySettings, parts: CopyParts): Promise<CopyM
     const { user, system } = process.cpuUsage(cpu);
     await assertSame(runner, parts);
     await runner.run('clear-scratch', { scratch: parts.scratch, what: 'copy' });
-    const { workers, lanes, chunkBytes } = settings;
-    const cpus = (user + system) / 1e6 / seconds;
-    return { workers, lanes, chunkBytes, bytes: parts.bytes, seconds, bytesPerSecond: parts.bytes / seconds, cpus };
+    return { seconds, cpus: (user + system) / 1e6 / seconds };
   } finally {
     if (!(await runner.close())) parts.leftBehind();
   }

@@ -31,11 +31,13 @@ const RANDOM_BYTES = 4 * KiB;
 const ENGINE_BLOCK_BYTES = 256 * KiB;
 const CHUNK_BYTES = 8 * MiB;
 const LATENCY_SHARE = 0.5;
-const BUFFERED_SHARE = 3;
+const BUFFERED_SHARE = 2;
 /** The scratch file, and each copy of it. */
 const FILE_SHARE = 4;
-/** Three first copies, and two around the best of them. */
-export const COPIES = 5;
+/** The first copies are made in turn, so often: what differs between the rounds is noise. */
+export const COPY_ROUNDS = 2;
+/** Three first settings in each round, and two around the best of them. */
+export const COPIES = COPY_ROUNDS * 3 + 2;
 /** Before each copy a small one, so that its threads have loaded everything. */
 export const WARM_COPY_BYTES = 2 * MiB;
 

@@ -26,9 +26,12 @@ export interface Refused extends Omit<Step, 'share'> {
 
 export type MeasurementResult = Measurement | Refused;
 
-/** One copy by the engine: flushed, committed, and afterwards compared with its source, byte by byte. */
+/** The best copy with these settings: flushed, committed, and afterwards compared with its source, byte by byte. */
 export interface CopyMeasurement extends CopySettings {
   readonly bytes: number;
+  /** Of each run. */
+  readonly runs: readonly number[];
+  /** Of the best run: noise only ever adds. */
   readonly seconds: number;
   readonly bytesPerSecond: number;
   readonly cpus: number;
@@ -57,6 +60,8 @@ export interface Advice {
   readonly settings?: CopySettings;
   /** copies: measured by copying · parts: reckoned from reading, hashing and writing, which were measured alone. */
   readonly basis: 'copies' | 'parts';
+  /** Rates that differ by less than this share are as good as each other: 0.03, or more where runs differ more. */
+  readonly noise: number;
   /** The slowest of reading, hashing (on as many threads) and writing. */
   readonly limit?: { readonly by: 'source' | 'hash' | 'target'; readonly bytesPerSecond: number };
   readonly bytesPerSecond?: number;

@@ -2,7 +2,7 @@
 import { type BenchmarkReport, type EndReport, isMeasured, type Measurement } from '../../benchmark/report.js';
 import { formatBytes, formatRate, MiB } from '../../core/units.js';
 import { showPath } from '../../platform/path-bytes.js';
-import { patternText, shortBytes, shortTime } from './bench-table.js';
+import { patternText, settingsText, shortBytes, shortTime } from './bench-table.js';
 import { type BarsPanel, chartSvg, type LinesPanel, type Panel, type Series } from './chart-svg.js';
 
 type Pick = (measurement: Measurement) => boolean;
@@ -117,8 +117,8 @@ function partsPanel({ copies }: BenchmarkReport, measured: readonly Measurement[
 
 function copiesPanel({ copies }: BenchmarkReport): Panel | undefined {
   if (copies.length === 0) return undefined;
-  const bars = copies.map(({ workers, lanes, chunkBytes, bytesPerSecond }) => {
-    return { name: `${workers} workers, ${lanes} lanes, ${shortBytes(chunkBytes)}`, value: bytesPerSecond };
+  const bars = copies.map((copy) => {
+    return { name: `${settingsText(copy)}, ${shortBytes(copy.chunkBytes)}`, value: copy.bytesPerSecond };
   });
   return { kind: 'bars', title: 'Copies: flushed and compared', bars, format: formatRate };
 }

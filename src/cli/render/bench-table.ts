@@ -120,11 +120,19 @@ function copyLines(copies: readonly CopyMeasurement[], { source, target }: Bench
   return [
     '',
     `copying ${bytes} from ${source.name} to ${target.name}, cache emptied, flushed, compared`,
-    row('', ['chunk', 'workers', 'rate', 'CPU', 'lanes']),
-    ...copies.map(({ workers, lanes, chunkBytes, bytesPerSecond, cpus }) =>
-      row('copy', [shortBytes(chunkBytes), String(workers), formatRate(bytesPerSecond), cpuText(cpus), String(lanes)]),
+    row('', ['chunk', '', 'rate', 'CPU']),
+    ...copies.map((copy) =>
+      row(settingsText(copy), [shortBytes(copy.chunkBytes), '', formatRate(copy.bytesPerSecond), cpuText(copy.cpus)]),
     ),
   ];
+}
+
+export function settingsText({ workers, lanes }: Pick<CopySettings, 'workers' | 'lanes'>): string {
+  return `${counted(workers, 'worker')}, ${counted(lanes, 'lane')}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function noteLines({ measurements, notes }: BenchmarkReport): string[] {
@@ -147,11 +155,12 @@ const LIMIT_TEXT: Readonly<Record<NonNullable<Advice['limit']>['by'], string>> =
 };
 
 function adviceLines(advice: Advice, locations: readonly string[], report: BenchmarkReport): string[] {
-  const { limit, bytesPerSecond, msPerTiB, basis, settings } = advice;
+  const { limit, bytesPerSecond, msPerTiB, basis, settings, noise } = advice;
   const lines: string[] = [];
   if (limit) lines.push(`slowest part: ${LIMIT_TEXT[limit.by]}, ${formatRate(limit.bytesPerSecond)}`);
   if (bytesPerSecond !== undefined && msPerTiB !== undefined) {
-    const how = basis === 'copies' ? 'as measured by copying' : 'if nothing else is slower';
+    const runs = `as copied; less than ${Math.round(noise * 100)} % apart is as good`;
+    const how = basis === 'copies' ? runs : 'if nothing else is slower';
     lines.push(`1 TiB takes about ${formatDuration(msPerTiB)} at ${formatRate(bytesPerSecond)}, ${how}`);
   }
   if (settings) lines.push('best settings:', `  ${copyCommandLine(settings, locations, report)}`);
@@ -187,7 +196,7 @@ export function progressText({ done, steps, now }: BenchmarkProgress): string {
   if ('workers' in now)
     return `${count}  copying: ${now.workers} workers, ${now.lanes} lanes, ${shortBytes(now.chunkBytes)} chunks`;
   const doing = DOING[now.end];
-  const threads = `${now.threads} ${now.threads === 1 ? 'thread' : 'threads'}`;
+  const threads = counted(now.threads, 'thread');
   return `${count}  ${doing}: ${patternText(now.pattern)}, ${shortBytes(now.pattern.blockBytes)}, ${threads}`;
 }
 

@@ -41,7 +41,7 @@ const COLUMNS = 2;
 const PANEL = { width: WIDTH / COLUMNS, height: 300 } as const;
 /** Room around the plot of a panel: title and legend above, labels below, values to the left. */
 const ROOM = { top: 62, right: 24, bottom: 48, left: 92 } as const;
-const BAR_NAME_WIDTH = 190;
+const BAR_NAME_WIDTH = 214;
 const BAR_HEIGHT_MAX = 26;
 const TITLE_HEIGHT = 44;
 const ABOUT_HEIGHT = 18;
