@@ -23,6 +23,7 @@ export type FoundEnd =
       readonly perWorker: number;
     };
 
+const SCRATCH_BYTES_MIN = 16 * MiB;
 /** Chunks under way on each worker, for local ends. */
 const LOCAL_PER_WORKER = 2;
 
@@ -63,11 +64,17 @@ export function endReport(found: FoundEnd, bytes: number): EndReport {
   return { name: location.name, kind, bytes, ...(fileSystem !== undefined && { fileSystem }) };
 }
 
-/** @throws TransferError E_NO_SPACE unless what is made there leaves at least as much free as it takes */
-export function assertRoom(found: FoundEnd, neededBytes: number): void {
+/**
+ * How large each of `files` scratch files may be: together they leave half of what is free.
+ * @throws TransferError E_NO_SPACE when that is too little to be measured
+ */
+export function roomFor(files: number, found: FoundEnd): number {
   const free = found.kind === 'stream' ? undefined : found.freeBytes;
-  if (free === undefined || free >= 2 * neededBytes) return;
-  const [needs, has] = [formatBytes(neededBytes), formatBytes(free)];
-  const message = `${found.location.name} has ${has} free; scratch files of ${needs} would take more than half of it`;
-  throw new TransferError('E_NO_SPACE', message, { hint: 'Give a smaller --size, or another folder.' });
+  if (free === undefined) return Infinity;
+  const bytes = free / 2 / files;
+  if (bytes >= SCRATCH_BYTES_MIN) return bytes;
+  const needed = formatBytes(2 * files * SCRATCH_BYTES_MIN);
+  throw new TransferError('E_NO_SPACE', `${found.location.name} has only ${formatBytes(free)} free`, {
+    hint: `At least ${needed} must be free, half of which is used. Free some space, or give another folder.`,
+  });
 }

@@ -36,7 +36,10 @@ export async function measureStep(step: Step, ground: Ground, parts: StepParts):
   if (pattern.kind === 'write' && bytesMax < BLOCKS_MIN * pattern.blockBytes) {
     return refusal(step, 'the bytes that it may write are too few');
   }
-  const tasks = Array.from({ length: threads }, (_, thread) => taskOf(step, ground, thread, { ...parts, bytesMax }));
+  const gate = { arrived: new SharedArrayBuffer(4), threads };
+  const tasks = Array.from({ length: threads }, (_, thread) => {
+    return { ...taskOf(step, ground, thread, { ...parts, bytesMax }), gate };
+  });
   const settled = await Promise.allSettled(tasks.map((task) => parts.runner.run('measure', task)));
   const failed = settled.find((one) => one.status === 'rejected');
   if (failed) throw TransferError.from(failed.reason);

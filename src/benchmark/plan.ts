@@ -134,15 +134,15 @@ export interface Budget {
   readonly targetBytes: number;
 }
 
-/** Shares `bytesMax` out. Whatever the storage does, no more is written. */
-export function budgetOf(ends: Ends, steps: readonly Step[], bytesMax: number): Budget {
+/** Shares `bytesMax` out: whatever the storage does, no more is written. No file becomes larger than `fileBytesMax`. */
+export function budgetOf(ends: Ends, steps: readonly Step[], bytesMax: number, fileBytesMax: number): Budget {
   const written = steps.reduce((sum, { share }) => sum + share, 0);
   const fills = (ends.source === 'scratch' ? 1 : 0) + (ends.target === 'own' ? 1 : 0);
   const copies = ends.target === 'own' ? COPIES : 0;
   const shares = (fills + copies) * FILE_SHARE + written;
   const warmBytes = copies * WARM_COPY_BYTES;
   const shareBytes = shares === 0 ? 0 : Math.floor((bytesMax - warmBytes) / shares / RANDOM_BYTES) * RANDOM_BYTES;
-  const fileBytes = Math.floor((shareBytes * FILE_SHARE) / MiB) * MiB;
+  const fileBytes = Math.floor(Math.min(fileBytesMax, shareBytes * FILE_SHARE) / MiB) * MiB;
   const fill = ends.source === 'scratch' ? fileBytes : 0;
   if (ends.target === 'own') {
     const targetBytes = fileBytes * (1 + copies) + written * shareBytes + warmBytes;

@@ -61,7 +61,7 @@ function latencyLines(results: readonly MeasurementResult[]): string[] {
   if (results.length === 0) return [];
   const lines = results.map((result) => {
     const name = `${DOING[result.end]}, ${patternText(result.pattern)}`;
-    if ('refused' in result) return `${row(name, [])}  ${result.refused}`;
+    if ('refused' in result) return `${row(name, [])}: ${result.refused}`;
     const { p50, p90, p99, p999, max } = result.latencyMs ?? { p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
     const count = Math.round(result.operationsPerSecond).toString();
     return row(name, [count, ...[p50, p90, p99, p999, max].map(shortTime)], LATENCY_COLUMNS);
@@ -75,24 +75,19 @@ const DOING: Readonly<Record<Measurement['end'], string>> = { source: 'read', ta
 function section(title: string, results: readonly MeasurementResult[]): string[] {
   if (results.length === 0) return [];
   const fetched = results.some(({ pattern }) => pattern.kind === 'fetch');
-  const heading = fetched ? row('', ['chunk', 'wrk x ln', 'rate', 'CPU', 'p50', 'p99', 'max']) : HEADING;
-  return ['', title, heading, ...results.map(resultLine)];
+  const heading = fetched ? row('', ['chunk', 'wk x ln', 'rate', 'CPU', 'p50', 'p99', 'max']) : HEADING;
+  return ['', title, heading, ...new Set(results.map(resultLine))];
 }
 
 function resultLine(result: MeasurementResult): string {
   const { pattern, threads } = result;
   const count = pattern.kind === 'fetch' ? `${threads} x ${pattern.lanes}` : String(threads);
+  if ('refused' in result) return `${row(patternText(pattern), [])}: ${result.refused}`;
   const cells = [shortBytes(pattern.blockBytes), count];
-  if ('refused' in result) return `${row(patternText(pattern), cells)}  ${result.refused}`;
   const { latencyMs } = result;
   const latencies = latencyMs ? [latencyMs.p50, latencyMs.p99, latencyMs.max].map(shortTime) : [];
-  const line = row(patternText(pattern), [
-    ...cells,
-    formatRate(result.bytesPerSecond),
-    cpuText(result.cpus),
-    ...latencies,
-  ]);
-  return result.cutShort ? `${line} *` : line;
+  const name = patternText(pattern) + (result.cutShort ? ' *' : '');
+  return row(name, [...cells, formatRate(result.bytesPerSecond), cpuText(result.cpus), ...latencies]);
 }
 
 function row(name: string, cells: readonly string[], columns: readonly number[] = CELL_COLUMNS): string {
@@ -105,7 +100,7 @@ export function patternText(pattern: Pattern): string {
   if (pattern.kind === 'fetch') return pattern.order === 'random' ? 'anywhere' : 'chunks in order';
   if (pattern.kind === 'read') return readText(pattern);
   if (pattern.flush === 'each') return 'and fdatasync';
-  return pattern.access === 'direct' ? 'direct' : 'buffered, then flushed';
+  return pattern.access === 'direct' ? 'direct' : 'buffered and flushed';
 }
 
 function readText({ access, order }: Extract<Pattern, { readonly kind: 'read' }>): string {
@@ -117,9 +112,11 @@ function readText({ access, order }: Extract<Pattern, { readonly kind: 'read' }>
 function copyLines(copies: readonly CopyMeasurement[], { source, target }: BenchmarkReport): string[] {
   if (copies.length === 0 || !target) return [];
   const bytes = formatBytes(copies[0]?.bytes ?? 0);
+  const emptied = source.kind === 'stream' ? '' : 'cache empty, ';
   return [
     '',
-    `copying ${bytes} from ${source.name} to ${target.name}, cache emptied, flushed, compared`,
+    `copying ${source.name} to ${target.name}`,
+    `  ${bytes} each, ${emptied}flushed, and compared with the source`,
     row('', ['chunk', '', 'rate', 'CPU']),
     ...copies.map((copy) =>
       row(settingsText(copy), [shortBytes(copy.chunkBytes), '', formatRate(copy.bytesPerSecond), cpuText(copy.cpus)]),
@@ -140,9 +137,7 @@ function noteLines({ measurements, notes }: BenchmarkReport): string[] {
   const direct = measurements.some(({ pattern }) => 'access' in pattern && pattern.access === 'direct');
   const lines = [
     ...(short ? ['* ended early by the bytes that may be written; a larger --size measures longer'] : []),
-    ...(direct
-      ? ['direct is past the page cache of this machine; a host or the disk may have caches of their own']
-      : []),
+    ...(direct ? ['direct: past the page cache; a disk or a host may still answer from a cache'] : []),
     ...notes,
   ];
   return lines.length === 0 ? [] : ['', ...lines];

@@ -3,7 +3,7 @@
  * always the benchmark's own scratch file.
  */
 import { randomFillSync } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, fstatSync, statfsSync } from 'node:fs';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import { MiB } from '../../core/units.js';
 import { alignedBuffer, dropCache, REFUSED } from '../../platform/direct-io.js';
@@ -15,6 +15,8 @@ import type { FileTask, Filled, FillTask, MeasureOutcome, ReadPattern, WritePatt
 import { assertRunning, type Deed, type TimedParts, timed } from './timed.js';
 
 const { O_RDONLY, O_RDWR, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** tmpfs and ramfs (linux/magic.h). */
+const IN_MEMORY_TYPES: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 const SECTOR_BYTES = 4096;
 const FILL_BLOCK_BYTES = MiB;
 /** So often, that the time a slow storage needs shows while the file is made. */
@@ -43,6 +45,7 @@ function flagsOf({ kind }: FileTask['pattern']): number {
 
 function measureOpened(files: FileLayer, fd: number, task: FileTask, parts: TimedParts): MeasureOutcome {
   const { pattern, range } = task;
+  if (needsStorage(pattern) && isInMemory(fd)) return { refused: 'this file system is memory, and has no storage' };
   if (range.length < pattern.blockBytes) return { refused: 'there are fewer bytes than one block for each thread' };
   if (pattern.kind === 'write') return timed(writing(files, fd, pattern, task), task, parts);
   if (pattern.access === 'cold') {
@@ -51,6 +54,15 @@ function measureOpened(files: FileLayer, fd: number, task: FileTask, parts: Time
     if (!dropCache(fd, range)) return { refused: 'the page cache cannot be dropped without koffi' };
   }
   return timed(reading(files, fd, pattern, task), task, parts);
+}
+
+function needsStorage({ access }: FileTask['pattern']): boolean {
+  return access === 'direct' || access === 'cold';
+}
+
+/** Devices have names in such a file system, and are none of it. */
+function isInMemory(fd: number): boolean {
+  return fstatSync(fd).isFile() && IN_MEMORY_TYPES.has(statfsSync(`/proc/self/fd/${fd}`).type >>> 0);
 }
 
 /** Positions of blocks inside the range: in order and round again, or anywhere. `wrapped`: a round begins. */

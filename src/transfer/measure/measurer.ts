@@ -32,9 +32,9 @@ export function measureDeeds(clock: Clock, attach: (control: SharedArrayBuffer) 
 }
 
 async function measure(task: MeasureTask, job: MeasureJob, clock: Clock): Promise<MeasureOutcome> {
-  if ('path' in task) return measureFile(realFiles, task, { clock, control: job.control });
   if ('ref' in task) return measureFromSource(task, job, clock);
-  return measureHash(task, { clock, control: job.control });
+  const parts: TimedParts = { clock, control: job.control, gate: task.gate };
+  return 'path' in task ? measureFile(realFiles, task, parts) : measureHash(task, parts);
 }
 
 async function measureFromSource(task: FetchTask, job: MeasureJob, clock: Clock): Promise<Measured> {

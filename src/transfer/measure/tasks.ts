@@ -63,7 +63,16 @@ export interface FetchTask extends TimeBudget {
   readonly range: ByteRange;
 }
 
-export type MeasureTask = (FileTask | HashTask | FetchTask) & { readonly control: SharedArrayBuffer };
+/** Threads that measure together begin together, once the last of them is warm: `arrived` is one counter. */
+export interface Gate {
+  readonly arrived: SharedArrayBuffer;
+  readonly threads: number;
+}
+
+export type MeasureTask = (FileTask | HashTask | FetchTask) & {
+  readonly control: SharedArrayBuffer;
+  readonly gate?: Gate;
+};
 
 /** What one thread did in its time. */
 export interface Measured {

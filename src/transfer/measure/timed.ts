@@ -5,11 +5,12 @@
 import type { Clock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import type { ControlBlock } from '../control-block.js';
-import type { Measured, TimeBudget } from './tasks.js';
+import type { Gate, Measured, TimeBudget } from './tasks.js';
 
 /** Of the time, at most half a second: for the first touch of memory, the compiler, and the clocks of disks. */
 const WARM_SHARE = 0.15;
 const WARM_SECONDS_MAX = 0.5;
+const GATE_MS = 3000;
 /** A million of them tell enough, and take 8 MiB. */
 const LATENCIES_MAX = 1 << 20;
 
@@ -27,6 +28,7 @@ export interface Deed {
 export interface TimedParts {
   readonly clock: Clock;
   readonly control: Pick<ControlBlock, 'stopped'>;
+  readonly gate?: Gate | undefined;
 }
 
 /** @throws TransferError E_STOPPED */
@@ -43,6 +45,7 @@ export function timed(deed: Deed, { seconds, bytesMax = Infinity }: TimeBudget, 
     written += deed.once();
   }
   deed.warmed?.();
+  if (parts.gate) waitForAll(parts.gate, control);
   const cpu = process.cpuUsage();
   const startNs = clock.nowNs();
   const lengthNs = BigInt(Math.round(seconds * 1e9));
@@ -64,6 +67,17 @@ export function timed(deed: Deed, { seconds, bytesMax = Infinity }: TimeBudget, 
   const endNs = clock.nowNs() - notCountedNs;
   const used = process.cpuUsage(cpu);
   return { bytes, startNs, endNs, cpuMs: (used.user + used.system) / 1000, latenciesNs: latencies.taken() };
+}
+
+/** Blocks this thread, which has nothing else to do; one that failed is not waited for endlessly. */
+function waitForAll({ arrived, threads }: Gate, control: Pick<ControlBlock, 'stopped'>): void {
+  const count = new Int32Array(arrived);
+  let there = Atomics.add(count, 0, 1) + 1;
+  Atomics.notify(count, 0);
+  while (there < threads && !control.stopped) {
+    if (Atomics.wait(count, 0, there, GATE_MS) === 'timed-out') return;
+    there = Atomics.load(count, 0);
+  }
 }
 
 export function assertRunning(control: Pick<ControlBlock, 'stopped'>): void {
