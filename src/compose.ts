@@ -39,6 +39,7 @@ export function defaultRegistry(): Registry {
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
   const { systemClock } = await import('./core/clock.js');
+  const { withFirstBytes } = await import('./benchmark/first-bytes.js');
   const { FileJournals } = await import('./journal/file-journal.js');
   const { realFiles } = await import('./platform/file-layer.js');
   const journals = new FileJournals(realFiles);
@@ -46,7 +47,7 @@ export async function performerParts(): Promise<PerformerParts> {
     const { TreeJournals } = await import('./journal/tree-journal.js');
     return new TreeJournals(realFiles, journals);
   };
-  return { registry: defaultRegistry(), journals, treeJournals, clock: systemClock };
+  return { registry: withFirstBytes(defaultRegistry()), journals, treeJournals, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

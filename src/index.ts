@@ -4,6 +4,7 @@
  * own, which end with it.
  */
 import { basename, join, resolve } from 'node:path';
+import type { Benchmark } from './benchmark/benchmark.js';
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
 import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
@@ -21,6 +22,8 @@ import { TreeCopy, type TreeResult } from './tree/tree-copy.js';
 import type { TreeVerifyResult } from './tree/verify-report.js';
 import { TreeVerification } from './tree/verify-tree.js';
 
+export type { Benchmark } from './benchmark/benchmark.js';
+export type { BenchmarkReport } from './benchmark/report.js';
 export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
@@ -257,6 +260,29 @@ function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
   } as const;
+}
+
+export interface BenchmarkOptions {
+  /** A folder, in which a scratch file is made, or a file, a device or a URL, which is only read. */
+  readonly source: string;
+  /** A folder, which is written. Without it a source that is a folder is written too. */
+  readonly target?: string;
+  /** How long each step is measured. Default 1. */
+  readonly seconds?: number;
+  /** Bytes that are written in all, at most. Default 1 GiB. */
+  readonly sizeBytes?: number;
+}
+
+/** Measures what two storage paths can do: `prepare()` says what it would write, `run()` measures, `close()` cleans up. */
+export async function benchmark(options: BenchmarkOptions): Promise<Benchmark> {
+  const { Benchmark, SIZE_BYTES_DEFAULT } = await import('./benchmark/benchmark.js');
+  const request = {
+    source: locationOf('source', options.source),
+    ...(options.target !== undefined && { target: locationOf('target', options.target) }),
+    seconds: options.seconds ?? 1,
+    sizeBytes: wholeNumber('sizeBytes', options.sizeBytes) ?? SIZE_BYTES_DEFAULT,
+  };
+  return new Benchmark(request, { createRunner, clock: systemClock, random: Math.random });
 }
 
 function wholeNumber(name: string, value: number | undefined, max = Number.MAX_SAFE_INTEGER): number | undefined {

@@ -26,6 +26,10 @@ async function runCommand(session: Session): Promise<number> {
       const { runStatus } = await import('./commands/status.js');
       exitCode = await runStatus(session, target, flags);
     },
+    bench: async (locations, flags) => {
+      const { runBench } = await import('./commands/bench.js');
+      exitCode = await runBench(session, locations, flags);
+    },
   });
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -40,14 +40,23 @@ export interface VerifyFlags extends OutputFlags {
   readonly workers?: number;
 }
 
+export interface BenchFlags extends OutputFlags {
+  readonly seconds?: number;
+  readonly size?: number;
+  readonly yes?: boolean;
+  readonly svg?: string;
+}
+
 export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
+  bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
 }
 
 const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
+const BENCH_SECONDS_MAX = 600;
 
 const EXAMPLES = `
 Examples:
@@ -55,6 +64,7 @@ Examples:
   blockferry copy --limit 50MiB disk.vhd /backup/
   blockferry verify /backup/disk.vhd disk.vhd  compare every byte
   blockferry status /backup/disk.vhd           how far an interrupted copy got
+  blockferry bench /vms /backup                what these two could do, and the best settings
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
 4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
@@ -92,6 +102,20 @@ Example:
   blockferry status /backup/disk.vhd
 `;
 
+const BENCH_HELP = `
+A folder is measured by a scratch file that is made in it, and removed however this ends; two locations
+are also copied with the engine itself, from the first to the second, which must be a folder. Files,
+devices and URLs are only ever read. What is read is dropped from the page cache, so that the storage is
+measured. No more than --size is written in all; more than 1 GiB is asked about first.
+
+Examples:
+  blockferry bench /backup                     read, write, sync and hash there
+  blockferry bench /vms /backup                each of them, then copies from one to the other
+  blockferry bench disk.vhd /backup            the same with a file of yours as the source
+  blockferry bench --size 16GiB --seconds 5 --yes /backup
+  blockferry bench --svg backup.svg https://host/disk.vhd /backup
+`;
+
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
     .description('Copies huge files and disk images: proven, and resumable after any interruption.')
@@ -102,6 +126,7 @@ export function createProgram(commands: Commands): Command {
   addCopy(program, commands);
   addVerify(program, commands);
   addStatus(program, commands);
+  addBench(program, commands);
   return program;
 }
 
@@ -188,6 +213,27 @@ function addStatus(program: Command, commands: Commands): void {
     .option('--json', 'one object on the standard output')
     .addHelpText('after', STATUS_HELP)
     .action((target: string, flags: OutputFlags) => commands.status(target, flags));
+}
+
+function addBench(program: Command, commands: Commands): void {
+  program
+    .command('bench')
+    .description('measure what one or two storage paths can do, before disks are moved')
+    .usage('[options] <location> [<location>]')
+    .argument('<locations...>', 'what is read, and the folder that is written; one folder alone is both')
+    .option('--seconds <n>', 'how long each step is measured (default: 1)', count('--seconds', BENCH_SECONDS_MAX))
+    .option('--size <size>', 'bytes that are written in all, at most (default: 1GiB)', size('--size'))
+    .option('--yes', 'do not ask before more than 1 GiB is written')
+    .option('--svg <file>', 'draw the result as a chart, in a new file')
+    .option('--json', 'one object on the standard output')
+    .option('--quiet', 'no progress')
+    .addHelpText('after', BENCH_HELP)
+    .action((locations: string[], flags: BenchFlags) => {
+      if (locations.length <= 2) return commands.bench(locations, flags);
+      throw new TransferError('E_USAGE', `bench takes one or two locations, not ${locations.length}`, {
+        hint: 'Write: blockferry bench <location> [<location>]',
+      });
+    });
 }
 
 /** What commander throws as an exit code (help was shown) or as an error in our words; anything else as it is. */

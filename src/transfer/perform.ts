@@ -14,6 +14,7 @@ import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
 import { type ChunkHost, compareChunk, hashRange, runChunk } from './copy-chunk.js';
 import { mapExtents } from './extent-map.js';
+import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
 import type { Work, WorkName } from './requests.js';
 import type { TreeParts, TreeWork } from './tree-deeds.js';
@@ -130,11 +131,27 @@ export class Performer {
       const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
       return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
+    'look-at-place': (request) => this.#measure('look-at-place', request),
+    'open-scratch': (request) => this.#measure('open-scratch', request),
+    'fill-scratch': (request) => this.#measure('fill-scratch', request),
+    'clear-scratch': (request) => this.#measure('clear-scratch', request),
+    measure: (request) => this.#measure('measure', request),
   };
 
   async #treeDeeds(): Promise<Deeds<TreeWork>> {
     this.#trees ??= loadTreeDeeds(this.#parts, (task) => this.#host(this.#attach(task.control), task));
     return this.#trees;
+  }
+
+  /** The benchmark's deeds are loaded when they are asked for: a copy starts without them. */
+  async #measure<N extends keyof MeasureWork>(name: N, request: MeasureWork[N]['in']): Promise<MeasureWork[N]['out']> {
+    const { measureDeeds } = await import('./measure/measurer.js');
+    const deeds = measureDeeds(this.#parts.clock, (shared) => {
+      const job = this.#attach(shared);
+      const source = (ref: EndpointRef) => this.#kept(job, 'source', ref, () => this.#source(ref));
+      return { control: job.control, signal: job.controller.signal, source };
+    });
+    return deeds[name](request);
   }
 
   async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(

@@ -24,6 +24,7 @@ import type {
 } from '../core/tree.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
+import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
 export type SourceInfo = Pick<
@@ -154,7 +155,7 @@ export interface CheckpointRequest {
   readonly moreFollows?: boolean;
 }
 
-export interface Work {
+export interface Work extends MeasureWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'check-source': { in: { ref: EndpointRef }; out: void };
