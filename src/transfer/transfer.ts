@@ -10,15 +10,17 @@ import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel } from '../core/events.js';
+import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import { CarryOut } from './carry-out.js';
+import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
+import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
 
 export interface TransferRequest extends OpenRequest {
@@ -49,6 +51,7 @@ export interface TransferResult {
   /** The hash over all chunk digests, in hex; empty when an earlier run had finished all but the tidying up. */
   readonly root: string;
   readonly elapsedMs: number;
+  readonly spent: TimeAccount;
 }
 
 export interface TransferParts {
@@ -73,6 +76,7 @@ export class Transfer {
   readonly #progress: Progress;
   readonly #stop = new AbortController();
   #names: { readonly source: string; readonly target: string };
+  #plan: Plan | undefined;
 
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
@@ -93,6 +97,11 @@ export class Transfer {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   setRate(bytesPerSecond: number): void {
     this.#pace.setRate(bytesPerSecond);
+  }
+
+  /** What has become of the chunks, in at most so many cells; undefined until both ends are known. */
+  chunkMap(cells: number): ChunkMapView | undefined {
+    return this.#plan?.map.view(cells);
   }
 
   /** Carries the job out; to be called once. @throws TransferError */
@@ -136,6 +145,7 @@ export class Transfer {
 
   async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
     const work = job.work as NonNullable<OpenedJob['work']>;
+    this.#plan = work.plan;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
@@ -213,6 +223,7 @@ export class Transfer {
       chunkBytes,
       ...done,
       elapsedMs: Math.round(elapsedMs),
+      spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
 }

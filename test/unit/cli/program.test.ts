@@ -12,7 +12,9 @@ interface Called {
 async function parse(...args: readonly string[]): Promise<Called> {
   const calls: Called[] = [];
   const program = createProgram({
-    copy: async (source, target, flags) => void calls.push({ command: 'copy', locations: [source, target], flags }),
+    copy: async (sources, target, flags) => {
+      calls.push({ command: 'copy', locations: [...sources, target], flags });
+    },
     verify: async (target, source, flags) => void calls.push({ command: 'verify', locations: [target, source], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
@@ -42,8 +44,7 @@ test.each([
   [['copy', '--lanes', '2.5', 'a', 'b'], '--lanes: cannot use "2.5"'],
   [['copy', '--lanes', '1e2', 'a', 'b'], '--lanes: cannot use "1e2"'],
   [['copy', '--limt', '5MiB', 'a', 'b'], "unknown option '--limt' (Did you mean --limit?)"],
-  [['copy', 'a'], "missing required argument 'target'"],
-  [['copy', 'a', 'b', 'c'], 'too many arguments'],
+  [['copy', 'a'], 'copy needs a source and a target'],
   [['verify', 'a'], 'nothing to compare with'],
   [['verify'], 'nothing to compare with'],
   [['status'], "missing required argument 'target'"],

@@ -8,10 +8,13 @@ const spent = {
   sourceReadMs: 0,
   hashMs: 0,
   targetWriteMs: 0,
+  targetReadMs: 0,
   limitMs: 0,
   workerMs: 0,
-  retryMs: 0,
   flushMs: 0,
+  retryMs: 0,
+  idleMs: 0,
+  otherMs: 0,
 };
 
 function progress(change: Partial<ProgressEvent> = {}): ProgressEvent {
