@@ -120,7 +120,7 @@ export class CopyRun extends Run<TransferResult, Transfer> {
 
   /**
    * What has become of the chunks, in at most `cells` cells, to be drawn; undefined until both ends are known. It costs
-   * a pass over a byte for each chunk: a millisecond for 5 TiB, so a few times a second are nothing.
+   * a pass over a byte for each chunk, a millisecond or two for 5 TiB: a few times a second are nothing.
    */
   chunkMap(cells: number): ChunkMapView | undefined {
     return this.work?.chunkMap(cells);

@@ -83,7 +83,7 @@ export class ChunkMap {
     this.#chunks[chunk] = before & PROVING ? before : before | SENT_BEFORE;
   }
 
-  /** One pass over all chunks: about a millisecond for 5 TiB in chunks of 8 MiB. */
+  /** One pass over all chunks: a millisecond or two for 5 TiB in chunks of 8 MiB. */
   view(cells: number): ChunkMapView {
     const all = this.#chunks;
     const shown = Math.max(1, Math.min(Math.floor(cells), all.length));
@@ -101,12 +101,18 @@ export class ChunkMap {
   }
 }
 
+/** Counts the bytes first and looks at what they mean afterwards: 5 TiB have many chunks and few different bytes. */
 function countStates(chunks: Uint8Array): Uint32Array {
+  const bytes = new Uint32Array(SENT_BEFORE * 2);
+  for (let at = 0; at < chunks.length; at++) {
+    const byte = chunks[at] as number;
+    bytes[byte] = (bytes[byte] as number) + 1;
+  }
   const counts = new Uint32Array(CHUNK_STATES.length);
-  for (const chunk of chunks) {
-    const state = chunk & STATE;
-    const shown = chunk & SENT_BEFORE && state >= WRITTEN ? RE_SENT : state;
-    counts[shown] = (counts[shown] as number) + 1;
+  for (const [byte, count] of bytes.entries()) {
+    if (count === 0) continue;
+    const state = byte & SENT_BEFORE && (byte & STATE) >= WRITTEN ? RE_SENT : byte & STATE;
+    counts[state] = (counts[state] as number) + count;
   }
   return counts;
 }

@@ -54,23 +54,29 @@ function needsTmux(context: TestContext): void {
 
 const command = (args: string, env = ''): string => `${env} ${process.execPath} ${MAIN} ${args}`;
 
-test.for([80, 30, 20])('at %i columns the bar takes one line and leaves none behind', async (columns, context) => {
-  needsTmux(context);
-  const { expect } = context;
-  const { folder } = await workFolder(30 * MiB);
-  const pane = openPane(folder, columns, command(COPY));
-  await pane.until(/ [2-9]\d%/);
-  const during = pane.lines();
-  expect(during).toHaveLength(2);
-  expect(during[0]).toMatch(columns === 80 ? /^ \d\d% \[#+\.+\] .* of 30.0 MiB .*MiB\/s .* left$/ : /^ \d\d%/);
-  expect(during[1]).toMatch(/^ {5}copying/);
-  expect(pane.cursorShown()).toBe(false);
-  await pane.until(/exit=0/);
-  const after = pane.lines().join('\n');
-  expect(after).not.toMatch(/\d%|\[#|copying:/);
-  expect(after.replaceAll('\n', '')).toMatch(/^\S*disk.img is copied to .*exit=0$/);
-  expect(pane.cursorShown()).toBe(true);
-});
+/** The signs of a copy that is neither resumed nor sparse, and what they mean as far as there is room. */
+const MAP = / {5}[#+>.]+\n( {5}[#+>.]+\n)?( {5}[#+>.] .*\n?)?/;
+
+test.for([80, 30, 20])(
+  'at %i columns the bar takes one line, the map below it few, and none is left behind',
+  async (columns, context) => {
+    needsTmux(context);
+    const { expect } = context;
+    const { folder } = await workFolder(30 * MiB);
+    const pane = openPane(folder, columns, command(COPY));
+    await pane.until(/ [2-9]\d%/);
+    const during = pane.lines();
+    expect(during.slice(2).join('\n')).toMatch(new RegExp(`^${MAP.source}$`));
+    expect(during[0]).toMatch(columns === 80 ? /^ \d\d% \[#+\.+\] .* of 30.0 MiB .*MiB\/s .* left$/ : /^ \d\d%/);
+    expect(during[1]).toMatch(/^ {5}copying/);
+    expect(pane.cursorShown()).toBe(false);
+    await pane.until(/exit=0/);
+    const after = pane.lines().join('\n');
+    expect(after).not.toMatch(/\d%|\[#|copying:/);
+    expect(after.replaceAll('\n', '')).toMatch(/^\S*disk.img is copied to .*exit=0$/);
+    expect(pane.cursorShown()).toBe(true);
+  },
+);
 
 test('a terminal that is made narrower and wider again shows one bar', async (context) => {
   needsTmux(context);
@@ -80,8 +86,38 @@ test('a terminal that is made narrower and wider again shows one bar', async (co
   for (const columns of [40, 24, 100]) {
     pane.resize(columns);
     // The bar is drawn for the new width as soon as the process has heard of it.
-    await pane.until(/^ \d\d%.*\n {5}copying.*$/);
+    await pane.until(new RegExp(`^ \\d\\d%.*\\n {5}copying.*\\n${MAP.source}$`));
   }
+});
+
+test('the map fills up from chunk to chunk, and no screen in between is torn', async (context) => {
+  needsTmux(context);
+  const { expect } = context;
+  const { folder } = await workFolder(40 * MiB);
+  const pane = openPane(folder, 60, command(COPY.replace('15MiB', '20MiB'), 'NO_COLOR=1'));
+  await pane.until(/ {5}[#+>]+\.+\n/);
+  const whole = /^ +\d+% .*\n {5}copying.*\n {5}([#+]*>*[#+>]*\.*)\n {5}\. to do {2}> copying.*$/;
+  const filled: number[] = [];
+  while (!pane.lines().join('\n').includes('exit=')) {
+    const screen = pane.lines().join('\n');
+    if (!screen.includes('%')) break;
+    expect(screen).toMatch(whole);
+    filled.push(screen.match(whole)?.[1]?.replaceAll('.', '').length ?? 0);
+  }
+  expect(filled).toEqual([...filled].sort((one, other) => one - other));
+  expect(new Set(filled).size).toBeGreaterThan(3);
+  await pane.until(/exit=0/);
+  expect(pane.lines().join('\n')).not.toMatch(/to do|[#+>.]{8}/);
+});
+
+test('a run that goes on shows what it proved, and what it copies, in the map', async (context) => {
+  needsTmux(context);
+  const { folder } = await workFolder(60 * MiB);
+  const pane = openPane(folder, 80, `${command(COPY)}; ${command(COPY)}`);
+  await pane.until(/ {5}#+\+*>+\.+\n/);
+  pane.keys('C-c');
+  await pane.until(/going on with the partial copy/);
+  await pane.until(/ {5}=+[+#]*>*[+#>]*\.+\n {5}\. to do.*= proven/);
 });
 
 test('NO_COLOR draws the same bar without colours', async (context) => {
