@@ -26,6 +26,10 @@ async function runCommand(session: Session): Promise<number> {
       const { runStatus } = await import('./commands/status.js');
       exitCode = await runStatus(session, target, flags);
     },
+    completion: async (shell, ofProgram) => {
+      const { runCompletion } = await import('./commands/completion.js');
+      exitCode = await runCompletion(session, ofProgram, shell);
+    },
   });
   try {
     await program.parseAsync(args, { from: 'user' });

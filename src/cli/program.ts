@@ -1,13 +1,17 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
+import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
 
 export interface OutputFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
 
 export type Reflink = 'auto' | 'always' | 'never';
 
@@ -42,46 +46,11 @@ export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
+  completion(shell: Shell, program: Command): Promise<void>;
 }
 
 const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
-
-const EXAMPLES = `
-Examples:
-  blockferry copy disk.vhd /backup/            copy, or go on with an interrupted copy
-  blockferry copy --limit 50MiB disk.vhd /backup/
-  blockferry verify /backup/disk.vhd disk.vhd  compare every byte
-  blockferry status /backup/disk.vhd           how far an interrupted copy got
-
-Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
-4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
-`;
-
-const COPY_HELP = `
-The target appears under its name whole and proven, or not at all. After an interruption the same
-command goes on where it stopped. With --overwrite the new file gets the owner and permissions
-of the old one; a symbolic link is replaced, not followed. A location that begins with "-" goes behind "--".
-
-Examples:
-  blockferry copy disk.vhd /backup/
-  blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
-  blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
-`;
-
-const VERIFY_HELP = `
-Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
-
-Example:
-  blockferry verify /backup/disk.vhd disk.vhd
-`;
-
-const STATUS_HELP = `
-Exit code 0: there is a partial copy or a target, and this says which. Exit code 2: there is neither.
-
-Example:
-  blockferry status /backup/disk.vhd
-`;
 
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
@@ -93,6 +62,8 @@ export function createProgram(commands: Commands): Command {
   addCopy(program, commands);
   addVerify(program, commands);
   addStatus(program, commands);
+  addCompletion(program, commands);
+  arrangeHelp(program);
   return program;
 }
 
@@ -104,8 +75,8 @@ function addCopy(program: Command, commands: Commands): void {
     .argument('<locations...>', 'one or more sources (a path or an http(s) URL), then the target')
     .option('-r, --recursive', 'copy folders with all that is in them; "folder/" means its contents')
     .option('--preserve', 'keep modes, times, extended attributes and, as root, owners')
-    .option('--include <glob>', 'copy only what matches; may be repeated', collect, [])
-    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
+    .option('--include <glob>', 'copy only what matches; may be repeated', collect)
+    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect)
     .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
     .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
     .option(
@@ -173,6 +144,15 @@ function addStatus(program: Command, commands: Commands): void {
     .action((target: string, flags: OutputFlags) => commands.status(target, flags));
 }
 
+function addCompletion(program: Command, commands: Commands): void {
+  program
+    .command('completion')
+    .description('print what a shell needs to complete this command')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell: Shell) => commands.completion(shell, program));
+}
+
 /** What commander throws as an exit code (help was shown) or as an error in our words; anything else as it is. */
 export function usageError(thrown: unknown): number | unknown {
   if (!(thrown instanceof CommanderError)) return thrown;
@@ -191,7 +171,7 @@ function targetMissing(): TransferError {
   });
 }
 
-function collect(value: string, before: readonly string[]): string[] {
+function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 

@@ -1,58 +1,12 @@
-import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { onTestFinished, type TestContext, test, vi } from 'vitest';
+import { test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
+import { needsCommands, openPane } from '../support/pane.js';
 import { MAIN, workFolder } from './command.js';
 
-const ROWS = 16;
 const COPY = 'copy --limit 15MiB --chunk-size 1MiB disk.img copy.img';
 
-interface Pane {
-  /** What is on the screen, with colours on demand. */
-  lines(escapes?: 'escapes'): string[];
-  keys(...keys: readonly string[]): void;
-  resize(columns: number): void;
-  cursorShown(): boolean;
-  until(what: RegExp): Promise<void>;
-}
-
-/** A terminal of that size in which the command runs, and then says its exit code. */
-function openPane(folder: string, columns: number, command: string): Pane {
-  const socket = `blockferry-${randomBytes(6).toString('hex')}`;
-  const tmux = (...args: readonly string[]): string =>
-    execFileSync('tmux', ['-L', socket, '-f', '/dev/null', ...args], { encoding: 'utf8', cwd: folder });
-  onTestFinished(() => void tmux('kill-server'));
-  const line = `${command}; echo "exit=$?"; exec sleep 60`;
-  tmux('new-session', '-d', '-x', String(columns), '-y', String(ROWS), line);
-  const pane: Pane = {
-    lines: (escapes) =>
-      tmux('capture-pane', '-p', ...(escapes ? ['-e'] : []))
-        .trimEnd()
-        .split('\n'),
-    keys: (...keys) => void tmux('send-keys', ...keys),
-    resize: (to) => void tmux('resize-window', '-x', String(to), '-y', String(ROWS)),
-    cursorShown: () => tmux('display', '-p', '#{cursor_flag}').trim() === '1',
-    until: (what) => vi.waitFor(() => expectMatch(pane.lines().join('\n'), what), { timeout: 30_000, interval: 40 }),
-  };
-  return pane;
-}
-
-function expectMatch(text: string, what: RegExp): void {
-  if (!what.test(text)) throw new Error(`${what} is not on the screen:\n${text}`);
-}
-
-function needsTmux(context: TestContext): void {
-  let version = '';
-  try {
-    version = execFileSync('tmux', ['-V'], { encoding: 'utf8' });
-  } catch (error) {
-    version = '';
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  context.skip(version === '', 'needs tmux');
-}
-
-const command = (args: string, env = ''): string => `${env} ${process.execPath} ${MAIN} ${args}`;
+/** The command, which says its exit code. */
+const command = (args: string, env = ''): string => `${env} ${process.execPath} ${MAIN} ${args}; echo "exit=$?"`;
 
 /** The signs of a copy that is neither resumed nor sparse, and what they mean as far as there is room. */
 const MAP = / {5}[#+>.]+\n( {5}[#+>.]+\n)?( {5}[#+>.] .*\n?)?/;
@@ -60,7 +14,7 @@ const MAP = / {5}[#+>.]+\n( {5}[#+>.]+\n)?( {5}[#+>.] .*\n?)?/;
 test.for([80, 30, 20])(
   'at %i columns the bar takes one line, the map below it few, and none is left behind',
   async (columns, context) => {
-    needsTmux(context);
+    needsCommands(context, 'tmux');
     const { expect } = context;
     const { folder } = await workFolder(30 * MiB);
     const pane = openPane(folder, columns, command(COPY));
@@ -79,7 +33,7 @@ test.for([80, 30, 20])(
 );
 
 test('a terminal that is made narrower and wider again shows one bar', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { folder } = await workFolder(60 * MiB);
   const pane = openPane(folder, 80, command(COPY));
   await pane.until(/ \d\d%.*left/);
@@ -91,7 +45,7 @@ test('a terminal that is made narrower and wider again shows one bar', async (co
 });
 
 test('the map fills up from chunk to chunk, and no screen in between is torn', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { expect } = context;
   const { folder } = await workFolder(40 * MiB);
   const pane = openPane(folder, 60, command(COPY.replace('15MiB', '20MiB'), 'NO_COLOR=1'));
@@ -111,7 +65,7 @@ test('the map fills up from chunk to chunk, and no screen in between is torn', a
 });
 
 test('a run that goes on shows what it proved, and what it copies, in the map', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { folder } = await workFolder(60 * MiB);
   const pane = openPane(folder, 80, `${command(COPY)}; ${command(COPY)}`);
   await pane.until(/ {5}#+\+*>+\.+\n/);
@@ -121,7 +75,7 @@ test('a run that goes on shows what it proved, and what it copies, in the map', 
 });
 
 test('NO_COLOR draws the same bar without colours', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { folder } = await workFolder(30 * MiB);
   const plain = openPane(folder, 80, command(COPY, 'NO_COLOR=1'));
   await plain.until(/\d\d% \[#/);
@@ -132,7 +86,7 @@ test('NO_COLOR draws the same bar without colours', async (context) => {
 });
 
 test('a dumb terminal gets plain lines and no bar', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { folder } = await workFolder(100 * MiB);
   const pane = openPane(folder, 100, command(COPY.replace('15MiB', '10MiB'), 'TERM=dumb'));
   await pane.until(/^copying: \d+%, [\d.]+ MiB of 100 MiB, .*MiB\/s, .* left/);
@@ -141,7 +95,7 @@ test('a dumb terminal gets plain lines and no bar', async (context) => {
 });
 
 test('Ctrl-C takes the bar away, gives the cursor back and says how to go on', async (context) => {
-  needsTmux(context);
+  needsCommands(context, 'tmux');
   const { expect } = context;
   const { folder } = await workFolder(60 * MiB);
   const pane = openPane(folder, 200, command(COPY));

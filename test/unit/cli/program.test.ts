@@ -18,6 +18,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
     verify: async (target, source = '', flags) => {
       calls.push({ command: 'verify', locations: [target, source], flags });
     },
+    completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
   await program.parseAsync(args, { from: 'user' }).catch((thrown) => {
