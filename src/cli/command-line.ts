@@ -30,6 +30,10 @@ async function runCommand(session: Session): Promise<number> {
       const { runBench } = await import('./commands/bench.js');
       exitCode = await runBench(session, locations, flags);
     },
+    completion: async (shell, ofProgram) => {
+      const { runCompletion } = await import('./commands/completion.js');
+      exitCode = await runCompletion(session, ofProgram, shell);
+    },
   });
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -135,7 +135,7 @@ export class CarryOut {
     const { plan } = this.#parts.work;
     for (;;) {
       await this.#lanes.runPlan();
-      await this.#checkpointer.drain();
+      await this.#lanes.drain();
       if (plan.unsettled === 0) return;
       plan.releaseHeld();
     }

@@ -31,12 +31,15 @@ export async function runChunk(
   target: Target,
   host: ChunkHost,
 ): Promise<ChunkOutcome> {
+  const before = host.clock.nowNs();
   try {
     if (task.work === 'copy') return await copyChunk(task, source, target, host);
-    if (task.work === 'zero') return await zeroChunk(task, target);
+    if (task.work === 'zero') return await zeroChunk(task, target, host);
     return await proveChunk(task, source, target, host);
   } catch (thrown) {
     throw TransferError.from(thrown).with({ chunk: task.chunk, offset: task.range.offset });
+  } finally {
+    host.control.add('busyNs', host.clock.nowNs() - before);
   }
 }
 
@@ -67,7 +70,9 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
       rest -= block.length;
     }
     const digest = hasher.digest();
+    const before = clock.nowNs();
     const token = await writer.finish(digest);
+    control.add('writeNs', clock.nowNs() - before);
     return { digest, same: true, pastCache: false, ...(token !== undefined && { token }) };
   } catch (thrown) {
     control.add('writtenBytes', BigInt(-counted));
@@ -149,8 +154,10 @@ function nextRun(bytes: Uint8Array, offset: number, zeroes: Uint8Array): { zero:
   return { zero, length };
 }
 
-async function zeroChunk(task: ChunkTask, target: Target): Promise<ChunkOutcome> {
+async function zeroChunk(task: ChunkTask, target: Target, { control, clock }: ChunkHost): Promise<ChunkOutcome> {
+  const before = clock.nowNs();
   await target.zero(task.range);
+  control.add('writeNs', clock.nowNs() - before);
   return { digest: new Uint8Array(0), same: true, pastCache: false };
 }
 
@@ -176,7 +183,10 @@ function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadB
   return readBack ?? { reader: target.openChunkBack(task.range, host.signal), pastCache: false };
 }
 
-/** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */
+/**
+ * The digest of what the reader has; of less than the range when it ends early, which then matches nothing. The source
+ * is read at its pace, the target as fast as it goes.
+ */
 export async function hashRange(
   reader: ChunkReader,
   task: Pick<ChunkTask, 'range' | 'blockBytes'>,
@@ -188,15 +198,16 @@ export async function hashRange(
   try {
     for (let rest = task.range.length; rest > 0; ) {
       assertRunning(host);
-      const length = Math.min(rest, pace?.blockBytes(buffer.length) ?? buffer.length);
-      await pace?.take(length, host.signal);
-      const block = buffer.subarray(0, length);
-      const before = host.clock.nowNs();
+      const due = buffer.subarray(0, Math.min(rest, pace?.blockBytes(buffer.length) ?? buffer.length));
+      const block = pace ? await pacedBlock(due, host) : due;
+      const t0 = host.clock.nowNs();
       const got = await reader.next(block);
-      host.control.add('readNs', host.clock.nowNs() - before);
+      const t1 = host.clock.nowNs();
+      host.control.add(pace ? 'readNs' : 'readTargetNs', t1 - t0);
       host.control.add('readBytes', BigInt(got));
       if (got === 0) break;
       hasher.update(block.subarray(0, got));
+      host.control.add('hashNs', host.clock.nowNs() - t1);
       rest -= got;
     }
     return hasher.digest();
@@ -221,8 +232,10 @@ export async function compareChunk(
       assertRunning(host);
       const length = Math.min(ends.blockBytes, range.length - done);
       const blocks = buffers.map((buffer) => buffer.subarray(0, length)) as [Uint8Array, Uint8Array];
+      const before = host.clock.nowNs();
       await fillBlock(readers[0], blocks[0]);
       await fillBlock(readers[1], blocks[1]);
+      host.control.add('readNs', host.clock.nowNs() - before);
       hasher.update(blocks[0]);
       host.control.add('readBytes', BigInt(length));
       if (!sameBytes(blocks[0], blocks[1])) addDifferences(differing, blocks, range.offset + done);

@@ -11,17 +11,19 @@ import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel } from '../core/events.js';
+import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { CarryOut } from './carry-out.js';
+import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
+import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
 import { finishManifest, noManifest, type ProvenFile, provenByJournal } from './proven-file.js';
 import type { RetryRules } from './retry.js';
@@ -56,6 +58,7 @@ export interface TransferResult {
   /** The manifest that was written. */
   readonly manifest?: string;
   readonly elapsedMs: number;
+  readonly spent: TimeAccount;
 }
 
 export interface TransferParts {
@@ -93,6 +96,7 @@ export class Transfer {
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
   #names: { readonly source: string; readonly target: string };
+  #plan: Plan | undefined;
 
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
@@ -118,6 +122,11 @@ export class Transfer {
   /** Digests and root of the target, once `run` has resolved; undefined where damage to a journal cost some. */
   get proven(): ProvenFile | undefined {
     return this.#proven;
+  }
+
+  /** What has become of the chunks, in at most so many cells; undefined until both ends are known. */
+  chunkMap(cells: number): ChunkMapView | undefined {
+    return this.#plan?.map.view(cells);
   }
 
   /** Carries the job out; to be called once. @throws TransferError */
@@ -164,6 +173,7 @@ export class Transfer {
   }
 
   async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
+    this.#plan = work.plan;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
@@ -264,6 +274,7 @@ export class Transfer {
       root: this.#proven?.root ?? '',
       ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
       elapsedMs: Math.round(elapsedMs),
+      spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
 }
