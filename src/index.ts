@@ -44,6 +44,11 @@ export interface CopyOptions {
   readonly algorithm?: Algorithm;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack?: boolean;
+  /**
+   * Keep mode, times, extended attributes (access control lists too) and, as root, the owner; they win over those of a
+   * target that is replaced. What cannot be kept is told as a note. Of an http(s) source only its time is known.
+   */
+  readonly preserve?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -127,6 +132,7 @@ export function copy(options: CopyOptions): CopyRun {
     discard: options.discard ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    preserve: options.preserve ?? false,
   } as const;
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }

@@ -54,7 +54,8 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   const flags = O_RDWR | O_NOFOLLOW | (request.partial === 'create' ? O_CREAT | O_EXCL : 0);
   let fd: number | undefined;
   try {
-    fd = request.partial === 'create' ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags);
+    const creates = request.partial === 'create';
+    fd = creates ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags, request.committed);
     const stat = files.fstat(fd);
     if (stat.size !== BigInt(request.size)) files.ftruncateSync(fd, request.size);
     if (request.sync && request.partial === 'create') files.syncFolder(encodePath(dirname(path)));
@@ -69,25 +70,25 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
 }
 
 /** A commit that did not come through may have given the part permissions that shut its own owner out. */
-function reopen(files: FileLayer, path: string, flags: number): number {
+function reopen(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
   try {
-    return opened(files, path, flags);
+    return opened(files, path, flags, committed);
   } catch (thrown) {
     if (errnoOf(thrown) !== 'EACCES') throw thrown;
   }
-  const fd = opened(files, path, O_RDONLY | O_NOFOLLOW);
-  try {
-    files.fchmodSync(fd, 0o600);
-  } finally {
-    files.closeSync(fd);
-  }
-  return opened(files, path, flags);
+  files.closeSync(opened(files, path, O_RDONLY | O_NOFOLLOW, committed));
+  return opened(files, path, flags, committed);
 }
 
-function opened(files: FileLayer, path: string, flags: number): number {
+/** Whatever a commit had made of it, it is an unfinished file again, and ours alone: a set-user-id bit above all. */
+function opened(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
   const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
   try {
-    assertOurs(path, files.fstat(fd));
+    const stat = files.fstat(fd);
+    assertOurs(path, stat, sameIdentity(committed, identityOf(stat)));
+    const [uid, gid] = [process.getuid?.(), process.getgid?.()];
+    if (uid !== undefined && gid !== undefined && stat.uid !== BigInt(uid)) files.fchownSync(fd, uid, gid);
+    if ((stat.mode & 0o6600n) !== 0o600n) files.fchmodSync(fd, 0o600);
     return fd;
   } catch (thrown) {
     files.closeSync(fd);
@@ -96,8 +97,8 @@ function opened(files: FileLayer, path: string, flags: number): number {
 }
 
 /** A part that somebody else made, or that has a second name, could carry our bytes to where they do not belong. */
-function assertOurs(path: string, stat: BigIntStats): void {
-  const wrong = whyNotOurs(stat);
+function assertOurs(path: string, stat: BigIntStats, committed: boolean): void {
+  const wrong = whyNotOurs(stat, committed);
   if (wrong === undefined) return;
   throw new TransferError(
     'E_PART_UNSAFE',
@@ -108,16 +109,21 @@ function assertOurs(path: string, stat: BigIntStats): void {
   );
 }
 
-/** What takes the place of a file gets its owner and permissions, as if it had been written over; else the source's. */
-export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): void {
+/**
+ * What takes the place of a file gets its owner and permissions, as if it had been written over; else those of the
+ * source. With attributes they are all the source's; answers which could not be kept.
+ */
+export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): readonly string[] {
+  if (request.attributes) return files.applyAttributes(fd, request.attributes);
   const old = request.overwrite ? files.lstat(encodePath(path)) : undefined;
   if (!old?.isFile()) {
     files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
-    return;
+    return [];
   }
   const { uid, gid } = files.fstat(fd);
   if (uid !== old.uid || gid !== old.gid) files.fchownSync(fd, Number(old.uid), Number(old.gid));
   files.fchmodSync(fd, Number(old.mode & 0o777n));
+  return [];
 }
 
 export function syncFile(files: FileLayer, fd: number, path: string): void {

@@ -6,7 +6,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, FileAttributes, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
@@ -109,6 +109,7 @@ export class LocalSource implements Source {
   readonly readsPerWorker = 2;
   readonly identity: { readonly device: string; readonly inode: string };
   readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
+  readonly attributes?: () => FileAttributes;
   readonly #files: FileLayer;
   readonly #fd: number;
 
@@ -124,6 +125,8 @@ export class LocalSource implements Source {
     this.identity = { device: ref.device, inode: ref.inode };
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
+    // What a device node has says nothing of what is on the device.
+    if (ref.sizeIs === 'exact') this.attributes = () => files.readAttributes(this.#fd);
     if (ref.holes) {
       this.extents = (range) => files.extentsOf(this.#fd, range);
     }

@@ -4,7 +4,15 @@
  * rules 1, 3, 6, 7).
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, ChunkWriter, CommitRequest, PartMark, ReadBack, Target } from '../core/endpoint.js';
+import type {
+  ChunkReader,
+  ChunkWriter,
+  CommitRequest,
+  FileTimes,
+  PartMark,
+  ReadBack,
+  Target,
+} from '../core/endpoint.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../platform/path-bytes.js';
@@ -98,19 +106,28 @@ export class LocalTarget implements Target {
     }
   }
 
-  mark(): PartMark {
-    return markOf(this.#files.fstat(this.ref.fd));
+  /** The mark holds the time of the last change, so what sets that comes first; nothing in a commit changes it. */
+  mark(times?: FileTimes): PartMark {
+    const { fd, kind, path } = this.ref;
+    try {
+      if (times && kind === 'file') this.#files.setTimes(fd, times);
+    } catch (thrown) {
+      throw localError('commit-target', path, thrown);
+    }
+    return markOf(this.#files.fstat(fd));
   }
 
-  async commit(request: CommitRequest): Promise<void> {
-    if (this.ref.kind === 'device') return;
+  async commit(request: CommitRequest): Promise<readonly string[]> {
+    if (this.ref.kind === 'device')
+      return request.attributes ? ['a device keeps its own attributes, and not those of a source'] : [];
     const { fd, path, writtenPath } = this.ref;
     try {
       const named = this.#files.lstat(encodePath(writtenPath));
       if (!named || !sameIdentity(identityOf(named), identityOf(this.#files.fstat(fd)))) throw vanished(writtenPath);
-      setAccess(this.#files, this.ref, request);
+      const notKept = setAccess(this.#files, this.ref, request);
       if (request.sync) syncFile(this.#files, fd, writtenPath);
       publish(this.#files, path, request);
+      return notKept;
     } catch (thrown) {
       throw localError('commit-target', path, thrown);
     }

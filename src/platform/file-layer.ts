@@ -3,6 +3,7 @@
  * recording layer in its place. All are synchronous: they run on workers, where blocking costs nobody else.
  */
 import * as fs from 'node:fs';
+import { applyAttributes, readAttributes, setTimes } from './attributes.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 
@@ -24,6 +25,9 @@ export interface FileLayer
   readonly fstat: (fd: number) => fs.BigIntStats;
   readonly lstat: (path: fs.PathLike) => fs.BigIntStats | undefined;
   readonly stat: (path: fs.PathLike) => fs.BigIntStats | undefined;
+  readonly readAttributes: typeof readAttributes;
+  readonly applyAttributes: typeof applyAttributes;
+  readonly setTimes: typeof setTimes;
   readonly extentsOf: typeof extentsOf;
   readonly punchHole: typeof punchHole;
   readonly reserveSpace: typeof reserveSpace;
@@ -47,6 +51,9 @@ export const realFiles: FileLayer = {
   fstat: (fd) => fs.fstatSync(fd, { bigint: true }),
   lstat: (path) => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }),
   stat: (path) => fs.statSync(path, { bigint: true, throwIfNoEntry: false }),
+  readAttributes,
+  applyAttributes,
+  setTimes,
   extentsOf,
   punchHole,
   reserveSpace,

@@ -4,7 +4,7 @@
  */
 import { orLate } from '../core/clock.js';
 import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
-import type { CommitRequest } from '../core/endpoint.js';
+import type { CommitRequest, FileAttributes, FileTimes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
@@ -38,6 +38,8 @@ export class CarryOut {
   readonly #parts: CarryOutParts;
   readonly #checkpointer: Checkpointer;
   readonly #lanes: Lanes;
+  /** As they were when this run began. */
+  #attributes: FileAttributes | undefined;
   bytesRepaired = 0;
 
   constructor(parts: CarryOutParts) {
@@ -79,6 +81,7 @@ export class CarryOut {
   /** Answers the root digest, in hex. @throws TransferError, with everything that was finished on record */
   async run(): Promise<string> {
     try {
+      await this.#readAttributes();
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
@@ -90,6 +93,23 @@ export class CarryOut {
       await this.#putDown(error);
       throw error;
     }
+  }
+
+  /** First of all, since reading a file may change its time of access. */
+  async #readAttributes(): Promise<void> {
+    const { request, runner, job, emit } = this.#parts;
+    if (!request.preserve) return;
+    this.#attributes = await runner.run('source-attributes', { ref: job.source.ref });
+    if (this.#attributes) return;
+    const kept = job.source.modifiedNs === undefined ? '' : ' but its time';
+    emit({ type: 'note', message: `--preserve: ${job.source.name} has no attributes that could be kept${kept}` });
+  }
+
+  #times(): FileTimes | undefined {
+    const { request, job, clock } = this.#parts;
+    const { modifiedNs } = job.source;
+    if (this.#attributes || !request.preserve || modifiedNs === undefined) return this.#attributes;
+    return { accessedNs: `${clock.wallMs()}000000`, modifiedNs };
   }
 
   #tellMismatches(): void {
@@ -180,21 +200,24 @@ export class CarryOut {
   }
 
   async #commit(): Promise<string> {
-    const { runner, request, job, work, progress } = this.#parts;
+    const { runner, request, job, work, progress, emit } = this.#parts;
     progress.phase = 'committing';
     await this.#checkSource();
     const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
     const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
     const { ref } = work.prepared;
-    const part = await runner.run('mark-target', { ref });
+    const times = this.#times();
+    const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     await this.#checkpointer.append([{ type: 'committing', part, root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
       overwrite: request.overwrite,
       sync: request.sync,
       ...(mode !== undefined && { mode }),
+      ...(this.#attributes && { attributes: this.#attributes }),
     };
-    await runner.run('commit-target', { ref, request: commit });
+    for (const sentence of await runner.run('commit-target', { ref, request: commit }))
+      emit({ type: 'note', message: `--preserve: ${sentence}` });
     await runner.run('drop-journal', { ref: job.journal, sync: request.sync });
     return root;
   }

@@ -186,9 +186,10 @@ async function resume(
   const { source, site, journal, content } = found;
   const { algorithm, chunkBytes, size } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
+  const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync },
+    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });

@@ -54,11 +54,13 @@ export class Performer {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       const source = await ability(scheme, location.name, 'openSource')(location);
-      const { ref, name, fileName, size, sizeIs, version, readsPerWorker, mode, identity, allocatedBytes } = source;
+      const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
+      const { mode, modifiedNs, identity, allocatedBytes } = source;
       await source.detach?.();
       return {
         ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
         ...(mode !== undefined && { mode }),
+        ...(modifiedNs !== undefined && { modifiedNs }),
         ...(identity && { identity }),
         ...(allocatedBytes !== undefined && { allocatedBytes }),
       };
@@ -69,6 +71,7 @@ export class Performer {
         source.extents && mapExtents(source.extents({ offset: 0, length: source.size }, NEVER), source.size, chunkBytes)
       );
     },
+    'source-attributes': async ({ ref }) => (await this.#source(ref)).attributes?.(),
     'check-source': async ({ ref }) => (await this.#source(ref)).assertUnchanged(),
     'close-source': async ({ ref }) => (await this.#source(ref)).close(),
     'locate-target': async ({ location, sourceName }) => {
@@ -81,7 +84,7 @@ export class Performer {
       return target.extents && mapExtents(target.extents({ offset: 0, length: size }, NEVER), size, chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
-    'mark-target': async ({ ref }) => (await this.#target(ref)).mark(),
+    'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
       return (await scheme.finishCommit?.(ref, part, request)) ?? false;

@@ -4,6 +4,8 @@ import type { Algorithm, Digest } from '../core/digest.js';
 import type {
   CommitRequest,
   EndpointRef,
+  FileAttributes,
+  FileTimes,
   Location,
   PartMark,
   PreparedTarget,
@@ -24,6 +26,7 @@ export type SourceInfo = Pick<
   | 'sizeIs'
   | 'version'
   | 'mode'
+  | 'modifiedNs'
   | 'identity'
   | 'allocatedBytes'
   | 'readsPerWorker'
@@ -95,14 +98,15 @@ export interface CheckpointRequest {
 export interface Work {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
+  'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
-  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: void };
+  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
-  'mark-target': { in: { ref: EndpointRef }; out: PartMark };
+  'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };

@@ -28,6 +28,8 @@ export interface TransferRequest extends OpenRequest {
   readonly blockBytes?: number | undefined;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack: boolean;
+  /** Keep the attributes of the source. */
+  readonly preserve?: boolean | undefined;
 }
 
 export interface TransferResult {

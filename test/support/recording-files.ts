@@ -125,6 +125,14 @@ export class RecordingFiles {
         if (done) this.#note(fd, { kind: 'punch', at: range.offset, length: range.length });
         return done;
       },
+      setTimes: (fd, times) => {
+        this.#assertAlive();
+        realFiles.setTimes(fd, times);
+      },
+      applyAttributes: (fd, attributes) => {
+        this.#assertAlive();
+        return realFiles.applyAttributes(fd, attributes);
+      },
       fsyncSync: (fd) => this.#noteSync(fd),
       fdatasyncSync: (fd) => this.#noteSync(fd),
       closeSync: (fd) => {

@@ -36,12 +36,13 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
-  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, preserve, overwrite, discard, sync } = flags;
   return {
     source,
     target,
     sync,
     readBack: readBack ?? false,
+    preserve: preserve ?? false,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
