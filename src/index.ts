@@ -25,6 +25,8 @@ export type { VerifyResult } from './transfer/verify.js';
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
 
+export type Reflink = 'auto' | 'always' | 'never';
+
 export interface CopyOptions {
   /** A path or a URL. */
   readonly source: string;
@@ -49,6 +51,11 @@ export interface CopyOptions {
    * target that is replaced. What cannot be kept is told as a note. Of an http(s) source only its time is known.
    */
   readonly preserve?: boolean;
+  /**
+   * Share the blocks of the source instead of writing them: `auto` (the default) where the file system can, `always` or
+   * fail, `never`. What is shared is read back from the target and hashed.
+   */
+  readonly reflink?: Reflink;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -133,6 +140,7 @@ export function copy(options: CopyOptions): CopyRun {
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
     preserve: options.preserve ?? false,
+    reflink: reflinkOf(options.reflink),
   } as const;
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }
@@ -188,4 +196,9 @@ function rateOf(value = 0): number {
 function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
   if (Object.hasOwn(DIGEST_BYTES, value)) return value;
   throw new TransferError('E_USAGE', `the algorithm is ${value}; one of ${Object.keys(DIGEST_BYTES)} was expected`);
+}
+
+function reflinkOf(value: Reflink = 'auto'): Reflink {
+  if (['auto', 'always', 'never'].includes(value)) return value;
+  throw new TransferError('E_USAGE', `reflink is ${value}; auto, always or never was expected`);
 }

@@ -174,10 +174,18 @@ export interface CommitRequest {
   readonly sync: boolean;
 }
 
+/** Whether a target could share blocks with a source, as far as it can be known before anything is written. */
+export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
+
 export interface Target {
   readonly ref: EndpointRef;
   /** Writing a chunk twice is the same as writing it once. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter;
+  /**
+   * Makes the range share the blocks of the same range of the source, instead of writing it. Answers why that cannot be
+   * done here, and then nothing was changed; undefined: it is done.
+   */
+  clone?(source: EndpointRef, range: ByteRange): string | undefined;
   /** Makes the range read as zero, with a hole where the storage can. */
   zero(range: ByteRange): void | Promise<void>;
   /** Extents of the partial data, as in {@link Source.extents}: what is zero there needs no zeroing. */

@@ -33,6 +33,10 @@ interface LocalSourceRef extends EndpointRef {
   readonly holes: boolean;
 }
 
+export function isLocalFile(ref: EndpointRef): ref is LocalSourceRef {
+  return ref.scheme === 'file' && (ref as LocalSourceRef).sizeIs === 'exact';
+}
+
 export function openLocalSource(files: FileLayer, location: Location): LocalSource {
   const path = location.text;
   const fds: number[] = [];

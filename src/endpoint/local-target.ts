@@ -8,6 +8,7 @@ import type {
   ChunkReader,
   ChunkWriter,
   CommitRequest,
+  EndpointRef,
   FileTimes,
   PartMark,
   ReadBack,
@@ -27,6 +28,7 @@ import {
   syncFile,
   vanished,
 } from './local-part.js';
+import { isLocalFile } from './local-source.js';
 
 const ZEROES = new Uint8Array(256 * 1024);
 
@@ -55,6 +57,15 @@ export class LocalTarget implements Target {
       finish: () => undefined,
       abort: () => undefined,
     };
+  }
+
+  clone(source: EndpointRef, range: ByteRange): string | undefined {
+    if (!isLocalFile(source)) return 'the source is no local file';
+    try {
+      return this.#files.cloneRange(source.fds[0] as number, this.ref.fd, range);
+    } catch (thrown) {
+      throw localError('write-target', this.ref.writtenPath, thrown, range);
+    }
   }
 
   zero(range: ByteRange): void {

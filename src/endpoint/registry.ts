@@ -1,5 +1,6 @@
 /** What the file of a scheme offers. A missing member is an ability that the scheme does not have. */
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
   Location,
@@ -19,6 +20,8 @@ export interface EndpointScheme {
   attachSource?(ref: EndpointRef): Source;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
+  /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
+  probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */

@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { applyAttributes, readAttributes, setTimes } from './attributes.js';
+import { cloneRange, probeClone } from './clone.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 
@@ -28,6 +29,8 @@ export interface FileLayer
   readonly readAttributes: typeof readAttributes;
   readonly applyAttributes: typeof applyAttributes;
   readonly setTimes: typeof setTimes;
+  readonly cloneRange: typeof cloneRange;
+  readonly probeClone: typeof probeClone;
   readonly extentsOf: typeof extentsOf;
   readonly punchHole: typeof punchHole;
   readonly reserveSpace: typeof reserveSpace;
@@ -54,6 +57,8 @@ export const realFiles: FileLayer = {
   readAttributes,
   applyAttributes,
   setTimes,
+  cloneRange,
+  probeClone,
   extentsOf,
   punchHole,
   reserveSpace,

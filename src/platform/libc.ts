@@ -19,6 +19,7 @@ export interface Libc {
   renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
   flock(fd: number, operation: number): number;
   syncfs(fd: number): number;
+  ioctl(fd: number, request: number, argument: Buffer): number;
   /** Fills `names` with names that each end in a NUL, and answers how many bytes that took. */
   flistxattr(fd: number, names: Buffer): number;
   /** Fills `value` and answers its length. */
@@ -88,6 +89,7 @@ function bindWith(koffi: typeof Koffi): Libc {
       rename(fromFolder, terminated('renameat2', from), toFolder, terminated('renameat2', to), flags),
     flock: uninterrupted(bound('int flock(int fd, int operation)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
+    ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
     ...bindAttributes(bound),
     _exit: library.func('void _exit(int code)') as unknown as Libc['_exit'],
   };

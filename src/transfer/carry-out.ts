@@ -69,6 +69,7 @@ export class CarryOut {
       source: job.source.ref,
       target: work.prepared.ref,
       algorithm: job.algorithm,
+      clone: work.clone,
       alsoSource: job.source.version.strength === 'none',
     });
   }

@@ -11,7 +11,8 @@ import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
-import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
+import { compareChunk, runChunk } from './copy-chunk.js';
+import type { ChunkHost } from './hash-range.js';
 import { Pace } from './pace.js';
 import { MAP, type Work, type WorkName } from './requests.js';
 
@@ -77,6 +78,10 @@ export class Performer {
     'locate-target': async ({ location, sourceName }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       return ability(scheme, location.name, 'locateTarget')(location, sourceName);
+    },
+    'probe-clone': async ({ source, target }) => {
+      const scheme = await schemeOf(this.#parts.registry, target.scheme);
+      return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
     },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {

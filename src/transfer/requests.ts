@@ -2,6 +2,7 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Algorithm, Digest } from '../core/digest.js';
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
   FileAttributes,
@@ -53,6 +54,8 @@ export interface ChunkTask {
   readonly sparseBytes: number;
   /** copy: the target is known to read as zero here, so that zero blocks need nothing. */
   readonly knownZero: boolean;
+  /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
+  readonly clone?: 'auto' | 'always' | undefined;
   /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
@@ -102,6 +105,7 @@ export interface Work {
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
+  'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };

@@ -41,6 +41,8 @@ export interface TransferResult {
   readonly bytesZero: number;
   /** Written in this run. */
   readonly bytesCopied: number;
+  /** Shared with the source instead of written (reflinks). */
+  readonly bytesCloned: number;
   /** On record from an earlier run, but not what the storage held: copied again. */
   readonly bytesMismatched: number;
   /** Read back, found wrong, and written again. */
@@ -200,7 +202,8 @@ export class Transfer {
 
   #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCopied = this.#control.counter('writtenBytes');
+    const bytesCloned = this.#control.counter('clonedBytes');
+    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
     const { chunkBytes } = job.grid;
     return {
@@ -210,6 +213,7 @@ export class Transfer {
       bytesZero,
       bytesMismatched,
       bytesCopied,
+      bytesCloned,
       proof,
       algorithm,
       chunkBytes,

@@ -133,6 +133,8 @@ export class RecordingFiles {
         this.#assertAlive();
         return realFiles.applyAttributes(fd, attributes);
       },
+      // Shared blocks are not part of the model.
+      probeClone: () => ({ refused: 'not here' }),
       fsyncSync: (fd) => this.#noteSync(fd),
       fdatasyncSync: (fd) => this.#noteSync(fd),
       closeSync: (fd) => {

@@ -36,13 +36,14 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
-  const { limit, chunkSize, workers, lanes, readBack, preserve, overwrite, discard, sync } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, overwrite, discard, sync } = flags;
   return {
     source,
     target,
     sync,
     readBack: readBack ?? false,
     preserve: preserve ?? false,
+    reflink,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
     ...(limit !== undefined && { limitBytesPerSecond: limit }),

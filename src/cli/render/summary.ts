@@ -13,13 +13,15 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
     `${result.source} is copied to ${result.target}: ${formatBytes(bytesTotal)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const amounts = [
+    amount(result.bytesCloned, 'shared with the source'),
     amount(result.bytesReused, 'from an earlier run, proven again'),
     amount(result.bytesZero, 'zero'),
     amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
   ].filter((text) => text !== undefined);
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
-  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
+  const hashed = result.bytesCloned > 0 && bytesCopied === 0 ? 'hashed after sharing' : 'hashed while copying';
+  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
   lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
   return lines;

@@ -12,6 +12,7 @@ const copied: TransferResult = {
   bytesReused: 0,
   bytesMismatched: 0,
   bytesZero: 0,
+  bytesCloned: 0,
   bytesCopied: GiB,
   bytesRepaired: 0,
   proof: 'written',

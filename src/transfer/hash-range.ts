@@ -1,0 +1,59 @@
+/** Reading for a digest alone, block by block through one buffer, and what every task on a thread works with. */
+import type { Clock } from '../core/clock.js';
+import type { Digest, Hasher } from '../core/digest.js';
+import type { ChunkReader } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { BlockBuffers } from './block-buffers.js';
+import type { ControlBlock } from './control-block.js';
+import type { Pace } from './pace.js';
+
+export interface ChunkHost {
+  readonly control: ControlBlock;
+  readonly pace: Pace;
+  readonly clock: Clock;
+  readonly buffers: BlockBuffers;
+  readonly newHasher: () => Hasher;
+  /** Aborts when the job is stopped, so that waits on the network end. */
+  readonly signal: AbortSignal;
+}
+
+export function assertRunning(host: ChunkHost): void {
+  if (host.control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
+}
+
+export interface HashedRange {
+  /** Of what the reader had: of fewer bytes than were asked for when it ended early. */
+  readonly digest: Digest;
+  readonly bytes: number;
+}
+
+/** Takes from the pace where one is given. Closes the reader. */
+export async function hashRange(
+  reader: ChunkReader,
+  about: { readonly length: number; readonly blockBytes: number },
+  host: ChunkHost,
+  pace?: Pace,
+): Promise<HashedRange> {
+  const hasher = host.newHasher();
+  const buffer = host.buffers.take(about.blockBytes);
+  let bytes = 0;
+  try {
+    while (bytes < about.length) {
+      assertRunning(host);
+      const length = Math.min(about.length - bytes, pace?.blockBytes(buffer.length) ?? buffer.length);
+      await pace?.take(length, host.signal);
+      const block = buffer.subarray(0, length);
+      const before = host.clock.nowNs();
+      const got = await reader.next(block);
+      host.control.add('readNs', host.clock.nowNs() - before);
+      host.control.add('readBytes', BigInt(got));
+      if (got === 0) break;
+      hasher.update(block.subarray(0, got));
+      bytes += got;
+    }
+    return { digest: hasher.digest(), bytes };
+  } finally {
+    reader.close();
+    host.buffers.give(buffer);
+  }
+}
