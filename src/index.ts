@@ -9,6 +9,7 @@ import type { Location } from './core/endpoint.js';
 import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
 import { parseLocation } from './endpoint/location.js';
+import type { ChecksumRequest } from './transfer/checksum.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
@@ -18,6 +19,7 @@ export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
 export type * from './core/events.js';
+export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
@@ -56,6 +58,11 @@ export interface CopyOptions {
    * fail, `never`. What is shared is read back from the target and hashed.
    */
   readonly reflink?: Reflink;
+  /**
+   * Read the finished copy once more, in order, for its SHA-256, before it gets its name. With `expected`, 64 hex
+   * digits, another value is E_INTEGRITY: the target gets no name, and the partial copy is kept.
+   */
+  readonly checksum?: ChecksumRequest;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -141,6 +148,7 @@ export function copy(options: CopyOptions): CopyRun {
     readBack: options.readBack ?? false,
     preserve: options.preserve ?? false,
     reflink: reflinkOf(options.reflink),
+    checksum: checksumRequest(options.checksum),
   } as const;
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }
@@ -201,4 +209,13 @@ function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
 function reflinkOf(value: Reflink = 'auto'): Reflink {
   if (['auto', 'always', 'never'].includes(value)) return value;
   throw new TransferError('E_USAGE', `reflink is ${value}; auto, always or never was expected`);
+}
+
+function checksumRequest(value: ChecksumRequest | undefined): ChecksumRequest | undefined {
+  if (value === undefined) return undefined;
+  const { algorithm, expected } = value;
+  const known = algorithm === 'sha256' && (expected === undefined || /^[0-9a-f]{64}$/i.test(expected));
+  if (known) return { algorithm, ...(expected !== undefined && { expected: expected.toLowerCase() }) };
+  const given = expected === undefined ? algorithm : `${algorithm}:${expected}`;
+  throw new TransferError('E_USAGE', `the checksum is ${given}; sha256, or sha256: and 64 hex digits, was expected`);
 }

@@ -43,6 +43,10 @@ const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX,
 export function localScheme(files: FileLayer): EndpointScheme {
   return {
     openSource: async (location) => openLocalSource(files, location),
+    openCommittedSource: async (ref) => {
+      const { scheme, path } = ref as LocalTargetRef;
+      return openLocalSource(files, { scheme, text: path, name: showPath(path) });
+    },
     attachSource: (ref) => new LocalSource(files, ref as LocalSource['ref']),
     locateTarget: async (location, sourceName) => locate(files, location, sourceName),
     probeClone: (source, target) => probeClone(files, source, target as LocalTargetRef),

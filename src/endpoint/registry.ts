@@ -16,6 +16,8 @@ import { TransferError } from '../core/errors.js';
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
+  /** Opens what stands under the name of a located target. */
+  openCommittedSource?(target: EndpointRef): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
   attachSource?(ref: EndpointRef): Source;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */

@@ -10,6 +10,7 @@ import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
 import { Checkpointer } from './checkpointer.js';
+import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
@@ -41,6 +42,8 @@ export class CarryOut {
   /** As they were when this run began. */
   #attributes: FileAttributes | undefined;
   bytesRepaired = 0;
+  /** Of the finished part, where it was asked for. */
+  checksum: Checksum | undefined;
 
   constructor(parts: CarryOutParts) {
     this.#parts = parts;
@@ -88,6 +91,7 @@ export class CarryOut {
       await this.#copy();
       this.#tellMismatches();
       if (this.#parts.request.readBack) await this.#readBack();
+      await this.#checksum();
       return await this.#commit();
     } catch (thrown) {
       const error = TransferError.from(thrown);
@@ -163,7 +167,10 @@ export class CarryOut {
     const { progress, emit, work } = this.#parts;
     let toRead: readonly number[] = await this.#chunksWithData();
     for (let round = 0; ; round++) {
-      progress.startReadBack(toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0));
+      progress.startReading(
+        'reading-back',
+        toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0),
+      );
       const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
@@ -198,6 +205,20 @@ export class CarryOut {
       if (map?.[chunk] !== MAP.zero || !sameBytes(this.#lanes.digestOf(chunk), zero)) chunks.push(chunk);
     }
     return chunks;
+  }
+
+  async #checksum(): Promise<void> {
+    const { request, job, work } = this.#parts;
+    if (!request.checksum) return;
+    const { size } = job.grid;
+    const part = {
+      end: 'part',
+      ref: work.prepared.ref,
+      size,
+      pastCache: request.readBack,
+      name: job.site.name,
+    } as const;
+    this.checksum = await checksumOf(request.checksum, part, this.#parts);
   }
 
   async #commit(): Promise<string> {

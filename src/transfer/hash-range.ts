@@ -27,6 +27,12 @@ export interface HashedRange {
   readonly bytes: number;
 }
 
+async function takePaced(pace: Pace, bytes: number, { clock, control, signal }: ChunkHost): Promise<void> {
+  const before = clock.nowNs();
+  await pace.take(bytes, signal);
+  control.add('limitNs', clock.nowNs() - before);
+}
+
 /** Takes from the pace where one is given. Closes the reader. */
 export async function hashRange(
   reader: ChunkReader,
@@ -41,7 +47,7 @@ export async function hashRange(
     while (bytes < about.length) {
       assertRunning(host);
       const length = Math.min(about.length - bytes, pace?.blockBytes(buffer.length) ?? buffer.length);
-      await pace?.take(length, host.signal);
+      if (pace?.limited) await takePaced(pace, length, host);
       const block = buffer.subarray(0, length);
       const before = host.clock.nowNs();
       const got = await reader.next(block);

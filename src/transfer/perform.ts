@@ -10,11 +10,12 @@ import { TransferError } from '../core/errors.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import { BlockBuffers } from './block-buffers.js';
+import { hashWhole } from './checksum.js';
 import { ControlBlock } from './control-block.js';
 import { compareChunk, runChunk } from './copy-chunk.js';
 import type { ChunkHost } from './hash-range.js';
 import { Pace } from './pace.js';
-import { MAP, type Work, type WorkName } from './requests.js';
+import { MAP, type SourceInfo, type Work, type WorkName } from './requests.js';
 
 export interface PerformerParts {
   readonly registry: Registry;
@@ -54,18 +55,9 @@ export class Performer {
   readonly #deeds: Deeds = {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
-      const source = await ability(scheme, location.name, 'openSource')(location);
-      const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
-      const { mode, modifiedNs, identity, allocatedBytes } = source;
-      await source.detach?.();
-      return {
-        ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
-        ...(mode !== undefined && { mode }),
-        ...(modifiedNs !== undefined && { modifiedNs }),
-        ...(identity && { identity }),
-        ...(allocatedBytes !== undefined && { allocatedBytes }),
-      };
+      return sourceInfo(await ability(scheme, location.name, 'openSource')(location));
     },
+    'open-committed': async ({ ref }) => sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref)),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return (
@@ -108,6 +100,13 @@ export class Performer {
     },
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),
+    checksum: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      if (task.end === 'part')
+        return hashWhole(task, await this.#kept(job, 'target', task.ref, (ref) => this.#target(ref)), host);
+      return hashWhole(task, await this.#kept(job, 'committed', task.ref, (ref) => this.#source(ref)), host);
+    },
     chunk: async (task) => {
       const job = this.#attach(task.control);
       const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
@@ -122,10 +121,9 @@ export class Performer {
     },
   };
 
-  async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(
-    ref: EndpointRef,
-    key: K,
-  ) {
+  async #ability<
+    K extends 'openCommittedSource' | 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial',
+  >(ref: EndpointRef, key: K) {
     return ability(await schemeOf(this.#parts.registry, ref.scheme), `${ref.scheme}://`, key);
   }
 
@@ -183,6 +181,20 @@ export class Performer {
       pace: new Pace(control.pace, clock),
     };
   }
+}
+
+/** What crosses the thread of an opened source; this thread lets go of it. */
+async function sourceInfo(source: Source): Promise<SourceInfo> {
+  const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
+  const { mode, modifiedNs, identity, allocatedBytes } = source;
+  await source.detach?.();
+  return {
+    ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
+    ...(mode !== undefined && { mode }),
+    ...(modifiedNs !== undefined && { modifiedNs }),
+    ...(identity && { identity }),
+    ...(allocatedBytes !== undefined && { allocatedBytes }),
+  };
 }
 
 /** What each chunk is made of; extents themselves never leave the thread, there can be millions. */

@@ -16,6 +16,7 @@ import type {
   Token,
 } from '../core/endpoint.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
+import type { ChecksumTask } from './checksum.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
 export type SourceInfo = Pick<
@@ -102,6 +103,8 @@ export interface Work {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
+  /** What stands under the name of a located target since its commit, as a source. */
+  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
@@ -120,6 +123,8 @@ export interface Work {
   checkpoint: { in: CheckpointRequest; out: { position: number } };
   'drop-journal': { in: { ref: JournalRef; sync: boolean }; out: void };
   'close-journal': { in: { ref: JournalRef }; out: void };
+  /** The SHA-256 of the whole, in hex. */
+  checksum: { in: ChecksumTask; out: string };
   chunk: { in: ChunkTask; out: ChunkOutcome };
   compare: { in: CompareTask; out: CompareOutcome };
 }

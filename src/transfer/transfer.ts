@@ -14,6 +14,7 @@ import type { JobState, ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import { CarryOut } from './carry-out.js';
+import { type Checksum, type ChecksumRequest, checksumOf } from './checksum.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
@@ -30,6 +31,8 @@ export interface TransferRequest extends OpenRequest {
   readonly readBack: boolean;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
+  /** Read the finished copy once more, in order, for its checksum. */
+  readonly checksum?: ChecksumRequest | undefined;
 }
 
 export interface TransferResult {
@@ -52,8 +55,13 @@ export interface TransferResult {
   readonly chunkBytes: number;
   /** The hash over all chunk digests, in hex; empty when an earlier run had finished all but the tidying up. */
   readonly root: string;
+  /** Of the whole target, where it was asked for. */
+  readonly checksum?: Checksum;
   readonly elapsedMs: number;
 }
+
+/** What the end of the work adds to the result. */
+type Done = Pick<TransferResult, 'root' | 'bytesRepaired' | 'checksum'>;
 
 export interface TransferParts {
   readonly runner: ChunkRunner;
@@ -120,7 +128,7 @@ export class Transfer {
     }
   }
 
-  async #withEnds(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  async #withEnds(job: OpenedJob): Promise<Done> {
     const { runner } = this.#parts;
     try {
       const done = job.work ? await this.#carryOut(job) : await this.#tidyUp(job);
@@ -138,7 +146,7 @@ export class Transfer {
     }
   }
 
-  async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  async #carryOut(job: OpenedJob): Promise<Done> {
     const work = job.work as NonNullable<OpenedJob['work']>;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
@@ -158,7 +166,9 @@ export class Transfer {
     this.#state('transferring', work.resumed ? resumedText(job.grid, work.claims) : 'copying');
     const ticking = this.#tick(carryOut);
     try {
-      return { root: await carryOut.run(), bytesRepaired: carryOut.bytesRepaired };
+      const root = await carryOut.run();
+      const { bytesRepaired, checksum } = carryOut;
+      return { root, bytesRepaired, ...(checksum && { checksum }) };
     } finally {
       this.#stop.abort();
       await ticking;
@@ -166,11 +176,33 @@ export class Transfer {
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
-  async #tidyUp(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  async #tidyUp(job: OpenedJob): Promise<Done> {
+    const { runner } = this.#parts;
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
     this.#progress.bytesReused = job.grid.size;
-    await this.#parts.runner.run('drop-journal', { ref: job.journal, sync: this.#request.sync });
-    return { root: '', bytesRepaired: 0 };
+    const checksum = await this.#checksumCommitted(job).catch(async (thrown) => {
+      await runner.run('close-journal', { ref: job.journal });
+      throw thrown;
+    });
+    await runner.run('drop-journal', { ref: job.journal, sync: this.#request.sync });
+    return { root: '', bytesRepaired: 0, ...(checksum && { checksum }) };
+  }
+
+  /** The run that was cut short need not have been asked for it, and its value is not on record. */
+  async #checksumCommitted({ site }: OpenedJob): Promise<Checksum | undefined> {
+    const { runner, clock } = this.#parts;
+    if (!this.#request.checksum) return undefined;
+    const { ref, size } = await runner.run('open-committed', { ref: site.ref });
+    const ticking = this.#tick();
+    const parts = { runner, clock, control: this.#control, progress: this.#progress, signal: this.#stop.signal };
+    const about = { end: 'committed', ref, size, pastCache: false, name: site.name } as const;
+    try {
+      return await checksumOf(this.#request.checksum, about, parts);
+    } finally {
+      this.#stop.abort();
+      await ticking;
+      await runner.run('close-source', { ref });
+    }
   }
 
   /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
@@ -182,10 +214,10 @@ export class Transfer {
     return Math.max(1, Math.min(wanted, paced, job.grid.count));
   }
 
-  async #tick(carryOut: CarryOut): Promise<void> {
+  async #tick(carryOut?: CarryOut): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
-      carryOut.tick();
+      carryOut?.tick();
       this.events.emit(this.#progress.event());
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
@@ -200,7 +232,7 @@ export class Transfer {
     this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
   }
 
-  #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
+  #result(job: OpenedJob, done: Done, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
     const bytesCloned = this.#control.counter('clonedBytes');
     const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;

@@ -52,6 +52,7 @@ function copyInline(files) {
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
     preserve: options.preserve,
+    checksum: options.checksum,
     reflink: options.reflink,
   };
   const runner = new InlineRunner(new Performer(parts), 2);

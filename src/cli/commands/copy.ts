@@ -2,7 +2,7 @@
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { formatBytes } from '../../core/units.js';
-import { type CopyOptions, copy, status, type TransferEvent } from '../../index.js';
+import { type ChecksumRequest, type CopyOptions, copy, status, type TransferEvent } from '../../index.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
 import type { CopyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
@@ -36,7 +36,7 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
-  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, overwrite, discard, sync } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard, sync } = flags;
   return {
     source,
     target,
@@ -46,11 +46,21 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     reflink,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
+    ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),
   };
+}
+
+function checksumOption(text: string): ChecksumRequest {
+  const [, hex] = /^sha256(?::([0-9a-f]{64}))?$/i.exec(text) ?? [];
+  if (/^sha256$/i.test(text)) return { algorithm: 'sha256' };
+  if (hex !== undefined) return { algorithm: 'sha256', expected: hex };
+  throw new TransferError('E_USAGE', `--checksum: cannot use ${JSON.stringify(text)}`, {
+    hint: 'Write sha256, or sha256: and the 64 hex digits that are expected.',
+  });
 }
 
 /** What is kept is read from the journal, not remembered: that is what the next run will find. */

@@ -22,7 +22,10 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
   const hashed = result.bytesCloned > 0 && bytesCopied === 0 ? 'hashed after sharing' : 'hashed while copying';
   const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
-  lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  const expected = result.checksum?.expected === undefined ? '' : '; SHA-256 as expected';
+  lines.push(`  proven: ${proof}${expected}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  // In the form that sha256sum -c reads.
+  if (result.checksum) lines.push(`  SHA256 (${result.target}) = ${result.checksum.value}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
   return lines;
 }
