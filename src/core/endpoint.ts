@@ -21,6 +21,8 @@ export interface Location {
  */
 export interface EndpointRef {
   readonly scheme: string;
+  /** Reads and writes leave the page cache of this machine as they find it, as far as that can be done. */
+  readonly leavesCache?: boolean;
 }
 
 /**

@@ -8,7 +8,7 @@ import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileAttributes, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { DirectReader } from '../platform/direct-io.js';
+import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
@@ -31,6 +31,8 @@ interface LocalSourceRef extends EndpointRef {
   readonly allocatedBytes?: number;
   /** Asked once, at the opening. */
   readonly holes: boolean;
+  /** Some of it was in the page cache at the opening, or that cannot be told. */
+  readonly cached: boolean;
 }
 
 export function isLocalFile(ref: EndpointRef): ref is LocalSourceRef {
@@ -81,6 +83,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     sizeIs: device ? 'capacity' : 'exact',
     ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
     holes: !device && files.supportsHoles(fds[0] as number, size),
+    cached: files.isCached(fds[0] as number),
   };
 }
 
@@ -150,13 +153,18 @@ export class LocalSource implements Source {
         position += got;
         return got;
       },
-      close: () => undefined,
+      close: () => this.#dropBehind(range),
     };
+  }
+
+  /** Where reading past the cache is refused: a file of which nothing was cached is left so. */
+  #dropBehind(range: ByteRange): void {
+    if (this.ref.leavesCache && !this.ref.cached) dropCache(this.#fd, range);
   }
 
   #read(block: Uint8Array, position: number): number {
     try {
-      return readFully(this.#files, this.#fd, block, position);
+      return readFully(this.#files, this.#fd, block, position, this.ref.leavesCache);
     } catch (thrown) {
       return this.#readSectors(block, position, thrown);
     }
@@ -204,6 +212,8 @@ export class LocalSource implements Source {
   }
 
   async close(): Promise<void> {
+    // The system reads ahead, and what it read last nobody has taken.
+    this.#dropBehind({ offset: 0, length: this.size });
     for (const fd of this.ref.fds) this.#files.closeSync(fd);
   }
 }

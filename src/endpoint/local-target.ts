@@ -81,7 +81,9 @@ export class LocalTarget implements Target {
   }
 
   openChunkBack(range: ByteRange): ChunkReader {
-    return this.#reader(range, (into, position) => readFully(this.#files, this.ref.fd, into, position));
+    const { fd, leavesCache } = this.ref;
+    const reader = this.#reader(range, (into, position) => readFully(this.#files, fd, into, position, leavesCache));
+    return { ...reader, close: () => void (leavesCache && dropCache(fd, range)) };
   }
 
   /** Through O_DIRECT; where a file system refuses that, the pages are dropped first, which need not help. */
@@ -108,13 +110,16 @@ export class LocalTarget implements Target {
    * completion).
    */
   async flush(): Promise<void> {
-    const { fd, kind, writtenPath } = this.ref;
-    if (kind === 'file' && this.#files.fstat(fd).nlink === 0n) throw vanished(writtenPath);
+    const { fd, kind, writtenPath, leavesCache } = this.ref;
+    const { nlink, size } = this.#files.fstat(fd);
+    if (kind === 'file' && nlink === 0n) throw vanished(writtenPath);
     try {
       this.#files.fdatasyncSync(fd);
     } catch (thrown) {
       throw localError('flush-target', writtenPath, thrown);
     }
+    // Nobody else can have a use for what is cached of a part: where it was written through the cache, it goes now.
+    if (leavesCache) dropCache(fd, { offset: 0, length: Number(size) });
   }
 
   /** The mark holds the time of the last change, so what sets that comes first; nothing in a commit changes it. */
@@ -160,7 +165,7 @@ export class LocalTarget implements Target {
 
   #write(block: Uint8Array, position: number): void {
     try {
-      writeFully(this.#files, this.ref.fd, block, position);
+      writeFully(this.#files, this.ref.fd, block, position, this.ref.leavesCache);
     } catch (thrown) {
       throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
     }

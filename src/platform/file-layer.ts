@@ -7,6 +7,7 @@ import { applyAttributes, readAttributes, setTimes } from './attributes.js';
 import { cloneRange, probeClone } from './clone.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
+import { isCached, readUncached, writeUncached } from './uncached.js';
 
 export interface FileLayer
   extends Pick<
@@ -31,6 +32,9 @@ export interface FileLayer
   readonly setTimes: typeof setTimes;
   readonly cloneRange: typeof cloneRange;
   readonly probeClone: typeof probeClone;
+  readonly readUncached: typeof readUncached;
+  readonly writeUncached: typeof writeUncached;
+  readonly isCached: typeof isCached;
   readonly extentsOf: typeof extentsOf;
   readonly punchHole: typeof punchHole;
   readonly reserveSpace: typeof reserveSpace;
@@ -59,6 +63,9 @@ export const realFiles: FileLayer = {
   setTimes,
   cloneRange,
   probeClone,
+  readUncached,
+  writeUncached,
+  isCached,
   extentsOf,
   punchHole,
   reserveSpace,
@@ -67,18 +74,35 @@ export const realFiles: FileLayer = {
   syncFolder,
 };
 
-/** Writes all of the bytes at the position; a short write goes on, since a full disk shows only on the next call. */
-export function writeFully(files: FileLayer, fd: number, bytes: Uint8Array, position: number): void {
+/**
+ * Writes all of the bytes at the position; a short write goes on, since a full disk shows only on the next call. With
+ * `leavesCache` past the page cache, where that can be done.
+ */
+export function writeFully(
+  files: FileLayer,
+  fd: number,
+  bytes: Uint8Array,
+  position: number,
+  leavesCache = false,
+): void {
   for (let done = 0; done < bytes.length; ) {
-    done += files.writeSync(fd, bytes, done, bytes.length - done, position + done);
+    const past = leavesCache ? files.writeUncached(fd, bytes.subarray(done), position + done) : undefined;
+    done += past ?? files.writeSync(fd, bytes, done, bytes.length - done, position + done);
   }
 }
 
-/** Reads until the buffer is full or the file ends, and says how much it got. */
-export function readFully(files: FileLayer, fd: number, into: Uint8Array, position: number): number {
+/** Reads until the buffer is full or the file ends, and says how much it got. `leavesCache`: as for writing. */
+export function readFully(
+  files: FileLayer,
+  fd: number,
+  into: Uint8Array,
+  position: number,
+  leavesCache = false,
+): number {
   let done = 0;
   while (done < into.length) {
-    const got = files.readSync(fd, into, done, into.length - done, position + done);
+    const past = leavesCache ? files.readUncached(fd, into.subarray(done), position + done) : undefined;
+    const got = past ?? files.readSync(fd, into, done, into.length - done, position + done);
     if (got === 0) break;
     done += got;
   }

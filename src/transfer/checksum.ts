@@ -2,9 +2,10 @@
  * The SHA-256 of a whole file. It cannot be had from chunks that come in any order, so it is a reading of its own, from
  * the first byte to the last, before the target gets its name: one task, which obeys the limit and can be stopped.
  */
+import { type ByteRange, CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import { type Clock, orLate } from '../core/clock.js';
 import { toHex } from '../core/digest.js';
-import type { EndpointRef, ReadBack, Source, Target } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { MiB } from '../core/units.js';
 import type { ChunkRunner } from './chunk-runner.js';
@@ -40,6 +41,7 @@ export interface ChecksumTask {
 /** How long a stop waits for a task that is stuck in a system call. */
 const STUCK_MS = 2000;
 const BLOCK_BYTES = MiB;
+const RANGE_BYTES = CHUNK_BYTES_DEFAULT;
 
 export interface ChecksumParts {
   readonly runner: ChunkRunner;
@@ -78,18 +80,36 @@ const HINTS: Readonly<Record<ChecksumTask['end'], string>> = {
 
 /** On a worker: the checksum in hex. @throws TransferError E_TARGET_CHANGED when the file ends early */
 export async function hashWhole(task: ChecksumTask, end: Source | Target, host: ChunkHost): Promise<string> {
-  const { reader } = readerOf(task, end, host.signal);
   const about = { length: task.size, blockBytes: BLOCK_BYTES };
-  const { digest, bytes } = await hashRange(reader, about, host, host.pace);
+  const { digest, bytes } = await hashRange(readInRanges(task, end, host.signal), about, host, host.pace);
   if (bytes === task.size) return toHex(digest);
   throw new TransferError('E_TARGET_CHANGED', `the copy ended at byte ${bytes}, before its ${task.size} bytes`, {
     hint: 'Find out what else writes to it, then run the same command again.',
   });
 }
 
-function readerOf({ size, pastCache }: ChecksumTask, end: Source | Target, signal: AbortSignal): ReadBack {
-  const range = { offset: 0, length: size };
-  if (!('openChunkBack' in end)) return { reader: end.openChunk(range, signal), pastCache: false };
+/** One range after the other, as the chunks are read: an end that clears up behind a reader does so all along. */
+function readInRanges(task: ChecksumTask, end: Source | Target, signal: AbortSignal): ChunkReader {
+  let position = 0;
+  let reader: ChunkReader | undefined;
+  return {
+    next: async (into) => {
+      if (position % RANGE_BYTES === 0) {
+        reader?.close();
+        const length = Math.min(RANGE_BYTES, task.size - position);
+        reader = readerOf(task.pastCache, end, { offset: position, length }, signal);
+      }
+      const left = RANGE_BYTES - (position % RANGE_BYTES);
+      const got = (await reader?.next(into.subarray(0, left))) ?? 0;
+      position += got;
+      return got;
+    },
+    close: () => reader?.close(),
+  };
+}
+
+function readerOf(pastCache: boolean, end: Source | Target, range: ByteRange, signal: AbortSignal): ChunkReader {
+  if (!('openChunkBack' in end)) return end.openChunk(range, signal);
   const past = pastCache ? end.openReadBack?.(range, signal) : undefined;
-  return past ?? { reader: end.openChunkBack(range, signal), pastCache: false };
+  return past?.reader ?? end.openChunkBack(range, signal);
 }

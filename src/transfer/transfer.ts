@@ -9,10 +9,12 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
+import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
+import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
 import { type Checksum, type ChecksumRequest, checksumOf } from './checksum.js';
 import type { ChunkRunner } from './chunk-runner.js';
@@ -68,6 +70,8 @@ export interface TransferParts {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Default: what the system says. */
+  readonly memoryBytes?: MemoryBytes;
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;
@@ -113,7 +117,7 @@ export class Transfer {
     const startMs = nowMs(clock);
     try {
       this.#state('connecting', 'looking at both ends');
-      const job = await openJob(this.#request, runner, clock);
+      const job = sparing(await openJob(this.#request, runner, clock), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
       const done = await this.#withEnds(job);
@@ -195,7 +199,13 @@ export class Transfer {
     const { ref, size } = await runner.run('open-committed', { ref: site.ref });
     const ticking = this.#tick();
     const parts = { runner, clock, control: this.#control, progress: this.#progress, signal: this.#stop.signal };
-    const about = { end: 'committed', ref, size, pastCache: false, name: site.name } as const;
+    const about = {
+      end: 'committed',
+      ref: sparingCache(ref, size, this.#parts.memoryBytes),
+      size,
+      pastCache: false,
+      name: site.name,
+    } as const;
     try {
       return await checksumOf(this.#request.checksum, about, parts);
     } finally {
@@ -253,6 +263,16 @@ export class Transfer {
       elapsedMs: Math.round(elapsedMs),
     };
   }
+}
+
+/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
+function sparing(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
+    ...end,
+    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+  });
+  const { source, work } = job;
+  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }
 
 function resumedText(grid: ChunkGrid, { kinds }: Claims): string {

@@ -5,6 +5,7 @@ import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { formatBytes, KiB } from '../core/units.js';
+import { sparingCache } from './cache-use.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
@@ -67,7 +68,8 @@ export class Verification {
     const opened: SourceInfo[] = [];
     try {
       for (const location of [this.#request.one, this.#request.other]) {
-        opened.push(await runner.run('open-source', { location }));
+        const end = await runner.run('open-source', { location });
+        opened.push({ ...end, ref: sparingCache(end.ref, end.size, this.#parts.memoryBytes) });
       }
       const [one, other] = opened as [SourceInfo, SourceInfo];
       const compared = await this.#compare(one, other);

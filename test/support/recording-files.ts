@@ -133,8 +133,9 @@ export class RecordingFiles {
         this.#assertAlive();
         return realFiles.applyAttributes(fd, attributes);
       },
-      // Shared blocks are not part of the model.
+      // Other ways of writing than by write() are not part of the model.
       probeClone: () => ({ refused: 'not here' }),
+      writeUncached: () => undefined,
       fsyncSync: (fd) => this.#noteSync(fd),
       fdatasyncSync: (fd) => this.#noteSync(fd),
       closeSync: (fd) => {
