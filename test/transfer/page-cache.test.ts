@@ -2,11 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
 import { KiB, MiB } from '../../src/core/units.js';
+import { localScheme } from '../../src/endpoint/local.js';
+import { parseLocation } from '../../src/endpoint/location.js';
+import { FileJournals } from '../../src/journal/file-journal.js';
 import { dropCache } from '../../src/platform/direct-io.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import { libc, nativeAvailable } from '../../src/platform/libc.js';
 import { isCached, readUncached } from '../../src/platform/uncached.js';
+import { InlineRunner } from '../../src/transfer/inline-runner.js';
+import { Performer } from '../../src/transfer/perform.js';
+import { Verification } from '../../src/transfer/verify.js';
 import { bytesOf, expectSame, makeFile } from '../support/copying.js';
 import { inlineTransfer } from '../support/inline-copy.js';
 import { openPlace, placeAvailable } from '../support/mounts.js';
@@ -108,3 +115,22 @@ test.skipIf(!nativeAvailable())(
     expect(readFileSync(join(folder, 'target.img')).equals(bytesOf(SIZE, 'source'))).toBe(true);
   },
 );
+
+test.skipIf(!nativeAvailable())('a large comparison leaves the page cache as it found it', async () => {
+  const { folder, unmount } = await openPlace('the default file system');
+  onTestFinished(unmount);
+  const [one, other] = [join(folder, 'one.img'), join(folder, 'other.img')];
+  for (const [path, length] of [
+    [one, 0],
+    [other, SIZE],
+  ] as const) {
+    makeFile(path, SIZE);
+    cacheOnly(path, length);
+  }
+  const registry = { file: () => localScheme(realFiles) };
+  const performer = new Performer({ registry, journals: new FileJournals(realFiles), clock: systemClock });
+  const request = { one: parseLocation(one), other: parseLocation(other), algorithm: 'xxh64' } as const;
+  const parts = { runner: new InlineRunner(performer), clock: systemClock, random: Math.random, memoryBytes: SMALL };
+  expect(await new Verification(request, parts).run()).toMatchObject({ same: true });
+  expect([cachedBytes(one), cachedBytes(other)]).toEqual([0, pages(SIZE)]);
+});
