@@ -13,6 +13,7 @@ import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
 import type { PlannedFile } from './core/tree.js';
 import { parseLocation } from './endpoint/location.js';
+import type { ChecksumRequest } from './transfer/checksum.js';
 import type { ChunkMapView } from './transfer/chunk-map.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
@@ -31,9 +32,8 @@ export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js'
 export type * from './core/events.js';
 
 export type { FileFailure, PlannedFile } from './core/tree.js';
-
+export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
-
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
@@ -42,6 +42,8 @@ export type { ListedProblem, TreeVerifyResult } from './tree/verify-report.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
+
+export type Reflink = 'auto' | 'always' | 'never';
 
 export interface CopyOptions {
   /** A path or a URL. */
@@ -67,6 +69,21 @@ export interface CopyOptions {
   readonly manifest?: string;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack?: boolean;
+  /**
+   * Keep mode, times, extended attributes (access control lists too) and, as root, the owner; they win over those of a
+   * target that is replaced. What cannot be kept is told as a note. Of an http(s) source only its time is known.
+   */
+  readonly preserve?: boolean;
+  /**
+   * Share the blocks of the source instead of writing them: `auto` (the default) where the file system can, `always` or
+   * fail, `never`. What is shared is read back from the target and hashed.
+   */
+  readonly reflink?: Reflink;
+  /**
+   * Read the finished copy once more, in order, for its SHA-256, before it gets its name. With `expected`, 64 hex
+   * digits, another value is E_INTEGRITY: the target gets no name, and the partial copy is kept.
+   */
+  readonly checksum?: ChecksumRequest;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -154,6 +171,7 @@ export function copy(options: CopyOptions): CopyRun {
     ...requestOf(options),
     source: locationOf('source', options.source),
     target: locationOf('target', options.target),
+    checksum: checksumRequest(options.checksum),
     manifest: manifestOf(options),
   };
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
@@ -275,6 +293,8 @@ function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
     discard: options.discard ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    preserve: options.preserve ?? false,
+    reflink: reflinkOf(options.reflink),
   } as const;
 }
 
@@ -337,4 +357,18 @@ function manifestOf({ manifest, source, target }: CopyOptions): string | undefin
       hint: 'Give it a name of its own. Nothing was changed.',
     },
   );
+}
+
+function reflinkOf(value: Reflink = 'auto'): Reflink {
+  if (['auto', 'always', 'never'].includes(value)) return value;
+  throw new TransferError('E_USAGE', `reflink is ${value}; auto, always or never was expected`);
+}
+
+function checksumRequest(value: ChecksumRequest | undefined): ChecksumRequest | undefined {
+  if (value === undefined) return undefined;
+  const { algorithm, expected } = value;
+  const known = algorithm === 'sha256' && (expected === undefined || /^[0-9a-f]{64}$/i.test(expected));
+  if (known) return { algorithm, ...(expected !== undefined && { expected: expected.toLowerCase() }) };
+  const given = expected === undefined ? algorithm : `${algorithm}:${expected}`;
+  throw new TransferError('E_USAGE', `the checksum is ${given}; sha256, or sha256: and 64 hex digits, was expected`);
 }

@@ -13,7 +13,7 @@ export type JobState =
   | 'acknowledged'
   | 'cancelled';
 
-export type Phase = 'opening' | 'copying' | 'reading-back' | 'committing' | 'done';
+export type Phase = 'opening' | 'copying' | 'reading-back' | 'checksumming' | 'committing' | 'done';
 
 /** What is known of the target: written with digests taken on the way, or read back from the storage past the cache. */
 export type ProofLevel = 'written' | 'read-back';
@@ -90,7 +90,7 @@ export interface ProgressEvent extends EventBase {
   readonly bytesTotal: number;
   readonly bytesReused: number;
   readonly bytesZero: number;
-  /** While the target is read back: bytes that were read, of those that hold data. */
+  /** While the target is read back or read for its checksum: bytes that were read, of those that are to be. */
   readonly readBack?: { readonly bytesDone: number; readonly bytesTotal: number };
   /** Over the last few seconds, without reused and zero bytes. */
   readonly rateBytesPerSecond: number;

@@ -14,6 +14,7 @@ const COUNTERS_AT = INT32S * 4;
 const COUNTERS = [
   'readBytes',
   'writtenBytes',
+  'clonedBytes',
   'readNs',
   'readTargetNs',
   'hashNs',

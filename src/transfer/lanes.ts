@@ -33,6 +33,8 @@ export interface LaneParts {
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
   readonly lanes: number;
+  /** Share the blocks of the source, where that can be (auto) or else fail (always). */
+  readonly clone: 'auto' | 'always' | undefined;
   /** The source has no version: a proof reads it too. */
   readonly alsoSource: boolean;
   /** Aborts when the job is stopped. */
@@ -176,7 +178,8 @@ export class Lanes {
   }
 
   async #run(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
-    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control } = this.#parts;
+    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control, clone } =
+      this.#parts;
     const task: ChunkTask = {
       ...entry,
       range: plan.grid.range(entry.chunk),
@@ -186,6 +189,7 @@ export class Lanes {
       blockBytes: entry.work === 'read-back' ? READ_BACK_BYTES : blockBytes,
       alsoSource: alsoSource && entry.work === 'prove',
       control: control.shared,
+      ...(entry.work === 'copy' && { clone }),
       ...(expected && { expected }),
     };
     const before = nowMs(clock);

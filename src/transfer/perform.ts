@@ -11,12 +11,14 @@ import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
+import { hashWhole } from './checksum.js';
 import { ControlBlock } from './control-block.js';
-import { type ChunkHost, compareChunk, hashRange, runChunk } from './copy-chunk.js';
+import { compareChunk, runChunk } from './copy-chunk.js';
 import { mapExtents } from './extent-map.js';
+import { type ChunkHost, hashRange } from './hash-range.js';
 import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
-import type { Work, WorkName } from './requests.js';
+import type { SourceInfo, Work, WorkName } from './requests.js';
 import type { TreeParts, TreeWork } from './tree-deeds.js';
 import { verifyFiles } from './verify-files.js';
 
@@ -63,25 +65,23 @@ export class Performer {
   readonly #deeds: Deeds<Exclude<WorkName, TreeWork>> = {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
-      const source = await ability(scheme, location.name, 'openSource')(location);
-      const { ref, name, fileName, size, sizeIs, version, readsPerWorker, mode, identity, allocatedBytes } = source;
-      await source.detach?.();
-      return {
-        ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
-        ...(mode !== undefined && { mode }),
-        ...(identity && { identity }),
-        ...(allocatedBytes !== undefined && { allocatedBytes }),
-      };
+      return sourceInfo(await ability(scheme, location.name, 'openSource')(location));
     },
+    'open-committed': async ({ ref }) => sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref)),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);
     },
+    'source-attributes': async ({ ref }) => (await this.#source(ref)).attributes?.(),
     'check-source': async ({ ref }) => (await this.#source(ref)).assertUnchanged(),
     'close-source': async ({ ref }) => (await this.#source(ref)).close(),
     'locate-target': async ({ location, sourceName }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       return ability(scheme, location.name, 'locateTarget')(location, sourceName);
+    },
+    'probe-clone': async ({ source, target }) => {
+      const scheme = await schemeOf(this.#parts.registry, target.scheme);
+      return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
     },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {
@@ -89,7 +89,7 @@ export class Performer {
       return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
-    'mark-target': async ({ ref }) => (await this.#target(ref)).mark(),
+    'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
       return (await scheme.finishCommit?.(ref, part, request)) ?? false;
@@ -108,6 +108,13 @@ export class Performer {
     },
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),
+    checksum: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      if (task.end === 'part')
+        return hashWhole(task, await this.#kept(job, 'target', task.ref, (ref) => this.#target(ref)), host);
+      return hashWhole(task, await this.#kept(job, 'committed', task.ref, (ref) => this.#source(ref)), host);
+    },
     chunk: async (task) => {
       const job = this.#attach(task.control);
       const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
@@ -124,7 +131,8 @@ export class Performer {
       const job = this.#attach(task.control);
       const host = await this.#host(job, task);
       const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
-      return hashRange(source.openChunk(task.range, host.signal), task, host);
+      const about = { length: task.range.length, blockBytes: task.blockBytes, of: 'source' } as const;
+      return (await hashRange(source.openChunk(task.range, host.signal), about, host)).digest;
     },
     'verify-files': async (task) => {
       const job = this.#attach(task.control);
@@ -154,10 +162,9 @@ export class Performer {
     return deeds[name](request);
   }
 
-  async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(
-    ref: EndpointRef,
-    key: K,
-  ) {
+  async #ability<
+    K extends 'openCommittedSource' | 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial',
+  >(ref: EndpointRef, key: K) {
     return ability(await schemeOf(this.#parts.registry, ref.scheme), `${ref.scheme}://`, key);
   }
 
@@ -224,4 +231,18 @@ async function loadTreeDeeds(
   const [{ treeDeeds }, journals] = [await import('./tree-deeds.js'), await treeJournals?.()];
   if (!journals) throw new TransferError('E_BUG', 'no journals for trees were given');
   return treeDeeds({ registry, treeJournals: journals, host });
+}
+
+/** What crosses the thread of an opened source; this thread lets go of it. */
+async function sourceInfo(source: Source): Promise<SourceInfo> {
+  const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
+  const { mode, modifiedNs, identity, allocatedBytes } = source;
+  await source.detach?.();
+  return {
+    ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
+    ...(mode !== undefined && { mode }),
+    ...(modifiedNs !== undefined && { modifiedNs }),
+    ...(identity && { identity }),
+    ...(allocatedBytes !== undefined && { allocatedBytes }),
+  };
 }

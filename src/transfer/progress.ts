@@ -59,14 +59,18 @@ export class Progress {
   }
 
   /** From here on reading counts, up to `bytesTotal`. */
-  startReadBack(bytesTotal: number): void {
-    this.phase = 'reading-back';
+  startReading(phase: 'reading-back' | 'checksumming', bytesTotal: number): void {
+    this.phase = phase;
     this.#readBack = { from: this.#control.counter('readBytes'), bytesTotal };
     this.#samples.length = 0;
   }
 
+  get #reads(): boolean {
+    return this.phase === 'reading-back' || this.phase === 'checksumming';
+  }
+
   #readBackDone(): { readonly bytesDone: number; readonly bytesTotal: number } | undefined {
-    if (!this.#readBack || this.phase !== 'reading-back') return undefined;
+    if (!this.#readBack || !this.#reads) return undefined;
     const { from, bytesTotal } = this.#readBack;
     return { bytesDone: Math.min(bytesTotal, this.#control.counter('readBytes') - from), bytesTotal };
   }
@@ -95,7 +99,7 @@ export class Progress {
   /** What moves now, whichever way: bytes that are sent, or read for a proof. */
   #rate(): number {
     const atMs = nowMs(this.#clock);
-    const moved = this.phase === 'reading-back' ? 'readBytes' : 'writtenBytes';
+    const moved = this.#reads ? 'readBytes' : 'writtenBytes';
     this.#samples.push({ atMs, bytes: this.#control.counter(moved) });
     while (this.#samples.length > 2 && atMs - (this.#samples[0]?.atMs ?? atMs) > RATE_WINDOW_MS) this.#samples.shift();
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];

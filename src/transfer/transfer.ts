@@ -9,14 +9,16 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
-import type { PartMark } from '../core/endpoint.js';
+import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
+import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
+import { type Checksum, type ChecksumRequest, checksumOf } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
@@ -35,6 +37,10 @@ export interface TransferRequest extends OpenRequest {
   readonly blockBytes?: number | undefined;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack: boolean;
+  /** Keep the attributes of the source. */
+  readonly preserve?: boolean | undefined;
+  /** Read the finished copy once more, in order, for its checksum. */
+  readonly checksum?: ChecksumRequest | undefined;
 }
 
 export interface TransferResult {
@@ -46,6 +52,8 @@ export interface TransferResult {
   readonly bytesZero: number;
   /** Written in this run. */
   readonly bytesCopied: number;
+  /** Shared with the source instead of written (reflinks). */
+  readonly bytesCloned: number;
   /** On record from an earlier run, but not what the storage held: copied again. */
   readonly bytesMismatched: number;
   /** Read back, found wrong, and written again. */
@@ -57,6 +65,8 @@ export interface TransferResult {
   readonly root: string;
   /** The manifest that was written. */
   readonly manifest?: string;
+  /** Of the whole target, where it was asked for. */
+  readonly checksum?: Checksum;
   readonly elapsedMs: number;
   readonly spent: TimeAccount;
 }
@@ -66,6 +76,8 @@ export interface TransferParts {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Default: what the system says. */
+  readonly memoryBytes?: MemoryBytes;
   /** Called when all is proven and the target is about to get its name; what it throws keeps that from happening. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
 }
@@ -95,6 +107,7 @@ export class Transfer {
   readonly #stop = new AbortController();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
+  #checksum: Checksum | undefined;
   #names: { readonly source: string; readonly target: string };
   #plan: Plan | undefined;
 
@@ -137,7 +150,7 @@ export class Transfer {
       this.#state('connecting', 'looking at both ends');
       const { manifest, sync } = this.#request;
       if (manifest !== undefined) this.#manifest = await ManifestWriter.begin(manifest, { sync });
-      const job = await openJob(this.#request, runner, this.#retryRules());
+      const job = sparing(await openJob(this.#request, runner, this.#retryRules()), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
@@ -194,6 +207,7 @@ export class Transfer {
     const ticking = this.#tick(carryOut);
     try {
       this.#proven = await carryOut.run();
+      this.#checksum = carryOut.checksum;
       return carryOut.bytesRepaired;
     } finally {
       this.#stop.abort();
@@ -209,11 +223,13 @@ export class Transfer {
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
-  async #tidyUp({ grid, journal, site, whole }: OpenedJob): Promise<number> {
+  async #tidyUp(job: OpenedJob): Promise<number> {
     const { runner } = this.#parts;
+    const { grid, journal, site, whole } = job;
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
     this.#progress.bytesReused = grid.size;
     try {
+      this.#checksum = await this.#checksumCommitted(job);
       this.#proven = whole && (await provenByJournal(whole));
       if (this.#manifest) {
         if (!this.#proven) throw noManifest(site.name);
@@ -228,6 +244,29 @@ export class Transfer {
     return 0;
   }
 
+  /** The run that was cut short need not have been asked for it, and its value is not on record. */
+  async #checksumCommitted({ site }: OpenedJob): Promise<Checksum | undefined> {
+    const { runner, clock } = this.#parts;
+    if (!this.#request.checksum) return undefined;
+    const { ref, size } = await runner.run('open-committed', { ref: site.ref });
+    const ticking = this.#tick();
+    const parts = { runner, clock, control: this.#control, progress: this.#progress, signal: this.#stop.signal };
+    const about = {
+      end: 'committed',
+      ref: sparingCache(ref, size, this.#parts.memoryBytes),
+      size,
+      pastCache: false,
+      name: site.name,
+    } as const;
+    try {
+      return await checksumOf(this.#request.checksum, about, parts);
+    } finally {
+      this.#stop.abort();
+      await ticking;
+      await runner.run('close-source', { ref });
+    }
+  }
+
   /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
   #lanes(job: OpenedJob): number {
     const perWorker = Math.max(job.source.readsPerWorker, job.site.writesPerWorker);
@@ -237,10 +276,10 @@ export class Transfer {
     return Math.max(1, Math.min(wanted, paced, job.grid.count));
   }
 
-  async #tick(carryOut: CarryOut): Promise<void> {
+  async #tick(carryOut?: CarryOut): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
-      carryOut.tick();
+      carryOut?.tick();
       this.events.emit(this.#progress.event());
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
@@ -257,7 +296,8 @@ export class Transfer {
 
   #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCopied = this.#control.counter('writtenBytes');
+    const bytesCloned = this.#control.counter('clonedBytes');
+    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
     const { chunkBytes } = job.grid;
     return {
@@ -267,16 +307,28 @@ export class Transfer {
       bytesZero,
       bytesMismatched,
       bytesCopied,
+      bytesCloned,
       proof,
       algorithm,
       chunkBytes,
       bytesRepaired,
       root: this.#proven?.root ?? '',
       ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
+      ...(this.#checksum && { checksum: this.#checksum }),
       elapsedMs: Math.round(elapsedMs),
       spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
+}
+
+/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
+function sparing(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
+    ...end,
+    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+  });
+  const { source, work } = job;
+  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }
 
 function resumedText(grid: ChunkGrid, { kinds }: Claims): string {

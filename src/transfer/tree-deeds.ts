@@ -4,7 +4,8 @@ import { MiB } from '../core/units.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import type { TreeJournal, TreeJournals } from '../journal/tree-journal.js';
-import { type ChunkHost, nextBlock } from './copy-chunk.js';
+import { nextBlock } from './copy-chunk.js';
+import type { ChunkHost } from './hash-range.js';
 import { provenFile } from './proven-file.js';
 import type { FilesTask, Work } from './requests.js';
 

@@ -9,8 +9,9 @@ import { type Algorithm, DIGEST_BYTES, type Digest, type Hasher, sameBytes, zero
 import type { Location, Source } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
-import { type ChunkHost, compareChunk, hashRange } from './copy-chunk.js';
+import { compareChunk } from './copy-chunk.js';
 import { mapExtents } from './extent-map.js';
+import { type ChunkHost, hashRange } from './hash-range.js';
 import { type FileFinding, type FileProblem, type FileToVerify, MAP, type VerifyFilesTask } from './requests.js';
 
 export interface VerifyFilesParts {
@@ -86,13 +87,14 @@ async function differingChunks(
   const digestBytes = DIGEST_BYTES[algorithm];
   const map = source.extents && (await mapExtents(source.extents(range, host.signal), range, chunkBytes));
   for (let nth = 0; nth * digestBytes < bytes.length; nth++) {
-    const task = { range: grid.range(grid.at(range.offset) + nth), blockBytes };
+    const chunk = grid.range(grid.at(range.offset) + nth);
+    const about = { length: chunk.length, blockBytes, of: 'source' } as const;
     const hole = map?.[nth] === MAP.zero;
     const digest = hole
-      ? zeroesOf(host.newHasher, algorithm, task.range.length)
-      : await hashRange(source.openChunk(task.range, host.signal), task, host);
-    if (hole) host.control.add('readBytes', BigInt(task.range.length));
-    if (!sameBytes(digest, bytes.subarray(nth * digestBytes, (nth + 1) * digestBytes))) differing.push(task.range);
+      ? zeroesOf(host.newHasher, algorithm, chunk.length)
+      : (await hashRange(source.openChunk(chunk, host.signal), about, host)).digest;
+    if (hole) host.control.add('readBytes', BigInt(chunk.length));
+    if (!sameBytes(digest, bytes.subarray(nth * digestBytes, (nth + 1) * digestBytes))) differing.push(chunk);
   }
   return differing;
 }

@@ -52,6 +52,9 @@ function copyInline(files) {
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
     manifest: options.manifest,
+    preserve: options.preserve,
+    checksum: options.checksum,
+    reflink: options.reflink,
   };
   const runner = new InlineRunner(new Performer(parts), 2);
   const transfer = new Transfer(request, { runner, clock: systemClock, random: Math.random });

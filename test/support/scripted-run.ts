@@ -114,6 +114,7 @@ export const sampleResult: TransferResult = {
   bytesReused: 0,
   bytesMismatched: 0,
   bytesZero: 0,
+  bytesCloned: 0,
   bytesCopied: GiB,
   bytesRepaired: 0,
   proof: 'written',

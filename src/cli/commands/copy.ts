@@ -3,7 +3,14 @@ import { availableParallelism } from 'node:os';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { formatBytes } from '../../core/units.js';
-import { type CopyOptions, copy, status, type TransferEvent, type TransferResult } from '../../index.js';
+import {
+  type ChecksumRequest,
+  type CopyOptions,
+  copy,
+  status,
+  type TransferEvent,
+  type TransferResult,
+} from '../../index.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
 import type { CopyFlags } from '../program.js';
 import { explainLines } from '../render/explain-text.js';
@@ -63,18 +70,31 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
 
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
-  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync, algorithm } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
+  const { sync, algorithm } = flags;
   return {
     sync,
     algorithm,
     readBack: readBack ?? false,
+    preserve: preserve ?? false,
+    reflink,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
+    ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),
   };
+}
+
+function checksumOption(text: string): ChecksumRequest {
+  const [, hex] = /^sha256(?::([0-9a-f]{64}))?$/i.exec(text) ?? [];
+  if (/^sha256$/i.test(text)) return { algorithm: 'sha256' };
+  if (hex !== undefined) return { algorithm: 'sha256', expected: hex };
+  throw new TransferError('E_USAGE', `--checksum: cannot use ${JSON.stringify(text)}`, {
+    hint: 'Write sha256, or sha256: and the 64 hex digits that are expected.',
+  });
 }
 
 /** What is kept is read from the journal, not remembered: that is what the next run will find. */

@@ -100,6 +100,7 @@ const DOING: Readonly<Record<ProgressEvent['phase'], string>> = {
   opening: 'looking at both ends',
   copying: 'copying',
   'reading-back': 'reading back from the storage',
+  checksumming: 'reading once more for the checksum',
   committing: 'putting the target in place',
   done: 'done',
 };

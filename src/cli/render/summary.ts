@@ -13,14 +13,19 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
     `${result.source} is copied to ${result.target}: ${formatBytes(bytesTotal)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const amounts = [
+    amount(result.bytesCloned, 'shared with the source'),
     amount(result.bytesReused, 'from an earlier run, proven again'),
     amount(result.bytesZero, 'zero'),
     amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
   ].filter((text) => text !== undefined);
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
-  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
-  lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  const hashed = result.bytesCloned > 0 && bytesCopied === 0 ? 'hashed after sharing' : 'hashed while copying';
+  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
+  const expected = result.checksum?.expected === undefined ? '' : '; SHA-256 as expected';
+  lines.push(`  proven: ${proof}${expected}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  // In the form that sha256sum -c reads.
+  if (result.checksum) lines.push(`  SHA256 (${result.target}) = ${result.checksum.value}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
   if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;

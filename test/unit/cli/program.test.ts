@@ -19,6 +19,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
       calls.push({ command: 'verify', locations: [target, source], flags });
     },
     completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
+    bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
   await program.parseAsync(args, { from: 'user' }).catch((thrown) => {

@@ -8,7 +8,7 @@ import { localScheme } from '../../../src/endpoint/local.js';
 import { type FileLayer, realFiles } from '../../../src/platform/file-layer.js';
 import { BlockBuffers } from '../../../src/transfer/block-buffers.js';
 import { ControlBlock } from '../../../src/transfer/control-block.js';
-import type { ChunkHost } from '../../../src/transfer/copy-chunk.js';
+import type { ChunkHost } from '../../../src/transfer/hash-range.js';
 import { Pace } from '../../../src/transfer/pace.js';
 import type { FileFinding, FileToVerify } from '../../../src/transfer/requests.js';
 import { verifyFiles } from '../../../src/transfer/verify-files.js';
