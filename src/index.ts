@@ -1,7 +1,9 @@
 /**
- * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, `status` tells
- * what a partial copy holds. Each runs on threads of its own, which end with it.
+ * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one with a
+ * manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its
+ * own, which end with it.
  */
+import { basename, join, resolve } from 'node:path';
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
 import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
@@ -14,7 +16,10 @@ import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
 import { Verification, type VerifyResult } from './transfer/verify.js';
+import { ManifestVerification } from './transfer/verify-manifest.js';
 import { TreeCopy, type TreeResult } from './tree/tree-copy.js';
+import type { TreeVerifyResult } from './tree/verify-report.js';
+import { TreeVerification } from './tree/verify-tree.js';
 
 export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
@@ -25,6 +30,7 @@ export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
 export type { TreeResult } from './tree/tree-copy.js';
+export type { ListedProblem, TreeVerifyResult } from './tree/verify-report.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
@@ -46,6 +52,11 @@ export interface CopyOptions {
   readonly lanes?: number;
   /** Hash of the chunks. Default xxh64, which detects accidents and not attackers. */
   readonly algorithm?: Algorithm;
+  /**
+   * Path of a manifest to be written: digests of all chunks, for `verify` and for anybody else (docs/manifest.md). Only
+   * an older manifest is replaced.
+   */
+  readonly manifest?: string;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
@@ -124,6 +135,7 @@ export function copy(options: CopyOptions): CopyRun {
     ...requestOf(options),
     source: locationOf('source', options.source),
     target: locationOf('target', options.target),
+    manifest: manifestOf(options),
   };
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }
@@ -167,6 +179,7 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
     ...{ recursive, preserve, include, exclude, dryRun },
     sources: options.sources.map((source) => locationOf('a source', source)),
     target: locationOf('target', options.target),
+    manifest: options.manifest,
   };
   const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
   return new CopyTreeRun((runner) => new TreeCopy(request, { ...parts, runner }), options);
@@ -175,21 +188,51 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
 export interface VerifyOptions {
   /** What is to be proven. */
   readonly target: string;
-  /** What it is compared with. */
-  readonly source: string;
+  /** What it is compared with, byte by byte; or: */
+  readonly source?: string;
+  /** Path of a manifest, with whose digests it is compared. */
+  readonly manifest?: string;
   readonly workers?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Compares two locations byte by byte. That they differ is an answer and no error. */
+/**
+ * Compares a target with another location or with a manifest that speaks of one file. That they differ is an answer and
+ * no error.
+ */
 export function verify(options: VerifyOptions): Run<VerifyResult> {
-  const request = {
-    one: parseLocation(options.target),
-    other: parseLocation(options.source),
-    algorithm: 'xxh64',
-  } as const;
+  const target = locationOf('target', options.target);
+  const against = otherSide(options);
   const parts = { clock: systemClock, random: Math.random };
+  if ('manifest' in against) {
+    const request = { target, manifest: against.manifest };
+    return new Run((runner) => new ManifestVerification(request, { ...parts, runner }), options);
+  }
+  const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
   return new Run((runner) => new Verification(request, { ...parts, runner }), options);
+}
+
+/** Compares the files of a folder with those of another folder, or with a manifest. */
+export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
+  const against = otherSide(options);
+  const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
+  const request = { target: folderOf('target', options.target), ...other };
+  const parts = { clock: systemClock, random: Math.random };
+  return new Run((runner) => new TreeVerification(request, { ...parts, runner }), options);
+}
+
+function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {
+  if (manifest !== undefined && source === undefined) return { manifest };
+  if (source !== undefined && manifest === undefined) return { source };
+  throw new TransferError('E_USAGE', 'verify compares with a source or with a manifest: one of the two was expected');
+}
+
+function folderOf(name: string, text: string): string {
+  const location = locationOf(name, text);
+  if (location.scheme === 'file') return location.text;
+  throw new TransferError('E_USAGE', `${location.name} is no folder of this machine`, {
+    hint: 'Mount it, or compare its files one by one.',
+  });
 }
 
 /** What is known of a target and of its partial copy. @throws TransferError */
@@ -237,4 +280,19 @@ function rateOf(value = 0): number {
 function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
   if (Object.hasOwn(DIGEST_BYTES, value)) return value;
   throw new TransferError('E_USAGE', `the algorithm is ${value}; one of ${Object.keys(DIGEST_BYTES)} was expected`);
+}
+
+/** A path that is neither of the two ends, as far as that can be told before they are looked at. */
+function manifestOf({ manifest, source, target }: CopyOptions): string | undefined {
+  if (manifest === undefined) return undefined;
+  const path = resolve(manifest);
+  const ends = [source, target, join(target, basename(source))].map((end) => resolve(end));
+  if (manifest !== '' && !ends.includes(path)) return manifest;
+  throw new TransferError(
+    'E_USAGE',
+    `the manifest cannot be ${manifest === '' ? 'nameless' : 'source or target too'}`,
+    {
+      hint: 'Give it a name of its own. Nothing was changed.',
+    },
+  );
 }

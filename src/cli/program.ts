@@ -1,6 +1,7 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
+import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
 
@@ -18,6 +19,7 @@ export interface CopyFlags extends OutputFlags {
   readonly exclude?: readonly string[];
   readonly dryRun?: boolean;
   readonly manifest?: string;
+  readonly algorithm: Algorithm;
   /** `sha256` or `sha256:HEX`. */
   readonly checksum?: string;
   readonly reflink: Reflink;
@@ -56,6 +58,7 @@ Examples:
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
 4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
+Where the output itself cannot be written, what would be 0 is 3, and the work is done all the same.
 `;
 
 const COPY_HELP = `
@@ -67,13 +70,19 @@ Examples:
   blockferry copy disk.vhd /backup/
   blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
+  blockferry copy --manifest disk.manifest disk.vhd /backup/
+  blockferry copy --manifest disk.manifest disk.vhd null:     only read it, for its manifest
 `;
 
 const VERIFY_HELP = `
 Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
+With --manifest a file is compared chunk by chunk, and a folder file by file; what else is in the
+folder is counted and no failure. Symbolic links in a folder are not followed.
 
-Example:
+Examples:
   blockferry verify /backup/disk.vhd disk.vhd
+  blockferry verify -r /backup/images images
+  blockferry verify /backup/disk.vhd --manifest disk.manifest
 `;
 
 const STATUS_HELP = `
@@ -108,6 +117,11 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
     .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
     .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
+    .addOption(
+      new Option('--algorithm <name>', 'hash of the chunks; sha256 also tells what was changed on purpose')
+        .choices(Object.keys(DIGEST_BYTES))
+        .default('xxh64'),
+    )
     .option(
       '--checksum <sha256[:HEX]>',
       'read the new file once more, in order, for its SHA-256, and compare it with HEX',
@@ -139,7 +153,7 @@ function addCopy(program: Command, commands: Commands): void {
 function addVerify(program: Command, commands: Commands): void {
   program
     .command('verify')
-    .description('compare two files byte by byte, and say where they differ')
+    .description('compare two files or folders, or one with a manifest, and say where they differ')
     .argument('<target>', 'what is to be proven')
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
@@ -158,8 +172,11 @@ function addVerify(program: Command, commands: Commands): void {
 }
 
 function nothingToCompare(): TransferError {
-  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
-    hint: 'Write: blockferry verify <target> <source>\nHow far a copy got is told by: blockferry status <target>',
+  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs a second location or a manifest', {
+    hint: [
+      'Write: blockferry verify <target> <source>, or: blockferry verify <target> --manifest <file>',
+      'How far a copy got is told by: blockferry status <target>',
+    ].join('\n'),
   });
 }
 

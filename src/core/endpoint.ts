@@ -128,6 +128,8 @@ export interface PartMark extends FileIdentity {
 export interface TargetSite {
   readonly ref: EndpointRef;
   readonly name: string;
+  /** What it is called in its folder, byte for byte; not fit to be shown. */
+  readonly fileName: string;
   /** Always a local path. */
   readonly journalPath: string;
   readonly publish: 'atomic' | 'in-place';
@@ -147,6 +149,8 @@ export interface PrepareRequest {
   readonly size: number;
   /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
   readonly partial: 'create' | 'reopen';
+  /** The journal says that this part was about to be published, so it may belong to its later owner already. */
+  readonly committed?: FileIdentity;
   /** Make the names durable too. */
   readonly sync: boolean;
 }

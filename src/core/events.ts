@@ -96,7 +96,8 @@ export interface FileEvent extends EventBase {
 
 export interface RetryEvent extends EventBase {
   readonly type: 'retry';
-  readonly chunk: number;
+  /** Absent: the opening of a source, or the last look at it. */
+  readonly chunk?: number;
   readonly attempt: number;
   readonly waitMs: number;
   readonly error: ErrorJson;

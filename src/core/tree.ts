@@ -51,7 +51,7 @@ export interface FileGroup {
   readonly source: TreeRef;
   readonly sourceFolder: string;
   readonly targetFolder: string;
-  /** Names in `targetFolder` above this depth are those of the source's folders; 1 where the source has a name there. */
+  /** How many names of `targetFolder` stand above those of the source's own folders: 1 for its name, or 0. */
   readonly prefixDepth: number;
   readonly files: readonly string[];
   readonly links: readonly string[];
@@ -64,6 +64,8 @@ export interface FilesRequest {
   readonly groups: readonly FileGroup[];
   /** Larger files, and files with holes, are left to copies of their own. */
   readonly smallBytesMax: number;
+  /** The target was made for this copy: nothing can be in the way. */
+  readonly fresh: boolean;
   readonly overwrite: boolean;
   readonly preserve: boolean;
   readonly sync: boolean;
@@ -138,6 +140,9 @@ export interface FilesHost {
   stopped(): boolean;
   /** Bytes that were written; fewer than none when they have to be written again. */
   counted(bytes: number): void;
+  /** A dry run read so many bytes past the cache in so many nanoseconds; false: that is enough to tell the rate. */
+  probed(bytes: number, ns: bigint): boolean;
+  nowNs(): bigint;
   /** Whether an earlier run finished a file of this path, asked before anything is opened. */
   knows(path: string): boolean;
   /** unsure: a run without flushes finished it, and the machine was started anew since. */
@@ -148,6 +153,8 @@ export interface FilesHost {
   begin(folders: readonly string[]): void;
   /** On record, durable with `sync`, before the files get their names. */
   record(files: readonly FinishedFile[]): void;
+  /** These did not get their names after all. */
+  unrecord(paths: readonly string[]): void;
   /** Nothing is left behind in the folders of `begin`. */
   end(): void;
 }

@@ -12,7 +12,7 @@ import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
-import { openSmallFile, sameFiles, writeSmallFile } from './local-small-file.js';
+import { openSmallFile, probeReading, sameFiles, writeSmallFile } from './local-small-file.js';
 import { versionValue } from './local-source.js';
 import { treePartName } from './part-names.js';
 import { joinPath, within } from './tree-paths.js';
@@ -137,18 +137,16 @@ class FilesCopy {
     const path = pathIn(group, name);
     const targetName = group.as ?? name;
     const from = inFolder(folder, name);
-    const there = target && this.#files.lstat(inFolder(target, targetName));
-    if (
-      there &&
-      (await this.#isFinished(path, { folder, from }, { folder: target, from: inFolder(target, targetName) }, there))
-    )
-      return;
+    const end = target && { folder: target, from: inFolder(target, targetName) };
+    const there = end && !this.#request.fresh ? this.#files.lstat(end.from) : undefined;
+    if (end && there && (await this.#isFinished(path, { folder, from }, end, there))) return;
     const shown = this.#shown(group.source, group.sourceFolder, name);
     const source = openSmallFile(this.#files, from, shown);
     try {
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
+        probeReading(from, size, this.#host);
         this.#outcome.planned.push({ path, action: there ? 'replace' : 'copy', size });
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;
@@ -159,7 +157,8 @@ class FilesCopy {
         this.#pending.prepareFlush(target);
         const part = treePartName(targetName, this.#request.tag);
         const { preserve } = this.#request;
-        const file = { from, shown, part: inFolder(target, part), replaces: there, preserve };
+        const folderPath = String(inFolder(target, ''));
+        const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
         const written = await writeSmallFile(this.#files, file, source, this.#host);
         this.#note(path, written.notKept);
         const sourceVersion = this.#version(written.source, folder);

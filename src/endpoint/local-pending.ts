@@ -75,7 +75,13 @@ export class PendingFiles {
     if (readBack) for (const file of settled) this.#readBack(file, refused);
     const proven = settled.filter((file) => !refused.has(file));
     this.#host.record(proven.map(({ finished }) => finished));
-    return settled.map((file) => [file, refused.get(file) ?? this.#publish(file)]);
+    for (const file of proven) {
+      const refusal = this.#publish(file);
+      if (refusal) refused.set(file, refusal);
+    }
+    const nameless = proven.filter((file) => refused.has(file));
+    if (nameless.length > 0) this.#host.unrecord(nameless.map(({ finished }) => finished.path));
+    return settled.map((file) => [file, refused.get(file)]);
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import { sameBytes, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { FilesHost } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
+import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
@@ -14,12 +15,15 @@ import { localError } from './local-errors.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const MODE_BITS = 0o777n;
+const PROBE_BYTES = 1024 * 1024;
 
 export interface SmallFile {
   /** Where it lies, as the kernel is told, and as people are. */
   readonly from: PathBytes;
   readonly shown: string;
   readonly part: PathBytes;
+  /** The folder that the partial file is in. */
+  readonly folder: string;
   /** What the target's name stands for now, when it is to be replaced. */
   readonly replaces?: BigIntStats | undefined;
   readonly preserve: boolean;
@@ -75,14 +79,14 @@ export async function writeSmallFile(
 }
 
 /** One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. */
-function openPart(files: FileLayer, { part, shown }: SmallFile, mode: number): number {
+function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number): number {
   const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     return open();
   } catch (thrown) {
     const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
     if (!left) throw localError('open-target', shown, thrown);
-    const wrong = whyNotOurs(left);
+    const wrong = whyNotOurs(files, folder, left);
     if (wrong !== undefined) {
       const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
       throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });
@@ -153,6 +157,21 @@ function giveAccess(files: FileLayer, { preserve, replaces }: SmallFile, from: n
     files.fchmodSync(out, Number(files.fstat(from).mode & MODE_BITS) & ~process.umask());
   }
   return [];
+}
+
+/** Reads some of a file past the cache, for a dry run that says how long the copy will take. @throws errno Errors */
+export function probeReading(path: PathBytes, size: number, host: FilesHost): void {
+  const reader = size < PROBE_BYTES || !host.probed(0, 0n) ? undefined : DirectReader.open(path);
+  try {
+    for (let at = 0, more = reader !== undefined; reader && more && at < size; ) {
+      const before = host.nowNs();
+      const { length } = reader.read(at, PROBE_BYTES);
+      at += length;
+      more = host.probed(length, host.nowNs() - before) && length > 0;
+    }
+  } finally {
+    reader?.close();
+  }
 }
 
 /** Whether two files hold the same bytes, whatever their size. */

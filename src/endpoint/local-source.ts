@@ -133,7 +133,10 @@ export class LocalSource implements Source {
     }
   }
 
-  /** As a ranged GET does with If-Match: a change is met at the next chunk, and not after hours of copying. */
+  /**
+   * As a ranged GET does with If-Match: a change is met at the next chunk, and not after hours of copying. It is looked
+   * for behind the last byte too, so that no chunk goes on record that was read while the source changed.
+   */
   openChunk(range: ByteRange): ChunkReader {
     this.#assertVersion();
     const end = range.offset + range.length;
@@ -145,6 +148,7 @@ export class LocalSource implements Source {
         if (got < block.length)
           throw changed(this.ref.path, `ended at byte ${position + got}, before its ${this.size} bytes`);
         position += got;
+        if (position === end) this.#assertVersion();
         return got;
       },
       close: () => undefined,

@@ -183,7 +183,8 @@ export class LocalTrees implements TreeEnd {
       const name = decodePath(bytes);
       if (!isTreePart(name, tag)) continue;
       const stat = this.#files.lstat(inFolder(folder, name));
-      if (stat && whyNotOurs(stat) === undefined) this.#files.unlinkSync(inFolder(folder, name));
+      if (stat && whyNotOurs(this.#files, String(inFolder(folder, '')), stat) === undefined)
+        this.#files.unlinkSync(inFolder(folder, name));
     }
   }
 

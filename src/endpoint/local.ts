@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import type {
   CommitRequest,
@@ -97,6 +97,7 @@ function fileSite(files: FileLayer, path: string, shown = showPath(path)): Targe
   return {
     ref,
     name: shown,
+    fileName: basename(path),
     journalPath: journalPath(path),
     publish: 'atomic',
     limits: LIMITS,
@@ -117,6 +118,7 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   return {
     ref,
     name: showPath(path),
+    fileName: basename(path),
     journalPath: join(folder, `${name}.blockferry-journal`),
     publish: 'in-place',
     limits: LIMITS,

@@ -162,6 +162,7 @@ export class MemoryStore {
     return {
       ref,
       name: `memory:${name}`,
+      fileName: name,
       journalPath: join(this.#journalFolder, `.${name}.blockferry-journal`),
       publish: 'atomic',
       limits: LIMITS,

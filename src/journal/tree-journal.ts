@@ -41,6 +41,8 @@ type TreeRecord =
   | { readonly type: 'file'; readonly file: FinishedFile }
   /** The digests of a large file, before its record. */
   | { readonly type: 'digests'; readonly path: string; readonly digests: string }
+  /** The file did not get its name after all. */
+  | { readonly type: 'void'; readonly path: string }
   /** All that was recorded before is durable. */
   | { readonly type: 'synced' };
 
@@ -79,7 +81,9 @@ export class TreeJournals {
     this.#journals = journals;
   }
 
-  /** Opens or creates the journal, and locks it. @throws TransferError E_LOCKED, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION */
+  /**
+   * Opens or creates the journal, and locks it. @throws TransferError E_LOCKED, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION
+   */
   async open(request: TreeJournalRequest): Promise<OpenedTreeJournal> {
     const hash = await loadHash64();
     const ref = request.dryRun ? this.#peek(request.path) : (await this.#journals.open(request.path, true)).ref;
@@ -128,6 +132,7 @@ export class TreeJournals {
   }: OpenedTreeJournal): AsyncGenerator<FinishedFile & Pick<Opened, 'algorithm' | 'chunkBytes'>> {
     const hash = await loadHash64();
     const table = DoneTable.attach(ref.known);
+    const voided = this.#voided(ref.journal, from);
     let opened: Opened | undefined;
     let digests = '';
     for (const { text, end } of linesOf(this.#files, ref.journal.fd)) {
@@ -137,10 +142,19 @@ export class TreeJournals {
       if (record?.type !== 'file' || !opened) continue;
       const file = { ...record.file, digests: record.file.digests || digests };
       digests = '';
-      const value = valueOf(hash, file.sourceVersion, file.targetVersion);
-      if (end > from || table.takeSeen(keyOf(hash, file.path), value))
+      const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
+      if (end > from ? !voided.has(file.path) : table.takeSeen(keyOf(hash, file.path), value))
         yield { ...file, algorithm: opened.algorithm, chunkBytes: opened.chunkBytes };
     }
+  }
+
+  #voided(ref: JournalRef, from: number): Set<string> {
+    const voided = new Set<string>();
+    for (const { text, end } of linesOf(this.#files, ref.fd)) {
+      const record = end > from ? decode(text) : undefined;
+      if (record?.type === 'void') voided.add(record.path);
+    }
+    return voided;
   }
 
   #read(
@@ -165,12 +179,13 @@ export class TreeJournals {
       else if (record.type === 'opened') unsure = !record.opened.sync && (boot === '' || record.opened.boot !== boot);
       else if (record.type === 'begin') left.set(record.batch, record.folders);
       else if (record.type === 'end') left.delete(record.batch);
+      else if (record.type === 'void') table.set(keyOf(hash, record.path), 0n, false);
       else if (record.type === 'synced') {
         for (const [key, value] of unsynced) if (table.look(key, value) === 'unsure') table.set(key, value, false);
         unsynced = [];
       } else if (record.type === 'file') {
         const key = keyOf(hash, record.file.path);
-        const value = valueOf(hash, record.file.sourceVersion, record.file.targetVersion);
+        const value = versionsOf(hash, record.file.sourceVersion, record.file.targetVersion);
         table.set(key, value, unsure);
         if (unsure) unsynced.push([key, value]);
       }
@@ -198,7 +213,7 @@ export class TreeJournal {
   }
 
   look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other' {
-    return this.#table.look(keyOf(this.#hash, path), valueOf(this.#hash, sourceVersion, targetVersion));
+    return this.#table.look(keyOf(this.#hash, path), versionsOf(this.#hash, sourceVersion, targetVersion));
   }
 
   markSeen(path: string): void {
@@ -213,7 +228,7 @@ export class TreeJournal {
       if (sync) this.#files.fdatasyncSync(this.#ref.fd);
     } catch (thrown) {
       throw new TransferError('E_JOURNAL_WRITE', `cannot write the journal ${showPath(this.#ref.path)}`, {
-        hint: 'Files that have their names are whole. Free some space there, or name another folder by BLOCKFERRY_STATE.',
+        hint: 'Files with their names are whole. Free some space there, or name another folder by BLOCKFERRY_STATE.',
         cause: thrown,
       });
     }
@@ -225,7 +240,7 @@ function keyOf(hash: (bytes: Uint8Array) => bigint, path: string): bigint {
   return hash(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
 }
 
-function valueOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
+function versionsOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
   return hash(Buffer.from(`${sourceVersion}\n${targetVersion}`));
 }
 

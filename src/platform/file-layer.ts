@@ -9,6 +9,7 @@ import { publishNew, syncFolder } from './publish.js';
 export interface FileLayer
   extends Pick<
     typeof fs,
+    | 'chmodSync'
     | 'closeSync'
     | 'fchmodSync'
     | 'fchownSync'
@@ -33,6 +34,7 @@ export interface FileLayer
 }
 
 export const realFiles: FileLayer = {
+  chmodSync: fs.chmodSync,
   closeSync: fs.closeSync,
   fchmodSync: fs.fchmodSync,
   fchownSync: fs.fchownSync,

@@ -49,8 +49,8 @@ export interface Step extends HeldFolder {
  */
 export class FolderPath {
   readonly #root: Step;
-  #steps: Step[] = [];
-  #passed: Step[] = [];
+  readonly #steps: Step[] = [];
+  readonly #passed: Step[] = [];
 
   constructor(root: HeldFolder) {
     const stat = fstatSync(root.fd, { bigint: true });

@@ -3,17 +3,19 @@
  * the crash contract's.
  */
 import { orLate } from '../core/clock.js';
-import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import { loadHasher, sameBytes, zeroDigest } from '../core/digest.js';
 import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
+import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { Checkpointer } from './checkpointer.js';
 import type { ControlBlock } from './control-block.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
+import { finishManifest, type ProvenFile, provenFile } from './proven-file.js';
 import { MAP } from './requests.js';
 import { withRetry } from './retry.js';
 import type { TransferParts, TransferRequest } from './transfer.js';
@@ -32,6 +34,7 @@ export interface CarryOutParts extends TransferParts {
   readonly emit: (event: EventBody) => void;
   readonly blockBytes: number;
   readonly lanes: number;
+  readonly manifest: ManifestWriter | undefined;
 }
 
 export class CarryOut {
@@ -52,6 +55,7 @@ export class CarryOut {
       position: work.position,
       sync: request.sync,
       unsynced: work.unsynced,
+      commitFollows: !request.readBack && job.site.publish === 'atomic',
       onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
       onGivenBack: (bytes, error) => {
         progress.bytesVoid += bytes;
@@ -76,8 +80,8 @@ export class CarryOut {
     this.#checkpointer.tick();
   }
 
-  /** Answers the root digest, in hex. @throws TransferError, with everything that was finished on record */
-  async run(): Promise<string> {
+  /** Answers what is proven of the target. @throws TransferError, with everything that was finished on record */
+  async run(): Promise<ProvenFile> {
     try {
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
@@ -179,18 +183,19 @@ export class CarryOut {
     return chunks;
   }
 
-  async #commit(): Promise<string> {
-    const { runner, request, job, work, progress } = this.#parts;
+  async #commit(): Promise<ProvenFile> {
+    const { runner, request, job, work, progress, manifest } = this.#parts;
     progress.phase = 'committing';
     await this.#checkSource();
-    const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
-    const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
+    const { algorithm, grid } = job;
+    const { chunkBytes, size } = grid;
+    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
+    if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
     const part = await runner.run('mark-target', { ref });
     const sourceVersion = job.source.version.value;
-    const { chunkBytes } = job.grid;
     await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
-    await this.#checkpointer.append([{ type: 'committing', part, root }]);
+    await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
       overwrite: request.overwrite,
@@ -198,8 +203,11 @@ export class CarryOut {
       ...(mode !== undefined && { mode }),
     };
     await runner.run('commit-target', { ref, request: commit });
-    await runner.run('drop-journal', { ref: job.journal, sync: request.sync });
-    return root;
+    await manifest?.publish();
+    // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
+    const sync = request.sync && job.site.publish === 'in-place';
+    await runner.run('drop-journal', { ref: job.journal, sync });
+    return proven;
   }
 
   /** After hours of copying, one answer that does not come is not the end. */
@@ -209,7 +217,7 @@ export class CarryOut {
       clock,
       random,
       signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', chunk: 0, attempt, waitMs, error: error.toJSON() }),
+      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
     });
   }
 

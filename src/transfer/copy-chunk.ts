@@ -177,7 +177,12 @@ function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadB
 }
 
 /** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */
-async function hashRange(reader: ChunkReader, task: ChunkTask, host: ChunkHost, pace?: Pace): Promise<Digest> {
+export async function hashRange(
+  reader: ChunkReader,
+  task: Pick<ChunkTask, 'range' | 'blockBytes'>,
+  host: ChunkHost,
+  pace?: Pace,
+): Promise<Digest> {
   const hasher = host.newHasher();
   const buffer = host.buffers.take(task.blockBytes);
   try {

@@ -14,6 +14,10 @@ import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
+import { openSource, type RetryRules } from './retry.js';
+
+const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
+const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
 
 export interface OpenRequest {
   readonly source: Location;
@@ -24,6 +28,8 @@ export interface OpenRequest {
   readonly overwrite: boolean;
   readonly discard: boolean;
   readonly sync: boolean;
+  /** Where a manifest of the target is to be written. */
+  readonly manifest?: string | undefined;
 }
 
 export interface OpenedJob {
@@ -34,6 +40,8 @@ export interface OpenedJob {
   readonly algorithm: Algorithm;
   /** Absent: a commit that was cut short has been finished, and the target is whole. */
   readonly work?: OpenedWork;
+  /** There instead of work: what is on record of the target. */
+  readonly whole?: JournalContent;
   readonly damagedRecords: number;
   /** There was a record of an earlier run, but its partial data is gone. */
   readonly partialLost?: boolean;
@@ -50,8 +58,9 @@ export interface OpenedWork {
   readonly unsynced: boolean;
 }
 
-export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
-  const source = await runner.run('open-source', { location: request.source });
+export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
+  const source = await openSource(runner, request.source, rules);
+  const { clock } = rules;
   try {
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
@@ -122,9 +131,9 @@ async function finishEarlierCommit(
   return isSameSource(content, source) && source.version.strength !== 'none' ? 'this' : 'other';
 }
 
-function wholeAlready({ source, site, journal }: Found, { header }: JournalContent): OpenedJob {
-  const grid = new ChunkGrid(header.size, header.chunkBytes);
-  return { source, site, journal, grid, algorithm: header.algorithm, damagedRecords: 0 };
+function wholeAlready({ source, site, journal }: Found, whole: JournalContent): OpenedJob {
+  const { size, chunkBytes, algorithm } = whole.header;
+  return { source, site, journal, grid: new ChunkGrid(size, chunkBytes), algorithm, whole, damagedRecords: 0 };
 }
 
 function raceLost(request: OpenRequest): never {
@@ -135,7 +144,7 @@ function raceLost(request: OpenRequest): never {
 
 async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
   const { source, site, content } = found;
-  if (site.existing && !request.overwrite) throw targetExists(site);
+  if (site.existing && !request.overwrite) throw targetExists(site, request);
   if (request.discard) await runner.run('discard-partial', { ref: site.ref });
   const partial = request.discard ? undefined : site.partial;
   if (partial && !content && site.publish === 'atomic') throw foreignPart(site);
@@ -186,9 +195,10 @@ async function resume(
   const { source, site, journal, content } = found;
   const { algorithm, chunkBytes, size } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
+  const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync },
+    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
@@ -241,12 +251,11 @@ function assertApart(source: SourceInfo, site: TargetSite): void {
   });
 }
 
-function targetExists(site: TargetSite): TransferError {
+function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferError {
   const device = site.publish === 'in-place';
+  const only = manifest === undefined ? '' : '\nA copy to null: writes the manifest of a file that is there already.';
   return new TransferError('E_TARGET_EXISTS', `${site.name} exists already and was left as it is`, {
-    hint: device
-      ? 'It is a device: --overwrite writes over what is on it.'
-      : 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.',
+    hint: `${device ? ON_DEVICE : REPLACE}${only}`,
   });
 }
 

@@ -2,20 +2,22 @@
  * Carries out the work that a runner was asked for: the table from names to deeds, and what one thread keeps between
  * them (the endpoints that it is attached to, its buffers, its hashers).
  */
-import { ChunkGrid } from '../core/chunk.js';
+import type { ByteRange } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
-import type { EndpointRef, Extent, Source, Target } from '../core/endpoint.js';
+import type { EndpointRef, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { ControlBlock } from './control-block.js';
-import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
+import { type ChunkHost, compareChunk, hashRange, runChunk } from './copy-chunk.js';
+import { mapExtents } from './extent-map.js';
 import { Pace } from './pace.js';
-import { MAP, type Work, type WorkName } from './requests.js';
+import type { Work, WorkName } from './requests.js';
 import type { TreeParts, TreeWork } from './tree-deeds.js';
+import { verifyFiles } from './verify-files.js';
 
 export interface PerformerParts {
   readonly registry: Registry;
@@ -35,6 +37,7 @@ interface Attachments {
 }
 
 const NEVER = new AbortController().signal;
+const whole = (size: number): ByteRange => ({ offset: 0, length: size });
 
 export class Performer {
   readonly #parts: PerformerParts;
@@ -71,9 +74,7 @@ export class Performer {
     },
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
-      return (
-        source.extents && mapExtents(source.extents({ offset: 0, length: source.size }, NEVER), source.size, chunkBytes)
-      );
+      return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);
     },
     'check-source': async ({ ref }) => (await this.#source(ref)).assertUnchanged(),
     'close-source': async ({ ref }) => (await this.#source(ref)).close(),
@@ -84,7 +85,7 @@ export class Performer {
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {
       const target = await this.#target(ref);
-      return target.extents && mapExtents(target.extents({ offset: 0, length: size }, NEVER), size, chunkBytes);
+      return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
     'mark-target': async ({ ref }) => (await this.#target(ref)).mark(),
@@ -99,10 +100,10 @@ export class Performer {
     'begin-journal': async ({ ref, header, sync }) => this.#parts.journals.begin(ref, header, sync),
     'take-up-journal': async ({ ref, goodBytes, header, sync }) =>
       this.#parts.journals.takeUp(ref, { goodBytes, header }, sync),
-    checkpoint: async ({ target, journal, position, lines, sync }) => {
+    checkpoint: async ({ target, journal, position, lines, sync, moreFollows }) => {
       // Durable first, recorded second (crash contract, rule 3).
       if (target && sync) await (await this.#target(target)).flush();
-      return { position: this.#parts.journals.append(journal, position, lines, sync) };
+      return { position: this.#parts.journals.append(journal, position, lines, sync && !moreFollows) };
     },
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),
@@ -117,6 +118,17 @@ export class Performer {
       const one = await this.#kept(job, 'one', task.one, (ref) => this.#source(ref));
       const other = await this.#kept(job, 'other', task.other, (ref) => this.#source(ref));
       return compareChunk(task.range, { one, other, blockBytes: task.blockBytes }, await this.#host(job, task));
+    },
+    hash: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
+      return hashRange(source.openChunk(task.range, host.signal), task, host);
+    },
+    'verify-files': async (task) => {
+      const job = this.#attach(task.control);
+      const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
+      return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
   };
 
@@ -195,20 +207,4 @@ async function loadTreeDeeds(
   const [{ treeDeeds }, journals] = [await import('./tree-deeds.js'), await treeJournals?.()];
   if (!journals) throw new TransferError('E_BUG', 'no journals for trees were given');
   return treeDeeds({ registry, treeJournals: journals, host });
-}
-
-/** What each chunk is made of; extents themselves never leave the thread, there can be millions. */
-async function mapExtents(
-  extents: Iterable<Extent> | AsyncIterable<Extent>,
-  size: number,
-  chunkBytes: number,
-): Promise<Uint8Array> {
-  const grid = new ChunkGrid(size, chunkBytes);
-  const [hasData, hasZero] = [new Uint8Array(grid.count), new Uint8Array(grid.count)];
-  for await (const { kind, offset, length } of extents) {
-    if (length === 0) continue;
-    (kind === 'data' ? hasData : hasZero).fill(1, grid.at(offset), grid.at(offset + length - 1) + 1);
-  }
-  // What no extent speaks of counts as data: that is only slower, never wrong.
-  return hasData.map((data, chunk) => (!hasZero[chunk] ? MAP.data : data ? MAP.mixed : MAP.zero));
 }

@@ -23,7 +23,7 @@ export interface PlanFacts {
   readonly claims?: Uint8Array | undefined;
   /** A chunk that was never issued reads as zero at the target. */
   readonly zeroed: boolean;
-  /** Keep the first and the last chunk back until everything else is durable. */
+  /** Keep the first and the last chunk back until everything else is durable; one on record may stay as it is. */
   readonly endsLast: boolean;
 }
 
@@ -56,7 +56,6 @@ export class Plan {
       this.#states[chunk] = state;
       if (state !== STATE.settled) this.#unsettled++;
     }
-    if (facts.endsLast) this.#hold([0, grid.count - 1]);
   }
 
   #firstState(chunk: number): number {
@@ -77,21 +76,26 @@ export class Plan {
     return this.#facts.zeroed || this.#facts.targetMap?.[chunk] === MAP.zero;
   }
 
-  #hold(chunks: readonly number[]): void {
-    for (const chunk of chunks) {
-      if (this.#states[chunk] === STATE.copy || this.#states[chunk] === STATE.zero) this.#states[chunk] = STATE.held;
-    }
+  get #ends(): readonly number[] {
+    return this.grid.count > 1 ? [0, this.grid.count - 1] : [0];
+  }
+
+  /** Whether the chunk may not be written yet, because others are not on record. */
+  #mustWait(chunk: number): boolean {
+    const ends = this.#ends;
+    if (!this.#facts.endsLast || !ends.includes(chunk) || this.#states[chunk] === STATE.prove) return false;
+    return this.#unsettled > ends.filter((end) => this.#states[end] !== STATE.settled).length;
   }
 
   /** Lets the chunks that were kept back be taken, once they are all that is left. */
   releaseHeld(): void {
-    const held = [...new Set([0, this.grid.count - 1])].filter((chunk) => this.#states[chunk] === STATE.held);
+    const held = this.#ends.filter((chunk) => this.#states[chunk] === STATE.held);
     if (held.length === this.#unsettled) for (const chunk of held) this.giveBack(chunk);
   }
 
   /** The next chunk to work on, which is then active; undefined when there is none to start now. */
   next(): PlanEntry | undefined {
-    const chunk = this.#returned.pop() ?? this.#scan();
+    const chunk = this.#nextAllowed();
     if (chunk === undefined) return undefined;
     const state = this.#states[chunk];
     const sourceKind = this.#facts.sourceMap?.[chunk];
@@ -104,6 +108,14 @@ export class Plan {
     this.#states[chunk] = STATE.active;
     if (entry.work !== 'prove') this.#touched[chunk] = 1;
     return entry;
+  }
+
+  #nextAllowed(): number | undefined {
+    for (;;) {
+      const chunk = this.#returned.pop() ?? this.#scan();
+      if (chunk === undefined || !this.#mustWait(chunk)) return chunk;
+      this.#states[chunk] = STATE.held;
+    }
   }
 
   #scan(): number | undefined {

@@ -101,6 +101,48 @@ export interface CompareOutcome {
   readonly differing: readonly ByteRange[];
 }
 
+export interface HashTask {
+  readonly range: ByteRange;
+  readonly source: EndpointRef;
+  readonly algorithm: Algorithm;
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Files below a folder, each compared with digests, or with the file of the same path below another folder. */
+export interface VerifyFilesTask {
+  readonly folder: string;
+  readonly otherFolder?: string;
+  readonly files: readonly FileToVerify[];
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
+/** A whole file, or the range of a large one that this task is about. */
+export interface FileToVerify {
+  readonly path: string;
+  /** Bytes of the whole file. */
+  readonly size: number;
+  readonly range: ByteRange;
+  /** Absent: compare with the other folder, where it may be a symbolic link. */
+  readonly digests?: { readonly algorithm: Algorithm; readonly chunkBytes: number; readonly bytes: Uint8Array };
+  readonly link?: boolean;
+}
+
+/**
+ * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different:
+ * other bytes in these ranges · unreadable: whether it is the same cannot be told.
+ */
+export type FileProblem =
+  | { readonly problem: 'missing' }
+  | { readonly problem: 'kind'; readonly reason: string }
+  | { readonly problem: 'unreadable'; readonly reason: string }
+  | { readonly problem: 'size'; readonly size: number; readonly expectedSize: number }
+  | { readonly problem: 'different'; readonly differing: readonly ByteRange[] };
+
+/** What is wrong with the file at this place of the task's list; of files that are right nothing is said. */
+export type FileFinding = FileProblem & { readonly at: number };
+
 export interface CheckpointRequest {
   /** Absent: nothing to flush. */
   readonly target?: EndpointRef;
@@ -108,6 +150,8 @@ export interface CheckpointRequest {
   readonly position: number;
   readonly lines: string;
   readonly sync: boolean;
+  /** Another append follows at once and makes these lines durable, too. */
+  readonly moreFollows?: boolean;
 }
 
 export interface Work {
@@ -137,6 +181,8 @@ export interface Work {
   'copy-files': { in: FilesTask; out: FilesOutcome };
   'locate-in-tree': { in: { ref: TreeRef; folder: string; name: string }; out: { location: Location; fd: number } };
   'record-files': { in: { journal: TreeJournalRef; files: readonly FinishedFile[]; sync: boolean }; out: void };
+  'unrecord-file': { in: { journal: TreeJournalRef; path: string; sync: boolean }; out: void };
+  'write-tree-manifest': { in: { journal: OpenedTreeJournal; path: string; sync: boolean }; out: void };
   'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
   'restrict-folders': { in: { target: TreeRef; folders: FilesOutcome['restrict'] }; out: void };
   'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };
@@ -145,6 +191,8 @@ export interface Work {
   'close-in-tree': { in: { scheme: string; fd: number }; out: void };
   chunk: { in: ChunkTask; out: ChunkOutcome };
   compare: { in: CompareTask; out: CompareOutcome };
+  hash: { in: HashTask; out: Digest };
+  'verify-files': { in: VerifyFilesTask; out: FileFinding[] };
 }
 
 export type WorkName = keyof Work;

@@ -14,13 +14,17 @@ import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
+import { ManifestWriter } from '../journal/manifest-writer.js';
+import { showPath } from '../platform/path-bytes.js';
 import { CarryOut } from './carry-out.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
-import { type OpenedJob, type OpenRequest, openJob } from './opening.js';
+import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
 import { Progress, TICK_MS } from './progress.js';
+import { finishManifest, noManifest, type ProvenFile, provenByJournal } from './proven-file.js';
+import type { RetryRules } from './retry.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -47,8 +51,10 @@ export interface TransferResult {
   readonly proof: ProofLevel;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
-  /** The hash over all chunk digests, in hex; empty when an earlier run had finished all but the tidying up. */
+  /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
   readonly root: string;
+  /** The manifest that was written. */
+  readonly manifest?: string;
   readonly elapsedMs: number;
 }
 
@@ -84,6 +90,8 @@ export class Transfer {
   readonly #pace: Pace;
   readonly #progress: Progress;
   readonly #stop = new AbortController();
+  #manifest: ManifestWriter | undefined;
+  #proven: ProvenFile | undefined;
   #names: { readonly source: string; readonly target: string };
 
   constructor(request: TransferRequest, parts: TransferParts) {
@@ -107,34 +115,43 @@ export class Transfer {
     this.#pace.setRate(bytesPerSecond);
   }
 
+  /** Digests and root of the target, once `run` has resolved; undefined where damage to a journal cost some. */
+  get proven(): ProvenFile | undefined {
+    return this.#proven;
+  }
+
   /** Carries the job out; to be called once. @throws TransferError */
   async run(): Promise<TransferResult> {
     const { runner, clock } = this.#parts;
     const startMs = nowMs(clock);
     try {
       this.#state('connecting', 'looking at both ends');
-      const job = await openJob(this.#request, runner, clock);
+      const { manifest, sync } = this.#request;
+      if (manifest !== undefined) this.#manifest = await ManifestWriter.begin(manifest, { sync });
+      const job = await openJob(this.#request, runner, this.#retryRules());
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
-      const done = await this.#withEnds(job);
+      const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');
-      return this.#result(job, done, nowMs(clock) - startMs);
+      return this.#result(job, bytesRepaired, nowMs(clock) - startMs);
     } catch (thrown) {
       const error = TransferError.from(thrown);
       this.#state(error.code === 'E_STOPPED' ? 'suspended' : 'error', error.message, error);
       throw error;
     } finally {
+      await this.#manifest?.abandon().catch((thrown) => this.#note(TransferError.from(thrown).message));
       this.events.end();
     }
   }
 
-  async #withEnds(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  /** Answers the bytes that were read back wrong and repaired. */
+  async #withEnds(job: OpenedJob): Promise<number> {
     const { runner } = this.#parts;
     try {
-      const done = job.work ? await this.#carryOut(job) : await this.#tidyUp(job);
+      const bytesRepaired = job.work ? await this.#carryOut(job, job.work) : await this.#tidyUp(job);
       this.#progress.phase = 'done';
       this.events.emit(this.#progress.event());
-      return done;
+      return bytesRepaired;
     } finally {
       this.#control.stop();
       this.#control.closeAll();
@@ -146,8 +163,7 @@ export class Transfer {
     }
   }
 
-  async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
-    const work = job.work as NonNullable<OpenedJob['work']>;
+  async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
@@ -162,23 +178,44 @@ export class Transfer {
       emit: (event) => this.events.emit(event),
       blockBytes: this.#request.blockBytes ?? BLOCK_BYTES_DEFAULT,
       lanes: this.#lanes(job),
+      manifest: this.#manifest,
     });
     this.#state('transferring', work.resumed ? resumedText(job.grid, work.claims) : 'copying');
     const ticking = this.#tick(carryOut);
     try {
-      return { root: await carryOut.run(), bytesRepaired: carryOut.bytesRepaired };
+      this.#proven = await carryOut.run();
+      return carryOut.bytesRepaired;
     } finally {
       this.#stop.abort();
       await ticking;
     }
   }
 
+  #retryRules(): RetryRules {
+    const { clock, random } = this.#parts;
+    const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
+      this.events.emit({ type: 'retry', attempt, waitMs, error: error.toJSON() });
+    return { clock, random, signal: this.#stop.signal, onRetry };
+  }
+
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
-  async #tidyUp(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  async #tidyUp({ grid, journal, site, whole }: OpenedJob): Promise<number> {
+    const { runner } = this.#parts;
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
-    this.#progress.bytesReused = job.grid.size;
-    await this.#parts.runner.run('drop-journal', { ref: job.journal, sync: this.#request.sync });
-    return { root: '', bytesRepaired: 0 };
+    this.#progress.bytesReused = grid.size;
+    try {
+      this.#proven = whole && (await provenByJournal(whole));
+      if (this.#manifest) {
+        if (!this.#proven) throw noManifest(site.name);
+        await finishManifest(this.#manifest, site.fileName, this.#proven);
+        await this.#manifest.publish();
+      }
+    } catch (thrown) {
+      await runner.run('close-journal', { ref: journal });
+      throw thrown;
+    }
+    await runner.run('drop-journal', { ref: journal, sync: this.#request.sync });
+    return 0;
   }
 
   /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
@@ -208,7 +245,7 @@ export class Transfer {
     this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
   }
 
-  #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
+  #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
     const bytesCopied = this.#control.counter('writtenBytes');
     const { algorithm } = job;
@@ -223,7 +260,9 @@ export class Transfer {
       proof,
       algorithm,
       chunkBytes,
-      ...done,
+      bytesRepaired,
+      root: this.#proven?.root ?? '',
+      ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
       elapsedMs: Math.round(elapsedMs),
     };
   }

@@ -1,8 +1,11 @@
 /** What workers do for trees: the part of the table of work that speaks of folders and small files. */
 import type { FilesHost } from '../core/tree.js';
+import { MiB } from '../core/units.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
+import { ManifestWriter } from '../journal/manifest-writer.js';
 import type { TreeJournal, TreeJournals } from '../journal/tree-journal.js';
 import { type ChunkHost, nextBlock } from './copy-chunk.js';
+import { provenFile } from './proven-file.js';
 import type { FilesTask, Work } from './requests.js';
 
 export type TreeWork =
@@ -13,6 +16,8 @@ export type TreeWork =
   | 'copy-files'
   | 'locate-in-tree'
   | 'record-files'
+  | 'unrecord-file'
+  | 'write-tree-manifest'
   | 'finish-folders'
   | 'restrict-folders'
   | 'sweep-folders'
@@ -47,6 +52,10 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
       const records = files.map((file) => ({ type: 'file', file }) as const);
       (await parts.treeJournals.attach(journal)).append(records, sync);
     },
+    'unrecord-file': async ({ journal, path, sync }) => {
+      (await parts.treeJournals.attach(journal)).append([{ type: 'void', path }], sync);
+    },
+    'write-tree-manifest': ({ journal, path, sync }) => writeManifest(parts.treeJournals.filesOf(journal), path, sync),
     'finish-folders': async ({ target, groups }) => (await end(target.scheme)).finishFolders(target, groups),
     'restrict-folders': async ({ target, folders }) => (await end(target.scheme)).restrictFolders(target, folders),
     'sweep-folders': async ({ target, folders, tag }) => (await end(target.scheme)).sweep(target, folders, tag),
@@ -58,6 +67,30 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
   };
 }
 
+/** All files that are finished now, whichever run did it. */
+async function writeManifest(
+  files: ReturnType<TreeJournals['filesOf']>,
+  manifest: string,
+  sync: boolean,
+): Promise<void> {
+  const writer = await ManifestWriter.begin(manifest, { sync });
+  try {
+    for await (const { path, size, algorithm, chunkBytes, digests } of files) {
+      const bytes = Buffer.from(digests, 'hex');
+      await writer.file({ path, ...(await provenFile({ algorithm, chunkBytes, size }, bytes, 'written')) }, bytes);
+    }
+    await writer.finish();
+    await writer.publish();
+  } catch (thrown) {
+    await writer.abandon();
+    throw thrown;
+  }
+}
+
+/** Enough to tell how fast a storage is read, and soon done on a slow one. */
+const PROBE_BYTES = 256 * MiB;
+const PROBE_NS = 1e9;
+
 let batches = 0;
 
 function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): FilesHost {
@@ -68,6 +101,12 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
     block: (rest) => nextBlock(buffer, rest, host),
     stopped: () => host.control.stopped,
     counted: (bytes) => host.control.add('writtenBytes', BigInt(bytes)),
+    nowNs: () => host.clock.nowNs(),
+    probed: (bytes, ns) => {
+      host.control.add('readBytes', BigInt(bytes));
+      host.control.add('readNs', ns);
+      return host.control.counter('readBytes') < PROBE_BYTES && host.control.counter('readNs') < PROBE_NS;
+    },
     knows: (path) => journal.knows(path),
     look: (path, sourceVersion, targetVersion) => journal.look(path, sourceVersion, targetVersion),
     markSeen: (path) => journal.markSeen(path),
@@ -75,6 +114,11 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
     record: (files) =>
       journal.append(
         files.map((file) => ({ type: 'file', file }) as const),
+        task.sync,
+      ),
+    unrecord: (paths) =>
+      journal.append(
+        paths.map((path) => ({ type: 'void', path }) as const),
         task.sync,
       ),
     end: () => {

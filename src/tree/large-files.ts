@@ -30,6 +30,8 @@ export class LargeFiles {
   #running: Transfer | undefined;
   #rate: number;
   #stopped = false;
+  /** The running one is on the tree's record. */
+  #recorded = false;
 
   constructor(parts: LargeFilesParts) {
     this.#parts = parts;
@@ -92,15 +94,19 @@ export class LargeFiles {
   async #transfer(file: LargeFile, source: Location, target: Location): Promise<void> {
     const { request, tally } = this.#parts;
     if (this.#stopped) throw new TransferError('E_STOPPED', 'stopped; finished files are kept');
-    const asked = { ...request, source, target, rateBytesPerSecond: this.#rate };
+    const asked = { ...request, source, target, rateBytesPerSecond: this.#rate, manifest: undefined };
     const transfer = new Transfer(asked, {
       ...this.#parts,
       beforeCommit: (proven) => this.#record(file, proven),
     });
+    this.#recorded = false;
     this.#running = transfer;
     const told = tally.follow(pathOf(file), file.size, transfer.events);
     try {
       await transfer.run();
+    } catch (thrown) {
+      await this.#unrecord(file);
+      throw thrown;
     } finally {
       this.#running = undefined;
       await told;
@@ -113,7 +119,14 @@ export class LargeFiles {
     const targetVersion = fileVersion(part, file.targetStrength);
     const about = { path: pathOf(file), size: part.size, sourceVersion, targetVersion, chunkBytes };
     const files = [{ ...about, digests: toHex(digests) }];
+    this.#recorded = true;
     await runner.run('record-files', { journal: journal.ref, files, sync: request.sync });
+  }
+
+  async #unrecord(file: LargeFile): Promise<void> {
+    const { runner, journal, request } = this.#parts;
+    const about = { journal: journal.ref, path: pathOf(file), sync: request.sync };
+    if (this.#recorded) await runner.run('unrecord-file', about);
   }
 }
 

@@ -1,24 +1,24 @@
 /**
- * Several files and whole folders, as one job: small files in batches, large ones each by a transfer of its own, and one
- * journal that knows what is finished, so that the same command goes on where it stopped. What goes wrong with one file
- * is told and does not keep the others; what goes wrong with the target ends the job.
+ * Several files and whole folders, as one job: small files in batches, large ones each by a transfer of its own, and
+ * one journal that knows what is finished, so that the same command goes on where it stopped. What goes wrong with one
+ * file is told and does not keep the others; what goes wrong with the target ends the job.
  */
 import { nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
-import type { FileFailure, FileGroup, FilesOutcome, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
-import { KiB, MiB } from '../core/units.js';
-import type { OpenedTreeJournal } from '../journal/tree-journal.js';
+import type { FileFailure, FileGroup, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
+import { ManifestWriter } from '../journal/manifest-writer.js';
 import { ControlBlock } from '../transfer/control-block.js';
 import { EventStream } from '../transfer/event-stream.js';
 import { Pace } from '../transfer/pace.js';
 import { Progress, TICK_MS } from '../transfer/progress.js';
-import type { FilesTask } from '../transfer/requests.js';
 import type { TransferParts, TransferRequest } from '../transfer/transfer.js';
 import { Filter } from './filter.js';
 import { LargeFiles } from './large-files.js';
+import { closeTrees, nameOf, type OpenedTree, openTree, tagOf } from './opening.js';
+import { SmallFiles } from './small-files.js';
 import { Tally } from './tally.js';
 import { Walk } from './walk.js';
 
@@ -57,25 +57,14 @@ export interface TreeResult {
   /** The first of them; all are told as events. */
   readonly failures: readonly FileFailure[];
   readonly dryRun: boolean;
+  /** Of a dry run: how fast large files of the source were read past the cache, where there are any. */
+  readonly readBytesPerSecond?: number;
   readonly elapsedMs: number;
 }
 
 export interface TreeParts extends TransferParts {
   /** Of a dry run: called for each file, in the order in which they are met. */
   readonly onPlanned?: (files: readonly PlannedFile[]) => void;
-}
-
-/** Larger files are worth a journal, chunks and lanes of their own. */
-const SMALL_BYTES_MAX = 8 * MiB;
-/** What this means for memory: some hundred bytes each. */
-const LARGE_WAITING_MAX = 4096;
-const BLOCK_BYTES = 256 * KiB;
-const LANES_PER_WORKER = 2;
-
-interface OpenedTree {
-  readonly sources: readonly SourceTree[];
-  readonly target: TargetTree;
-  readonly journal: OpenedTreeJournal;
 }
 
 export class TreeCopy {
@@ -123,7 +112,7 @@ export class TreeCopy {
     let ticks: Promise<void> | undefined;
     try {
       this.#state('connecting', 'looking at both ends');
-      const opened = await this.#open();
+      const opened = await openTree(this.#request, this.#parts.runner);
       ticks = this.#tick(ticking.signal);
       await this.#withEnds(opened);
       this.#progress.phase = 'done';
@@ -141,32 +130,6 @@ export class TreeCopy {
     }
   }
 
-  async #open(): Promise<OpenedTree> {
-    const { runner } = this.#parts;
-    const { recursive, dryRun, discard, sync, algorithm } = this.#request;
-    const sources: SourceTree[] = [];
-    let target: TargetTree | undefined;
-    try {
-      for (const location of this.#request.sources) {
-        sources.push(await runner.run('open-source-tree', { location, recursive }));
-      }
-      assertDistinct(sources);
-      target = await runner.run('open-target-tree', { location: this.#request.target, dryRun });
-      assertApart(sources, target);
-      const path = target.journalPath;
-      const about = { path, discard, dryRun, sync, algorithm, chunkBytes: SMALL_BYTES_MAX };
-      const journal = await runner.run('open-tree-journal', about);
-      return { sources, target, journal };
-    } catch (thrown) {
-      await this.#close([...sources, ...(target ? [target] : [])]);
-      throw thrown;
-    }
-  }
-
-  async #close(trees: readonly { readonly ref: { readonly scheme: string; readonly fd: number } }[]): Promise<void> {
-    for (const { ref } of trees) await this.#parts.runner.run('close-in-tree', { scheme: ref.scheme, fd: ref.fd });
-  }
-
   async #withEnds(opened: OpenedTree): Promise<void> {
     const { runner, clock } = this.#parts;
     try {
@@ -178,15 +141,17 @@ export class TreeCopy {
       if (await this.#control.untilDetached(clock, DETACH_MS)) {
         const ref = opened.journal.ref.journal;
         if (ref.fd >= 0) await runner.run('close-journal', { ref });
-        await this.#close([...opened.sources, opened.target]);
+        await closeTrees([...opened.sources, opened.target], runner);
       }
     }
   }
 
   async #copyAll(opened: OpenedTree): Promise<void> {
     const { runner } = this.#parts;
-    const { dryRun, sync } = this.#request;
+    const { dryRun, sync, manifest } = this.#request;
     const { journal, target } = opened;
+    // Hours later would be too late to learn that it cannot be written.
+    if (manifest !== undefined && !dryRun) await (await ManifestWriter.begin(manifest, { sync })).abandon();
     const tag = tagOf(target);
     if (journal.damagedRecords > 0) this.#note(`${journal.damagedRecords} damaged journal records were passed over`);
     if (journal.leftIn.length > 0 && !dryRun) {
@@ -195,19 +160,22 @@ export class TreeCopy {
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
-    const restrict: FilesOutcome['restrict'][number][] = [];
-    const batches = walk.batches();
-    let more = true;
-    while (more) {
-      more = await this.#copySmall(opened, walk, batches, restrict);
+    const small = new SmallFiles({
+      ...{ ...this.#parts, ...opened, walk, tag, control: this.#control, signal: this.#stop.signal },
+      ...{ request: this.#request, tally: this.#tally, large: this.#large, note: (message) => this.#note(message) },
+    });
+    for (let more = true; more; ) {
+      more = await small.run();
       if (!more) this.#tally.total = walk.files;
       await this.#large.run();
     }
     if (dryRun) return;
     this.#progress.phase = 'committing';
+    const { restrict } = small;
     if (restrict.length > 0) await runner.run('restrict-folders', { target: target.ref, folders: restrict });
     if (this.#request.preserve) await this.#finishFolders(opened, walk);
     if (sync) await runner.run('settle-tree', { target: target.ref, journal: journal.ref });
+    if (manifest !== undefined) await runner.run('write-tree-manifest', { journal, path: manifest, sync });
   }
 
   #walk({ sources }: OpenedTree): Walk {
@@ -221,45 +189,6 @@ export class TreeCopy {
       onSpecial: (source, path) => this.#tally.fail(specialFailure(nameOf(source, path))),
       onFailure: (source, path, thrown) => failed(source, path, TransferError.from(thrown)),
     });
-  }
-
-  /** Batches on all lanes, until there are no more, or enough large files wait; false: that was all. */
-  async #copySmall(
-    { target, journal }: OpenedTree,
-    walk: Walk,
-    batches: AsyncGenerator<FileGroup[]>,
-    restrict: FilesOutcome['restrict'][number][],
-  ): Promise<boolean> {
-    const { runner } = this.#parts;
-    const { overwrite, preserve, sync, readBack, dryRun, algorithm } = this.#request;
-    const task: Omit<FilesTask, 'groups'> = {
-      ...{ overwrite, preserve, sync, readBack, dryRun, algorithm, target: target.ref, journal: journal.ref },
-      ...{ smallBytesMax: SMALL_BYTES_MAX, tag: tagOf(target), blockBytes: BLOCK_BYTES, control: this.#control.shared },
-    };
-    const large = this.#large as LargeFiles;
-    let failure: unknown;
-    const lane = async (): Promise<void> => {
-      while (failure === undefined && !this.#control.stopped && large.waiting < LARGE_WAITING_MAX) {
-        const { value: groups, done } = await batches.next();
-        if (done) return;
-        const outcome = await runner.run('copy-files', { ...task, groups });
-        this.#tally.add(outcome);
-        large.add(outcome.large);
-        restrict.push(...outcome.restrict);
-        for (const message of outcome.notes) this.#note(message);
-        if (dryRun) this.#parts.onPlanned?.(outcome.planned);
-      }
-    };
-    const lanes = Array.from({ length: runner.workers * LANES_PER_WORKER }, () =>
-      lane().catch((thrown) => {
-        failure ??= thrown;
-        this.#control.stop();
-      }),
-    );
-    await Promise.all(lanes);
-    if (failure !== undefined) throw failure;
-    this.#assertRunning();
-    return !walk.ended;
   }
 
   async #finishFolders({ target }: OpenedTree, walk: Walk): Promise<void> {
@@ -308,55 +237,21 @@ export class TreeCopy {
 
   #result(target: TargetTree): Omit<TreeResult, 'elapsedMs'> {
     const { algorithm, dryRun } = this.#request;
-    return { target: target.ref.name, ...this.#tally.result(), algorithm, dryRun };
+    const seconds = this.#control.spent().sourceReadMs / 1000;
+    const rate = Math.round(this.#control.counter('readBytes') / seconds);
+    return {
+      ...{ target: target.ref.name, ...this.#tally.result(), algorithm, dryRun },
+      ...(dryRun && seconds > 0 && { readBytesPerSecond: rate }),
+    };
   }
 }
 
 const DETACH_MS = 2000;
 const FOLDERS_AT_ONCE = 256;
 
-/** Partial files of this tree are told from those of others by it; the same for every run into the same folder. */
-function tagOf(target: TargetTree): string {
-  return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
-}
-
-function nameOf({ ref, fileName }: SourceTree, path: string): string {
-  return [ref.name.replace(/\/$/, ''), path, fileName].filter((part) => part).join('/');
-}
-
 function specialFailure(path: string): FileFailure {
   const error = new TransferError('E_SOURCE_KIND', `${path} is a special file (a pipe, a socket or a device)`, {
     hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
   });
   return { path, state: 'refused', error: error.toJSON() };
-}
-
-/** Two sources of one name would end in one place, and only one of them would be left. */
-function assertDistinct(sources: readonly SourceTree[]): void {
-  const names = new Map<string, SourceTree>();
-  for (const source of sources) {
-    const other = names.get(source.targetName);
-    if (other && source.targetName !== '') {
-      const both = `${nameOf(other, '')} and ${nameOf(source, '')}`;
-      throw new TransferError('E_USAGE', `${both} would both become ${source.targetName} in the target`, {
-        hint: 'Copy them by two commands, into two folders. Nothing was changed.',
-      });
-    }
-    names.set(source.targetName, source);
-  }
-}
-
-/** A tree that is copied into itself would never end. */
-function assertApart(sources: readonly SourceTree[], target: TargetTree): void {
-  for (const { ref, fileName } of sources) {
-    const inside = `${target.ref.path}/`.startsWith(ref.path === '/' ? '/' : `${ref.path}/`);
-    if (fileName !== undefined || !inside) continue;
-    throw new TransferError(
-      'E_USAGE',
-      `${target.ref.name} lies inside ${ref.name}, which would be copied into itself`,
-      {
-        hint: 'Choose a target outside of the source.',
-      },
-    );
-  }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -130,3 +130,26 @@ test('a limit on the size of files ends in a clear error, and the copy goes on w
   expect(blockferry(['copy', pair.source, pair.target])).toMatchObject({ status: 0 });
   expectDone(pair);
 });
+
+test.for([[], ['--json']])(
+  'a copy whose output has no room is whole all the same, and says so: %s',
+  (flags, context) => {
+    context.skip(!existsSync('/dev/full'), 'needs /dev/full');
+    const pair = pairIn(scratchFolder(), 2 * MiB);
+    const full = (...args: readonly string[]) => {
+      const script = ['-c', 'exec "$0" "$@" > /dev/full', process.execPath, main, ...args];
+      return spawnSync('sh', script, { encoding: 'utf8' });
+    };
+    const { status, stderr } = full('copy', ...flags, pair.source, pair.target);
+    expect(status).toBe(3);
+    expect(stderr).toMatch(
+      /the output cannot be written: ENOSPC.*\n {2}The work itself is done, and what it made is kept/,
+    );
+    expectDone(pair);
+    expect(full('verify', ...flags, pair.target, pair.source).status).toBe(3);
+    expect(full('status', ...flags, pair.target).status).toBe(3);
+    expect(full('copy', ...flags, pair.source, pair.target)).toMatchObject({ status: 2 });
+    patch(pair.target, 5, Buffer.from('other'));
+    expect(full('verify', ...flags, pair.target, pair.source).status).toBe(4);
+  },
+);

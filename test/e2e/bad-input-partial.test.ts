@@ -19,8 +19,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { copyLines, statusLines } from '../../src/cli/render/summary.js';
 import { MiB } from '../../src/core/units.js';
-import { status } from '../../src/index.js';
+import { copy, status } from '../../src/index.js';
 import {
   CHUNK,
   copyNow,
@@ -54,9 +55,16 @@ test('exactly the chunks of a partial in which a bit flipped are sent again', as
     const [byte] = readFileSync(pair.part).subarray(at, at + 1);
     patch(pair.part, at, Buffer.from([(byte as number) ^ 0x10]));
   }
-  const done = await copyNow(pair);
+  const run = copy({ ...pair, workers: 2 });
+  const notes: string[] = [];
+  for await (const event of run) if (event.type === 'note') notes.push(event.message);
+  const done = await run.result;
   expect(done.bytesReused).toBe(claimedBytes - flipped.length * CHUNK);
   expect(done.bytesCopied).toBe(SIZE - done.bytesReused);
+  // That a storage does not hold what it was given is told, and not just mended.
+  expect(done.bytesMismatched).toBe(flipped.length * CHUNK);
+  expect(notes).toEqual([expect.stringMatching(/^768 KiB on record were not what .* holds and were copied again/)]);
+  expect(copyLines(done, true).join('\n')).toContain('768 KiB on record but not on the storage, copied again');
   expectDone(pair);
 });
 
@@ -86,14 +94,20 @@ test('a partial to which something was appended loses just that', async () => {
   expectDone(pair);
 });
 
-test('a journal without its partial begins afresh', async () => {
+test('a journal without its partial says so in a status, and begins afresh', async () => {
   rmSync(pair.part);
+  const seen = await status(pair.target);
+  expect(seen).toMatchObject({ exists: false, half: 'journal', partial: { bytesClaimed: claimedBytes } });
+  expect(statusLines(seen, 'gone')).toContain('  its partial data is gone: the next run begins afresh');
   expect(await copyNow(pair)).toMatchObject({ bytesReused: 0, bytesCopied: SIZE });
   expectDone(pair);
 });
 
-test('a partial without its journal is left as it is; --discard is the way out', async () => {
+test('a partial without its journal is named in a status and left as it is; --discard is the way out', async () => {
   rmSync(pair.journal);
+  const seen = await status(pair.target);
+  expect(seen).toEqual({ target: pair.target, exists: false, half: 'data' });
+  expect(statusLines(seen, undefined).join()).toMatch(/its journal is gone: --discard throws it away/);
   const before = readFileSync(pair.part);
   const error = await failureOf(copyNow(pair));
   expectClear(error, { code: 'E_PART_FOREIGN', exitCode: 2, names: pair.target, says: /left as it is.*--discard/ });

@@ -51,6 +51,7 @@ function copyInline(files) {
     discard: false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    manifest: options.manifest,
   };
   const runner = new InlineRunner(new Performer(parts), 2);
   const transfer = new Transfer(request, { runner, clock: systemClock, random: Math.random });

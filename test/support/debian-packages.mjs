@@ -20,6 +20,7 @@ export const debianPackages = [
     neededBy: 'unreadable sectors (FUSE with injected EIO)',
   },
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
+  { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },
   { name: 'tmux', command: 'tmux', neededBy: 'what the terminal shows' },
   { name: 'openssl', command: 'openssl', neededBy: 'https, with a certificate made for the test' },

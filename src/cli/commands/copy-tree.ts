@@ -1,4 +1,4 @@
-/** `blockferry copy` of several files and of folders: the troubles of single files are listed, and set the exit code. */
+/** `blockferry copy` of several files and of folders: troubles of single files are listed, and set the exit code. */
 import { systemClock } from '../../core/clock.js';
 import { ERROR_KINDS, TransferError } from '../../core/errors.js';
 import { formatBytes } from '../../core/units.js';
@@ -50,6 +50,7 @@ function treeOptions(session: Session, sources: readonly string[], target: strin
     include: flags.include ?? [],
     exclude: flags.exclude ?? [],
     dryRun: flags.dryRun ?? false,
+    ...(flags.manifest !== undefined && { manifest: flags.manifest }),
     ...(flags.dryRun && { onPlanned }),
   };
 }

@@ -40,14 +40,20 @@ export async function runCopy(
 }
 
 function copyOptions(source: string, target: string, flags: CopyFlags): CopyOptions {
-  return { source, target, ...sharedOptions(flags) };
+  return {
+    source,
+    target,
+    ...sharedOptions(flags),
+    ...(flags.manifest !== undefined && { manifest: flags.manifest }),
+  };
 }
 
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
-  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, overwrite, discard, sync, algorithm } = flags;
   return {
     sync,
+    algorithm,
     readBack: readBack ?? false,
     overwrite: overwrite ?? false,
     discard: discard ?? false,

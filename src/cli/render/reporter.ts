@@ -100,5 +100,6 @@ export function saidOf(event: TransferEvent): string | undefined {
 }
 
 function retryText({ chunk, attempt, waitMs, error }: RetryEvent): string {
-  return `chunk ${chunk}: ${error.message}; trying again in ${formatDuration(waitMs)} (retry ${attempt})`;
+  const what = chunk === undefined ? '' : `chunk ${chunk}: `;
+  return `${what}${error.message}; trying again in ${formatDuration(waitMs)} (retry ${attempt})`;
 }

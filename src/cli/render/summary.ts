@@ -1,6 +1,6 @@
 /** The outcome of a command as a few calm lines. */
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
-import type { PartialStatus, TransferResult, VerifyResult } from '../../index.js';
+import type { ListedProblem, PartialStatus, TransferResult, TreeVerifyResult, VerifyResult } from '../../index.js';
 
 const RANGES_SHOWN = 20;
 /** A comparison lists no more than this. */
@@ -22,6 +22,7 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
   lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
+  if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;
 }
 
@@ -36,14 +37,20 @@ function rootText({ algorithm, root, chunkBytes }: Pick<TransferResult, 'algorit
 export function verifyLines(result: VerifyResult): string[] {
   const { one, other, differing } = result;
   if (result.same) {
+    const size = `${formatBytes(one.size)} (${one.size} bytes)`;
     return [
-      `same: ${one.name} and ${other.name} hold the same ${formatBytes(one.size)} (${one.size} bytes)`,
+      result.proof === undefined
+        ? `same: ${one.name} and ${other.name} hold the same ${size}`
+        : `same: ${one.name} is what ${other.name} says: ${size}`,
       `  root: ${rootText(result)}`,
     ];
   }
   const ranges = `${differing.length === RANGES_LISTED_MAX ? 'at least ' : ''}${count(differing.length, 'range')}`;
+  const bytes = count(result.bytesDiffering, 'byte');
   const lines = [
-    `different: ${one.name} and ${other.name} differ in ${count(result.bytesDiffering, 'byte')}, in ${ranges}`,
+    result.proof === undefined
+      ? `different: ${one.name} and ${other.name} differ in ${bytes}, in ${ranges}`
+      : `different: ${one.name} is not what ${other.name} says: ${ranges} of whole chunks, ${bytes}`,
   ];
   if (one.size !== other.size) lines.push(`  sizes: ${one.size} and ${other.size} bytes`);
   for (const { offset, length } of differing.slice(0, RANGES_SHOWN)) {
@@ -52,6 +59,35 @@ export function verifyLines(result: VerifyResult): string[] {
   const more = differing.length - RANGES_SHOWN;
   if (more > 0) lines.push(`  and ${more} more; --json lists them`);
   return lines;
+}
+
+export function treeVerifyLines(result: TreeVerifyResult): string[] {
+  const { target, against, problems, filesExtra, filesMissing, filesDifferent, filesUnreadable } = result;
+  const extra =
+    filesExtra > 0 ? [`  extra: ${count(filesExtra, 'file')} in ${target} that ${against} knows nothing of`] : [];
+  const all = `${count(result.files, 'file')}, ${formatBytes(result.bytes)}`;
+  if (result.same) return [`same: ${target} holds all that ${against} says: ${all}`, ...extra];
+  const wrong = [
+    filesMissing > 0 ? `${filesMissing} missing` : undefined,
+    filesDifferent > 0 ? `${filesDifferent} different` : undefined,
+    filesUnreadable > 0 ? `${filesUnreadable} unreadable` : undefined,
+  ].filter((text) => text !== undefined);
+  const lines = [`different: ${target} is not what ${against} says: ${wrong.join(', ')} of ${all}`];
+  lines.push(...problems.slice(0, RANGES_SHOWN).map(problemLine));
+  const more = filesMissing + filesDifferent + filesUnreadable - RANGES_SHOWN;
+  if (more > 0) lines.push(`  and ${more} more; --json lists ${problems.length}`);
+  return [...lines, ...extra];
+}
+
+function problemLine(found: ListedProblem): string {
+  const { path } = found;
+  if (found.problem === 'missing') return `  missing: ${path}`;
+  if (found.problem === 'unreadable') return `  unreadable: ${path}: ${found.reason}`;
+  if (found.problem === 'kind') return `  different: ${path}: ${found.reason}`;
+  if (found.problem === 'size') return `  different: ${path}: ${found.size} bytes instead of ${found.expectedSize}`;
+  const ranges = found.differing.slice(0, 3).map(({ offset, length }) => `${offset} to ${offset + length - 1}`);
+  const more = found.differing.length > 3 ? ` and ${found.differing.length - 3} more ranges` : '';
+  return `  different: ${path}: bytes ${ranges.join(', ')}${more}`;
 }
 
 function count(amount: number, what: string): string {
