@@ -6,7 +6,7 @@ import { TransferError } from '../src/core/errors.js';
 import { formatRate, GiB, KiB, MiB } from '../src/core/units.js';
 import { assertSame } from './compare.js';
 import { runCopy } from './demo-child.js';
-import type { Bench, BenchCase, CaseResult } from './measure.js';
+import { type Bench, type BenchCase, type CaseResult, NOT_SHARED } from './measure.js';
 import { type Finding, type ProgressSample, windowRates, worstFinding } from './statistics.js';
 import { warmMemory } from './warm-memory.js';
 
@@ -52,7 +52,7 @@ async function fileToFile(bench: Bench, rate: number): Promise<readonly Finding[
   const target = workspace.path('limited');
   await workspace.readThrough(source);
   if (!bench.quick) await warmMemory(bytes, signal);
-  const findings = await watchLimit(bench, 'file to file', rate, ['--no-sync', source, target]);
+  const findings = await watchLimit(bench, 'file to file', rate, [...NOT_SHARED, '--no-sync', source, target]);
   await assertSame(source, target, signal);
   await workspace.remove(target);
   return findings;

@@ -11,7 +11,7 @@ import { journalPath, partPath } from '../src/endpoint/part-names.js';
 import { CHECKPOINT_BYTES } from '../src/transfer/checkpointer.js';
 import { assertSame } from './compare.js';
 import { runCopy } from './demo-child.js';
-import { type Bench, type BenchCase, type CaseResult, copyCommand } from './measure.js';
+import { type Bench, type BenchCase, type CaseResult, copyCommand, NOT_SHARED } from './measure.js';
 import { measuredRun, runAndKill } from './resource-use.js';
 import { valueFinding, worstFinding } from './statistics.js';
 import { warmMemory } from './warm-memory.js';
@@ -42,7 +42,7 @@ async function resumes(bench: Bench): Promise<CaseResult> {
   const { workspace, sizeBytes, pairs } = bench;
   const source = await workspace.source(sizeBytes);
   const target = workspace.path('killed');
-  const copy = { source, target, args: ['--lanes', String(LANES), source, target] };
+  const copy = { source, target, args: [...NOT_SHARED, '--lanes', String(LANES), source, target] };
   const costs: ResumeCost[] = [];
   for (let round = 1; round <= pairs; round++) costs.push(await killOnce(bench, copy, round));
   await workspace.remove(target);

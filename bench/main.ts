@@ -27,7 +27,7 @@ import {
 import { printCase, printChanges, printMachine, printSummary } from './table.js';
 import { neededBytes, Workspace } from './workspace.js';
 
-/** What was measured before an error or Ctrl-C took its time, and is told all the same; only a whole run is recorded. */
+/** What was measured before an error or Ctrl-C took its time, and is told all the same; it is not recorded. */
 async function measure(
   options: Options,
   print: Printer,

@@ -11,7 +11,10 @@ export const CHART_KEY =
 const MIDDLE = STRIP_HEIGHT / 2;
 /** Room at both ends, so that a dot at the end is whole. */
 const MARGIN_PERCENT = 3;
-const RATIO_TICKS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
+const RATIO_TICKS = [0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
+/** Where few of those are on the scale. */
+const RATIO_TICKS_CLOSE = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4];
+const RATIO_TICKS_MIN = 4;
 const LINEAR_TICKS = 4;
 
 export interface Scale {
@@ -32,8 +35,9 @@ export function scaleOf(findings: readonly Finding[]): Scale {
 function ratioScale(values: readonly number[]): Scale {
   const [low, high] = [Math.log(Math.min(0.8, ...values)), Math.log(Math.max(1.25, ...values))];
   const at = (value: number): number => inside((Math.log(value) - low) / (high - low));
-  const ticks = RATIO_TICKS.filter((tick) => Math.log(tick) >= low && Math.log(tick) <= high);
-  return { at, ticks, origin: 1 };
+  const within = (tick: number): boolean => Math.log(tick) >= low && Math.log(tick) <= high;
+  const ticks = RATIO_TICKS.filter(within);
+  return { at, ticks: ticks.length < RATIO_TICKS_MIN ? RATIO_TICKS_CLOSE.filter(within) : ticks, origin: 1 };
 }
 
 function linearScale(values: readonly number[]): Scale {
