@@ -151,7 +151,8 @@ class Inside {
 
   #kindOfFolder(path: string): Kind {
     try {
-      return realPath(path) === path ? 'a folder' : 'behind a symbolic link';
+      if (realPath(path) !== path) return 'behind a symbolic link';
+      return lstatSync(encodePath(path)).isDirectory() ? 'a folder' : 'nothing';
     } catch (thrown) {
       if (errnoOf(thrown) === 'ENOENT' || errnoOf(thrown) === 'ENOTDIR') return 'nothing';
       if (errnoOf(thrown) === 'ELOOP') return 'behind a symbolic link';

@@ -102,6 +102,20 @@ test('missing, different and other files of a folder are listed, and extra ones 
   expect(JSON.parse(asJson.out).problems).toEqual(found.problems);
 });
 
+test('what lies below a folder that is a file now, or that is gone, is missing', async () => {
+  const named = `${NOT_UTF8}/x`;
+  const { target, manifest } = await treeOf({
+    'a/b/x': bytesOf(10, 'x'),
+    'c/y': bytesOf(10, 'y'),
+    [named]: bytesOf(9, 'z'),
+  });
+  rmSync(join(target, 'a/b'), { recursive: true });
+  writeFileSync(join(target, 'a/b'), 'a file');
+  rmSync(join(target, 'c'), { recursive: true });
+  const found = await verifyTree({ target, manifest }).result;
+  expect(found).toMatchObject({ files: 3, filesMissing: 2, filesDifferent: 0, filesUnreadable: 0, filesExtra: 1 });
+});
+
 test('links in a folder are not followed, neither out of it nor within', async () => {
   const { target, manifest } = await treeOf({ 'a/x': bytesOf(10, 'x'), 'b/y': bytesOf(10, 'y'), z: bytesOf(10, 'z') });
   const outside = scratchFolder();

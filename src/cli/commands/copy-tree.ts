@@ -6,7 +6,7 @@ import { type CopyTreeOptions, copyTree, type PlannedFile, type TreeResult } fro
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
 import type { CopyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
-import { planTotalLines, treeLines } from '../render/tree-summary.js';
+import { planTotalLines, treeLines } from '../render/tree-copy-summary.js';
 import { invocation, resumeCommand } from '../resume-command.js';
 import type { Session } from '../session.js';
 import { sharedOptions } from './copy.js';
