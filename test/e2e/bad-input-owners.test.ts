@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
-import { startCopy } from '../support/copy-process.js';
+import { AS_NOBODY, NOBODY, needRoot, startCopy } from '../support/copy-process.js';
 import {
   copyNow,
   expectClear,
@@ -21,12 +21,6 @@ import { inlineTransfer } from '../support/inline-copy.js';
 import { mountsAvailable } from '../support/mounts.js';
 
 const SIZE = 8 * MiB;
-const NOBODY = 65534;
-const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
-
-function needRoot(context: TestContext): void {
-  context.skip(process.getuid?.() !== 0 || !existsSync('/usr/bin/setpriv'), 'needs root and setpriv');
-}
 
 /** A partial copy that belongs to nobody, in a folder of nobody's. */
 async function partialOfNobody(): Promise<Pair> {
