@@ -1,6 +1,16 @@
 /** Who owns partials and targets: other users, mounts that map owners, and commits that had given the part away. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
@@ -63,6 +73,19 @@ test('--overwrite keeps the owner and the permissions of what it replaces', asyn
   await copyNow({ ...pair, overwrite: true });
   expect(statSync(pair.target)).toMatchObject({ uid: 1234, gid: 2345 });
   expect(statSync(pair.target).mode & 0o7777).toBe(0o640);
+  expectDone(pair);
+});
+
+test('a file of somebody else is not replaced by one that cannot have its owner', async (context) => {
+  needRoot(context);
+  const pair = await partialOfNobody();
+  writeFileSync(pair.target, 'old');
+  const { error } = await startCopy({ ...pair, overwrite: true }, { through: AS_NOBODY }).ended;
+  expect(error).toMatchObject({ code: 'E_TARGET_ACCESS', hint: expect.stringMatching(/Remove it, or copy as root/) });
+  expect(readFileSync(pair.target, 'utf8')).toBe('old');
+  rmSync(pair.target);
+  const { result } = await startCopy(pair, { through: AS_NOBODY }).ended;
+  expect(result).toMatchObject({ bytesReused: SIZE });
   expectDone(pair);
 });
 
