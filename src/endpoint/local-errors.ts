@@ -66,7 +66,7 @@ const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCo
     EDQUOT: SPACE,
     EPERM: [
       'E_TARGET_ACCESS',
-      `The file that stands there has an owner whom only root can give to the copy. Remove it, or copy as root. ${KEPT}`,
+      `The file there has an owner whom only root can give to the copy. Remove it, or copy as root. ${KEPT}`,
     ],
   },
 };
