@@ -4,7 +4,7 @@
  */
 import { orLate } from '../core/clock.js';
 import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
-import type { CommitRequest, FileAttributes, FileTimes } from '../core/endpoint.js';
+import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
@@ -12,6 +12,7 @@ import { CLAIM } from '../journal/journal.js';
 import { Checkpointer } from './checkpointer.js';
 import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
+import { type Kept, readKept } from './kept.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
@@ -39,8 +40,7 @@ export class CarryOut {
   readonly #parts: CarryOutParts;
   readonly #checkpointer: Checkpointer;
   readonly #lanes: Lanes;
-  /** As they were when this run began. */
-  #attributes: FileAttributes | undefined;
+  #kept: Kept = {};
   bytesRepaired = 0;
   /** Of the finished part, where it was asked for. */
   checksum: Checksum | undefined;
@@ -85,12 +85,13 @@ export class CarryOut {
   /** Answers the root digest, in hex. @throws TransferError, with everything that was finished on record */
   async run(): Promise<string> {
     try {
-      await this.#readAttributes();
+      const { request, job } = this.#parts;
+      if (request.preserve) this.#kept = await readKept(job.source, this.#parts);
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
-      if (this.#parts.request.readBack) await this.#readBack();
+      if (request.readBack) await this.#readBack();
       await this.#checksum();
       return await this.#commit();
     } catch (thrown) {
@@ -98,23 +99,6 @@ export class CarryOut {
       await this.#putDown(error);
       throw error;
     }
-  }
-
-  /** First of all, since reading a file may change its time of access. */
-  async #readAttributes(): Promise<void> {
-    const { request, runner, job, emit } = this.#parts;
-    if (!request.preserve) return;
-    this.#attributes = await runner.run('source-attributes', { ref: job.source.ref });
-    if (this.#attributes) return;
-    const kept = job.source.modifiedNs === undefined ? '' : ' but its time';
-    emit({ type: 'note', message: `--preserve: ${job.source.name} has no attributes that could be kept${kept}` });
-  }
-
-  #times(): FileTimes | undefined {
-    const { request, job, clock } = this.#parts;
-    const { modifiedNs } = job.source;
-    if (this.#attributes || !request.preserve || modifiedNs === undefined) return this.#attributes;
-    return { accessedNs: `${clock.wallMs()}000000`, modifiedNs };
   }
 
   #tellMismatches(): void {
@@ -228,7 +212,7 @@ export class CarryOut {
     const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
     const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
     const { ref } = work.prepared;
-    const times = this.#times();
+    const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     await this.#checkpointer.append([{ type: 'committing', part, root }]);
     const { mode } = job.source;
@@ -236,7 +220,7 @@ export class CarryOut {
       overwrite: request.overwrite,
       sync: request.sync,
       ...(mode !== undefined && { mode }),
-      ...(this.#attributes && { attributes: this.#attributes }),
+      ...(attributes && { attributes }),
     };
     for (const sentence of await runner.run('commit-target', { ref, request: commit }))
       emit({ type: 'note', message: `--preserve: ${sentence}` });
