@@ -61,7 +61,8 @@ Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the ne
 const COPY_HELP = `
 The target appears under its name whole and proven, or not at all. After an interruption the same
 command goes on where it stopped. With --overwrite the new file gets the owner and permissions
-of the old one; a symbolic link is replaced, not followed. A location that begins with "-" goes behind "--".
+of the old one, or with --preserve those of the source; a symbolic link is replaced, not followed.
+A location that begins with "-" goes behind "--".
 
 Examples:
   blockferry copy disk.vhd /backup/
