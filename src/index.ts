@@ -27,6 +27,7 @@ export type { VerifyResult } from './transfer/verify.js';
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
 
+/** What to copy, and how; both ends are enough. */
 export interface CopyOptions {
   /** A path or a URL. */
   readonly source: string;
@@ -65,6 +66,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   protected work: Work | undefined;
   #stuck = false;
 
+  /** @internal */
   constructor(
     make: (runner: ChunkRunner) => Work,
     options: { readonly workers?: number; readonly signal?: AbortSignal },
@@ -111,6 +113,7 @@ interface Startable<Result> {
   suspend(): void;
 }
 
+/** A copy under way. */
 export class CopyRun extends Run<TransferResult, Transfer> {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   async setLimit(bytesPerSecond: number): Promise<void> {
@@ -144,6 +147,7 @@ export function copy(options: CopyOptions): CopyRun {
   return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
 }
 
+/** What to compare. */
 export interface VerifyOptions {
   /** What is to be proven. */
   readonly target: string;
