@@ -3,8 +3,8 @@
  * too long for the file system is cut at a character and gets a hash of the whole name, so that two long names never
  * share a partial.
  */
-import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { sha256Hex } from '../core/digest.js';
 import { decodePath, encodePath } from '../platform/path-bytes.js';
 
 const NAME_BYTES_MAX = 255;
@@ -13,7 +13,7 @@ function hiddenName(name: string, suffix: string): string {
   const bytes = Buffer.from(encodePath(name));
   const room = NAME_BYTES_MAX - 1 - suffix.length;
   if (bytes.length <= room) return `.${name}${suffix}`;
-  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const hash = sha256Hex(bytes).slice(0, 16);
   let end = room - hash.length - 1;
   // A byte 10xxxxxx goes on with the character before it (UTF-8, RFC 3629 section 3).
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
