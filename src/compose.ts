@@ -37,14 +37,20 @@ export function defaultRegistry(): Registry {
 
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
-  const [{ systemClock }, { FileJournals }, { realFiles }] = await Promise.all([
+  const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
     import('./core/clock.js'),
     import('./journal/file-journal.js'),
     import('./platform/file-layer.js'),
+    import('./benchmark/first-bytes.js'),
     // Nearly every target is one; while the others are read, it comes along.
     import('./endpoint/local.js'),
   ]);
-  return { registry: defaultRegistry(), journals: new FileJournals(realFiles), clock: systemClock };
+  const journals = new FileJournals(realFiles);
+  const treeJournals = async () => {
+    const { TreeJournals } = await import('./journal/tree-journal.js');
+    return new TreeJournals(realFiles, journals);
+  };
+  return { registry: withFirstBytes(defaultRegistry()), journals, treeJournals, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

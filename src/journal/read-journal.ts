@@ -58,7 +58,7 @@ function isTornStart(files: FileLayer, fd: number): boolean {
 }
 
 /** The whole lines of the file; what follows the last newline is a torn tail. */
-function* linesOf(files: FileLayer, fd: number): Generator<{ text: string; end: number }> {
+export function* linesOf(files: FileLayer, fd: number): Generator<{ text: string; end: number }> {
   const block = Buffer.alloc(READ_BYTES);
   let rest = Buffer.alloc(0);
   for (let position = 0, end = 0; ; ) {

@@ -53,6 +53,17 @@ export function isRemoteFileSystem(path: PathBytes): boolean {
   return REMOTE_TYPES.has(Number(BigInt.asUintN(32, statfsSync(path, { bigint: true }).type)));
 }
 
+/**
+ * Makes all that was written to the file system of an open file durable; false where that cannot be asked for, and each
+ * file has to be synced by itself. An error of its storage since the descriptor was opened is thrown (syncfs(2)).
+ */
+export function syncFileSystem(fd: number): boolean {
+  const answer = libc()?.syncfs(fd);
+  if (answer === undefined || answer === -constants.errno.ENOSYS) return false;
+  if (answer < 0) throw errnoError('syncfs', answer);
+  return true;
+}
+
 /** Size of a block device. @throws errno Errors: ENODEV when it is none, or when nothing here knows its size */
 export function deviceBytes(path: PathBytes): number {
   const stat = statSync(path, { bigint: true });

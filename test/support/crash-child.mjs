@@ -51,6 +51,10 @@ function copyInline(files) {
     discard: false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    manifest: options.manifest,
+    preserve: options.preserve,
+    checksum: options.checksum,
+    reflink: options.reflink,
   };
   const runner = new InlineRunner(new Performer(parts), 2);
   const transfer = new Transfer(request, { runner, clock: systemClock, random: Math.random });
