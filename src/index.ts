@@ -43,6 +43,7 @@ const WORKERS_MAX = 256;
 
 export type Reflink = 'auto' | 'always' | 'never';
 
+/** What to copy, and how; both ends are enough. */
 export interface CopyOptions {
   /** A path or a URL. */
   readonly source: string;
@@ -101,6 +102,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   protected work: Work | undefined;
   #stuck = false;
 
+  /** @internal */
   constructor(
     make: (runner: ChunkRunner) => Work | Promise<Work>,
     options: { readonly workers?: number; readonly signal?: AbortSignal },
@@ -147,6 +149,7 @@ interface Startable<Result> {
   suspend(): void;
 }
 
+/** A copy under way. */
 export class CopyRun extends Run<TransferResult, Transfer> {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   async setLimit(bytesPerSecond: number): Promise<void> {
@@ -223,6 +226,7 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
   }, options);
 }
 
+/** What to compare. */
 export interface VerifyOptions {
   /** What is to be proven. */
   readonly target: string;

@@ -24,8 +24,9 @@ and the work is done all the same.
 export const COPY_HELP = `
 The target appears under its name whole and proven, or not at all. After an
 interruption the same command goes on where it stopped. With --overwrite the new
-file gets the owner and permissions of the old one; a symbolic link is replaced,
-not followed. A location that begins with "-" goes behind "--".
+file gets the owner and permissions of the old one, or with --preserve those of
+the source; a symbolic link is replaced, not followed. A location that begins
+with "-" goes behind "--".
 
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name

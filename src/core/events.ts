@@ -166,5 +166,5 @@ export type TransferEvent =
   | NoteEvent;
 
 type WithoutBase<T> = T extends unknown ? Omit<T, keyof EventBase> : never;
-/** An event before it is stamped with schema and time. */
+/** An event before it is stamped with schema and time. @internal */
 export type EventBody = WithoutBase<TransferEvent>;

@@ -4,7 +4,7 @@
  */
 import { orLate } from '../core/clock.js';
 import { loadHasher, sameBytes, zeroDigest } from '../core/digest.js';
-import type { CommitRequest, FileAttributes, FileTimes } from '../core/endpoint.js';
+import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
@@ -13,6 +13,7 @@ import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { Checkpointer } from './checkpointer.js';
 import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
+import { type Kept, readKept } from './kept.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
@@ -42,8 +43,7 @@ export class CarryOut {
   readonly #parts: CarryOutParts;
   readonly #checkpointer: Checkpointer;
   readonly #lanes: Lanes;
-  /** As they were when this run began. */
-  #attributes: FileAttributes | undefined;
+  #kept: Kept = {};
   bytesRepaired = 0;
   /** Of the finished part, where it was asked for. */
   checksum: Checksum | undefined;
@@ -89,12 +89,13 @@ export class CarryOut {
   /** Answers what is proven of the target. @throws TransferError, with everything that was finished on record */
   async run(): Promise<ProvenFile> {
     try {
-      await this.#readAttributes();
+      const { request, job } = this.#parts;
+      if (request.preserve) this.#kept = await readKept(job.source, this.#parts);
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
-      if (this.#parts.request.readBack) await this.#readBack();
+      if (request.readBack) await this.#readBack();
       await this.#checksum();
       return await this.#commit();
     } catch (thrown) {
@@ -102,23 +103,6 @@ export class CarryOut {
       await this.#putDown(error);
       throw error;
     }
-  }
-
-  /** First of all, since reading a file may change its time of access. */
-  async #readAttributes(): Promise<void> {
-    const { request, runner, job, emit } = this.#parts;
-    if (!request.preserve) return;
-    this.#attributes = await runner.run('source-attributes', { ref: job.source.ref });
-    if (this.#attributes) return;
-    const kept = job.source.modifiedNs === undefined ? '' : ' but its time';
-    emit({ type: 'note', message: `--preserve: ${job.source.name} has no attributes that could be kept${kept}` });
-  }
-
-  #times(): FileTimes | undefined {
-    const { request, job, clock } = this.#parts;
-    const { modifiedNs } = job.source;
-    if (this.#attributes || !request.preserve || modifiedNs === undefined) return this.#attributes;
-    return { accessedNs: `${clock.wallMs()}000000`, modifiedNs };
   }
 
   #tellMismatches(): void {
@@ -234,7 +218,7 @@ export class CarryOut {
     const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
     if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
-    const times = this.#times();
+    const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     const sourceVersion = job.source.version.value;
     await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
@@ -244,7 +228,7 @@ export class CarryOut {
       overwrite: request.overwrite,
       sync: request.sync,
       ...(mode !== undefined && { mode }),
-      ...(this.#attributes && { attributes: this.#attributes }),
+      ...(attributes && { attributes }),
     };
     for (const sentence of await runner.run('commit-target', { ref, request: commit }))
       emit({ type: 'note', message: `--preserve: ${sentence}` });

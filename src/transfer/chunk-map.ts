@@ -3,16 +3,25 @@
  * Nothing decides by it; the plan, which decides, tells it each step.
  */
 
-/** From the least to the most advanced; `re-sent` is what a finished chunk shows that was sent more than once. */
-export const CHUNK_STATES = ['to-do', 'copying', 'written', 'recorded', 'proven', 'zero', 're-sent'] as const;
-
 /**
  * to-do: nothing was done yet · copying: a worker reads, writes or proves it · written: at the target, not on record ·
  * recorded: flushed and in the journal · proven: hashed again at the target, on a resume or read back · zero: a hole,
  * or zeroes that were written as such · re-sent: finished, after an error or a mismatch had it sent again.
  */
-export type ChunkState = (typeof CHUNK_STATES)[number];
+export type ChunkState = 'to-do' | 'copying' | 'written' | 'recorded' | 'proven' | 'zero' | 're-sent';
 
+/** From the least to the most advanced; the last is what a finished chunk shows that was sent more than once. */
+export const CHUNK_STATES: readonly ChunkState[] = [
+  'to-do',
+  'copying',
+  'written',
+  'recorded',
+  'proven',
+  'zero',
+  're-sent',
+];
+
+/** What has become of the chunks of a copy. */
 export interface ChunkMapView {
   /** All of them; `counts` says how many are in which state. */
   readonly chunks: number;

@@ -1,8 +1,10 @@
+import { fileURLToPath } from 'node:url';
 import { test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { needsCommands, openPane } from '../support/pane.js';
 import { MAIN, workFolder } from './command.js';
 
+const SCRIPTED = fileURLToPath(new URL('../support/scripted-terminal.mjs', import.meta.url));
 const COPY = 'copy --limit 15MiB --chunk-size 1MiB disk.img copy.img';
 
 /** The command, which says its exit code. */
@@ -72,6 +74,23 @@ test('a run that goes on shows what it proved, and what it copies, in the map', 
   pane.keys('C-c');
   await pane.until(/going on with the partial copy/);
   await pane.until(/ {5}=+[+#]*>*[+#>]*\.+\n {5}\. to do.*= proven/);
+});
+
+test('files under way have a line each, and a file that failed is told above them, once', async (context) => {
+  needsCommands(context, 'tmux');
+  const { expect } = context;
+  const { folder } = await workFolder(1);
+  const pane = openPane(folder, 80, `NO_COLOR=1 ${process.execPath} ${SCRIPTED}; echo "exit=$?"`);
+  await pane.until(/-0\.vhdx [\s\S]*-5\.vhdx [\s\S]* of 400 files/);
+  const screen = pane.lines();
+  expect(screen).toHaveLength(8);
+  for (const line of screen.slice(0, 6))
+    expect(line).toMatch(/^images\/cust.*\.\..*\.vhdx +\d+% \[#*\.*\] .* of 1.00 GiB$/);
+  expect(screen[6]).toMatch(/^ +\d+% \[.*\] +.* of 8.00 GiB +256 MiB\/s +9.0 s left$/);
+  expect(screen[7]).toMatch(/^ {5}copying, \d+ of 400 files done, 3 skipped$/);
+  await pane.until(/^failed: images[^\n]*: its storage is\s+gone\n/);
+  await pane.until(/exit=0/);
+  expect(pane.lines().join('\n')).toMatch(/^failed: \S+: its storage is\s+gone\nexit=0$/);
 });
 
 test('NO_COLOR draws the same bar without colours', async (context) => {

@@ -3,6 +3,7 @@ import { closeSync, ftruncateSync, openSync, statfsSync, writeFileSync, writeSyn
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
+import { copy } from '../../src/index.js';
 import { nativeAvailable } from '../../src/platform/libc.js';
 import {
   bytesOf,
@@ -125,6 +126,18 @@ for (const kind of KINDS) {
     },
   );
 }
+
+test.skipIf(!native || !mountsAvailable('btrfs'))('a clone obeys the limit, since it is read back', async () => {
+  const pair = await pairOn('btrfs', 8 * MiB);
+  const run = copy({ ...pair, reflink: 'always', chunkBytes: CHUNK, limitBytesPerSecond: 8 * MiB });
+  let limitMs = 0;
+  for await (const event of run) if (event.type === 'progress') limitMs = event.spent.limitMs;
+  const { bytesCloned, elapsedMs } = await run.result;
+  expect(bytesCloned).toBe(8 * MiB);
+  expect(limitMs).toBeGreaterThan(0);
+  // The limit is an upper bound, so the time is a lower one, less the burst that a limit allows.
+  expect(elapsedMs).toBeGreaterThan(900);
+});
 
 test.skipIf(!native || !mountsAvailable('ext4'))(
   'where blocks cannot be shared, auto copies, and always fails before it changes anything',
