@@ -62,7 +62,7 @@ function locate(files: FileLayer, location: Location, sourceName: string): Targe
   try {
     if (location.links === 'refuse') return fileSite(files, resolve(given), location.shown);
     const there = files.stat(encodePath(given));
-    if (there?.isBlockDevice()) return deviceSite(realpathSync(encodePath(given), 'buffer'), identityOf(there));
+    if (there?.isBlockDevice()) return deviceSite(realpathSync.native(encodePath(given), 'buffer'), identityOf(there));
     if (there?.isDirectory()) return fileSite(files, resolve(given, nameInFolder(given, sourceName)));
     if (given.endsWith('/')) throw folderMissing(given);
     return fileSite(files, resolve(given));
