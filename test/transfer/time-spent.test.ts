@@ -5,7 +5,7 @@ import type { PhaseAccount, TimeAccount, TransferEvent } from '../../src/core/ev
 import { KiB, MiB } from '../../src/core/units.js';
 import { type CopyRun, copy } from '../../src/index.js';
 import { realFiles } from '../../src/platform/file-layer.js';
-import type { TransferResult } from '../../src/transfer/transfer.js';
+import type { TransferResult } from '../../src/transfer/transfer-result.js';
 import { makeFile, pairIn, scratchFolder } from '../support/copying.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';

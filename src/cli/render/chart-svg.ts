@@ -1,5 +1,5 @@
 /**
- * Charts as one SVG: panels of lines or bars with labelled axes. Plain text in, plain text out; every colour has a light
+ * Charts as one SVG: panels of lines or bars with labelled axes. Plain text in and out; every colour has a light
  * and a dark form, and every line a mark of its own, so that nothing is told by colour alone.
  */
 
@@ -68,7 +68,8 @@ export function chartSvg({ title, about, panels }: Chart): string {
     return `<g transform="translate(${x} ${y})">${panelSvg(panel)}</g>`;
   });
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" ` +
+      `width="${WIDTH}" height="${height}" role="img">`,
     `<title>${escaped(title)}</title><style>${STYLE}</style>`,
     `<rect class="ground" width="100%" height="100%"/>`,
     text(24, 34, title, 'title'),

@@ -15,7 +15,7 @@ export interface ReadPattern {
   readonly blockBytes: number;
 }
 
-/** Writes over what is there, in order; `flush` end: one fdatasync within the measured time · each: after each block. */
+/** Writes over what is there, in order; `flush` end: one fdatasync in the measured time · each: after each block. */
 export interface WritePattern {
   readonly kind: 'write';
   readonly access: 'direct' | 'buffered';
