@@ -1,5 +1,6 @@
 /** All cases of the bench, by the names that users type, in the order in which they run and are shown. */
 import { copyCases } from './cases-copy.js';
+import { fioCase } from './cases-fio.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
@@ -18,4 +19,5 @@ export const cases: readonly BenchCase[] = [
   hashCase,
   limitsCase,
   resumeCase,
+  fioCase,
 ];

@@ -1,7 +1,7 @@
 /**
  * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one with a
  * manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its
- * own, which end with it.
+ * own, which end with it. What a plain copy does not need is loaded when it is asked for.
  */
 import { basename, join, resolve } from 'node:path';
 import type { Benchmark } from './benchmark/benchmark.js';
@@ -18,11 +18,9 @@ import type { ChunkMapView } from './transfer/chunk-map.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
-import { Verification, type VerifyResult } from './transfer/verify.js';
-import { ManifestVerification } from './transfer/verify-manifest.js';
-import { TreeCopy, type TreeResult } from './tree/tree-copy.js';
+import type { VerifyResult } from './transfer/verify.js';
+import type { TreeCopy, TreeResult } from './tree/tree-copy.js';
 import type { TreeVerifyResult } from './tree/verify-report.js';
-import { TreeVerification } from './tree/verify-tree.js';
 
 export type { Benchmark } from './benchmark/benchmark.js';
 export type { BenchmarkReport } from './benchmark/report.js';
@@ -106,11 +104,11 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
 
   /** @internal */
   constructor(
-    make: (runner: ChunkRunner) => Work,
+    make: (runner: ChunkRunner) => Work | Promise<Work>,
     options: { readonly workers?: number; readonly signal?: AbortSignal },
   ) {
     const workers = wholeNumber('workers', options.workers, WORKERS_MAX);
-    this.opened = createRunner(workers).then((runner) => ({ runner, work: make(runner) }));
+    this.opened = createRunner(workers).then(async (runner) => ({ runner, work: await make(runner) }));
     this.result = this.#run(options.signal);
     // Whoever reads only the events must not be killed by a rejection that they tell of too.
     this.result.catch(() => undefined);
@@ -222,7 +220,10 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
     manifest: options.manifest,
   };
   const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
-  return new CopyTreeRun((runner) => new TreeCopy(request, { ...parts, runner }), options);
+  return new CopyTreeRun(async (runner) => {
+    const { TreeCopy } = await import('./tree/tree-copy.js');
+    return new TreeCopy(request, { ...parts, runner });
+  }, options);
 }
 
 /** What to compare. */
@@ -247,10 +248,16 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
   const parts = { clock: systemClock, random: Math.random };
   if ('manifest' in against) {
     const request = { target, manifest: against.manifest };
-    return new Run((runner) => new ManifestVerification(request, { ...parts, runner }), options);
+    return new Run(async (runner) => {
+      const { ManifestVerification } = await import('./transfer/verify-manifest.js');
+      return new ManifestVerification(request, { ...parts, runner });
+    }, options);
   }
   const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
-  return new Run((runner) => new Verification(request, { ...parts, runner }), options);
+  return new Run(async (runner) => {
+    const { Verification } = await import('./transfer/verify.js');
+    return new Verification(request, { ...parts, runner });
+  }, options);
 }
 
 /** Compares the files of a folder with those of another folder, or with a manifest. */
@@ -259,7 +266,10 @@ export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
   const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
   const request = { target: folderOf('target', options.target), ...other };
   const parts = { clock: systemClock, random: Math.random };
-  return new Run((runner) => new TreeVerification(request, { ...parts, runner }), options);
+  return new Run(async (runner) => {
+    const { TreeVerification } = await import('./tree/verify-tree.js');
+    return new TreeVerification(request, { ...parts, runner });
+  }, options);
 }
 
 function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {

@@ -63,7 +63,7 @@ export interface Commands {
 
 const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
-const BENCH_SECONDS_MAX = 600;
+const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
 
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
@@ -172,7 +172,7 @@ function addBench(program: Command, commands: Commands): void {
     .description('measure what one or two storage paths can do, before disks are moved')
     .usage('[options] <location> [<location>]')
     .argument('<locations...>', 'what is read, and the folder that is written; one folder alone is both')
-    .option('--seconds <n>', 'how long each step is measured (default: 1)', count('--seconds', BENCH_SECONDS_MAX))
+    .option('--seconds <n>', 'how long each step is measured (default: 1)', seconds('--seconds'))
     .option('--size <size>', 'bytes that are written in all, at most (default: 1GiB)', size('--size'))
     .option('--yes', 'do not ask before more than 1 GiB is written')
     .option('--svg <file>', 'draw the result as a chart, in a new file')
@@ -232,6 +232,16 @@ function count(option: string, max: number): (text: string) => number {
     if (value >= 1 && value <= max) return value;
     throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
       hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
+    });
+  };
+}
+
+function seconds(option: string): (text: string) => number {
+  return (text) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= BENCH_SECONDS.min && value <= BENCH_SECONDS.max) return value;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: `Write a number from ${BENCH_SECONDS.min} to ${BENCH_SECONDS.max}, such as 0.5 or 5.`,
     });
   };
 }

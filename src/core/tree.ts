@@ -4,7 +4,7 @@
  */
 import type { Hasher } from './digest.js';
 import type { EndpointRef, FileIdentity, Location } from './endpoint.js';
-import type { ErrorJson } from './errors.js';
+import type { ErrorCode, ErrorJson } from './errors.js';
 
 /** An opened folder that a tree hangs on. */
 export interface TreeRef extends EndpointRef {
@@ -62,7 +62,7 @@ export interface FileGroup {
 export interface FilesRequest {
   readonly target: TreeRef;
   readonly groups: readonly FileGroup[];
-  /** Larger files, and files with holes, are left to copies of their own. */
+  /** Larger files are left to copies of their own. */
   readonly smallBytesMax: number;
   /** The target was made for this copy: nothing can be in the way. */
   readonly fresh: boolean;
@@ -97,6 +97,11 @@ export interface FileFailure {
   readonly state: 'refused' | 'failed';
   readonly error: ErrorJson;
 }
+
+/** Failures of the target or of the job, which the next file would meet too. */
+export const ENDS_ALL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['E_NO_SPACE', 'E_TARGET_WRITE', 'E_FLUSH', 'E_JOURNAL_WRITE', 'E_STOPPED', 'E_BUG'] as const),
+]);
 
 /** A file that is copied on its own, by chunks. */
 export interface LargeFile {
@@ -155,6 +160,8 @@ export interface FilesHost {
   record(files: readonly FinishedFile[]): void;
   /** These did not get their names after all. */
   unrecord(paths: readonly string[]): void;
+  /** On record before it is made: a new folder that is writable for now and shall not stay so. */
+  restrict(folder: string, mode: number): void;
   /** Nothing is left behind in the folders of `begin`. */
   end(): void;
 }
@@ -169,7 +176,8 @@ export interface TreeEnd {
   copyFiles(request: FilesRequest, host: FilesHost): Promise<FilesOutcome>;
   /** Gives folders of the target what their sources have; answers what could not be kept, in sentences. */
   finishFolders(target: TreeRef, groups: readonly FileGroup[]): string[];
-  restrictFolders(target: TreeRef, folders: FilesOutcome['restrict']): void;
+  /** Answers what could not be done, in sentences. */
+  restrictFolders(target: TreeRef, folders: FilesOutcome['restrict']): string[];
   /** Removes partial files that an earlier run with this tag left behind. */
   sweep(target: TreeRef, folders: readonly string[], tag: string): void;
   /** A location for a file below the root, which leads nowhere else until `release` is called. */

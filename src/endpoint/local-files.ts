@@ -2,27 +2,29 @@
  * Small files in batches: each is written to a hidden partial file beside its name; then all of them are made durable
  * at once, recorded, and named (crash contract, rule 12). What goes wrong with one does not keep the others.
  */
-import { type BigIntStats, readlinkSync, symlinkSync } from 'node:fs';
+import { type BigIntStats, readlinkSync } from 'node:fs';
 import { type ErrorCode, errnoOf, TransferError } from '../core/errors.js';
-import type { FileGroup, FilesHost, FilesOutcome, FilesRequest, TreeRef } from '../core/tree.js';
-import { applyLinkAttributes, readLinkAttributes } from '../platform/attributes.js';
+import {
+  ENDS_ALL,
+  type FileGroup,
+  type FilesHost,
+  type FilesOutcome,
+  type FilesRequest,
+  type TreeRef,
+} from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { isRemoteFileSystem } from '../platform/file-system.js';
 import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
-import { targetExists } from './local-part.js';
+import { makeLink, readLink } from './local-link.js';
+import { isCommitCutShort, targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
 import { openSmallFile, probeReading, sameFiles, writeSmallFile } from './local-small-file.js';
 import { versionValue } from './local-source.js';
-import { treePartName } from './part-names.js';
-import { joinPath, within } from './tree-paths.js';
+import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 
 const NOTES_MAX = 20;
 
-/** These are the target's or the job's, and the next file would meet them too. */
-const ENDS_ALL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['E_NO_SPACE', 'E_TARGET_WRITE', 'E_FLUSH', 'E_JOURNAL_WRITE', 'E_STOPPED', 'E_BUG'] as const),
-]);
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['E_TARGET_EXISTS', 'E_TARGET_KIND', 'E_SOURCE_KIND', 'E_PART_UNSAFE'] as const),
 ]);
@@ -99,8 +101,8 @@ class FilesCopy {
       const source = within('open-source', ref, sourceFolder, () => above.open(sourceFolder));
       const make = {
         // Writable until it is filled.
-        mode: (depth: number) => (above.modeAt(depth + 1 - prefixDepth) & 0o777) | 0o700,
-        made: (folder: string) => this.#made(folder, above.modeAt(folder.split('/').length - prefixDepth)),
+        mode: (folder: string) => this.#modeFor(folder, above.modeAt(folder.split('/').length - prefixDepth)),
+        made: () => this.#outcome.folders++,
       };
       const openTarget = (): Step | undefined => this.#target?.open(targetFolder, dryRun ? undefined : make);
       return { source, target: within('open-target', this.#request.target, targetFolder, openTarget) };
@@ -114,9 +116,15 @@ class FilesCopy {
     }
   }
 
-  #made(folder: string, mode: number): void {
-    this.#outcome.folders++;
-    if ((mode & 0o700) !== 0o700) this.#outcome.restrict.push({ folder, mode: mode & 0o777 & ~process.umask() });
+  /** Of a folder that is about to be made. */
+  #modeFor(folder: string, sourceMode: number): number {
+    const mode = sourceMode & 0o777;
+    if ((mode & 0o700) !== 0o700) {
+      const restrict = { folder, mode: mode & ~process.umask() };
+      this.#host.restrict(restrict.folder, restrict.mode);
+      this.#outcome.restrict.push(restrict);
+    }
+    return mode | 0o700;
   }
 
   async #one(group: FileGroup, name: string, work: () => Promise<void> | void): Promise<void> {
@@ -139,6 +147,10 @@ class FilesCopy {
     const from = inFolder(folder, name);
     const end = target && { folder: target, from: inFolder(target, targetName) };
     const there = end && !this.#request.fresh ? this.#files.lstat(end.from) : undefined;
+    const large = Number(there?.size ?? 0) > this.#request.smallBytesMax;
+    if (end && large && !this.#request.dryRun && isCommitCutShort(this.#files, end.from)) {
+      return this.#leaveLarge(group, name, Number(there?.size), end.folder);
+    }
     if (end && there && (await this.#isFinished(path, { folder, from }, end, there))) return;
     const shown = this.#shown(group.source, group.sourceFolder, name);
     const source = openSmallFile(this.#files, from, shown);
@@ -151,11 +163,10 @@ class FilesCopy {
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;
       } else if (size > this.#request.smallBytesMax) {
-        const { files: _, links: __, ...rest } = group;
-        this.#outcome.large.push({ group: rest, name, size, targetStrength: this.#strength(target) });
+        this.#leaveLarge(group, name, size, target);
       } else {
         this.#pending.prepareFlush(target);
-        const part = treePartName(targetName, this.#request.tag);
+        const part = partNameIn(group, name, this.#request.tag);
         const { preserve } = this.#request;
         const folderPath = String(inFolder(target, ''));
         const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
@@ -164,11 +175,15 @@ class FilesCopy {
         const sourceVersion = this.#version(written.source, folder);
         const targetVersion = this.#version(written.target, target);
         const finished = { path, size, sourceVersion, targetVersion, digests: written.digest };
-        this.#pending.add({ finished, folder: target, name: targetName, part });
+        this.#pending.add({ finished, folder: target, name: targetName, part, replaces: there !== undefined });
       }
     } finally {
       this.#files.closeSync(source.fd);
     }
+  }
+
+  #leaveLarge({ files: _, links: __, ...group }: FileGroup, name: string, size: number, target: Step): void {
+    this.#outcome.large.push({ group, name, size, targetStrength: this.#strength(target) });
   }
 
   /** Finished by an earlier run, and neither end has changed since. */
@@ -214,12 +229,10 @@ class FilesCopy {
   }
 
   #link(group: FileGroup, folder: Step, target: Step | undefined, name: string): void {
-    const { dryRun, preserve, tag } = this.#request;
+    const { dryRun, preserve } = this.#request;
     const path = pathIn(group, name);
     const from = inFolder(folder, name);
-    const text = within('open-source', group.source, joinPath(group.sourceFolder, name), () =>
-      readlinkSync(from, { encoding: 'buffer' }),
-    );
+    const text = readLink(from, this.#shown(group.source, group.sourceFolder, name));
     const to = target && inFolder(target, name);
     const there = to === undefined ? undefined : this.#files.lstat(to);
     if (to !== undefined && there?.isSymbolicLink() && readlinkSync(to, { encoding: 'buffer' }).equals(text)) {
@@ -233,12 +246,9 @@ class FilesCopy {
       this.#outcome.links++;
       return;
     }
-    within('open-target', this.#request.target, path, () => {
-      const made = there ? inFolder(target, treePartName(name, tag)) : to;
-      symlinkSync(text, made);
-      if (there) this.#files.renameSync(made, to);
-      if (preserve) this.#note(path, applyLinkAttributes(to, readLinkAttributes(from)));
-    });
+    const shown = this.#shown(this.#request.target, path, '');
+    const part = there && inFolder(target, partNameIn(group, name, this.#request.tag));
+    this.#note(path, makeLink(this.#files, { text, from, to, shown, preserve, ...(part && { part }) }));
     this.#outcome.links++;
   }
 
@@ -283,8 +293,4 @@ class FilesCopy {
   #shown(ref: TreeRef, folder: string, name: string): string {
     return showPath(joinPath(ref.path, joinPath(folder, name)));
   }
-}
-
-function pathIn(group: FileGroup, name: string): string {
-  return joinPath(group.targetFolder, group.as ?? name);
 }

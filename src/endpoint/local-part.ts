@@ -15,9 +15,9 @@ import type {
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
-import { encodePath, showPath } from '../platform/path-bytes.js';
+import { decodePath, encodePath, type PathBytes, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
-import { partPath } from './part-names.js';
+import { journalPath, partPath } from './part-names.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 /** open(2): node:fs has no name for it. */
@@ -162,6 +162,14 @@ export function publish(files: FileLayer, path: string, request: CommitRequest):
   if (request.overwrite) files.renameSync(from, to);
   else if (files.publishNew(from, to) === 'exists') throw targetExists(path);
   if (request.sync) files.syncFolder(encodePath(dirname(path)));
+}
+
+/** The target has its name, and a crash kept its journal from being dropped. */
+export function isCommitCutShort(files: FileLayer, target: PathBytes): boolean {
+  const path = decodePath(Buffer.from(target));
+  return (
+    files.lstat(encodePath(journalPath(path))) !== undefined && files.lstat(encodePath(partPath(path))) === undefined
+  );
 }
 
 export function targetExists(path: string): TransferError {

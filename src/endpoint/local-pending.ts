@@ -8,10 +8,9 @@ import { TransferError } from '../core/errors.js';
 import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
 import { DirectReader } from '../platform/direct-io.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { syncFileSystem } from '../platform/file-system.js';
 import { inFolder, type Step } from '../platform/folder.js';
 import { localError } from './local-errors.js';
-import { targetExists } from './local-part.js';
+import { targetExists, vanished } from './local-part.js';
 import { joinPath } from './tree-paths.js';
 
 const { O_RDONLY, O_DIRECTORY } = constants;
@@ -24,6 +23,8 @@ export interface PendingFile {
   readonly folder: Step;
   readonly name: string;
   readonly part: string;
+  /** Something stood under the name when it was looked at. */
+  readonly replaces: boolean;
 }
 
 export class PendingFiles {
@@ -90,7 +91,7 @@ export class PendingFiles {
 
   #flush(settled: readonly PendingFile[]): void {
     try {
-      for (const fd of this.#flushers.values()) if (!syncFileSystem(fd)) this.#flushEach(settled);
+      for (const fd of this.#flushers.values()) if (!this.#files.syncFileSystem(fd)) this.#flushEach(settled);
     } catch (thrown) {
       throw localError('flush-target', this.#request.target.path, thrown);
     }
@@ -125,14 +126,16 @@ export class PendingFiles {
     }
   }
 
-  #publish({ finished, folder, name, part }: PendingFile): TransferError | undefined {
+  /** What came to be under the name meanwhile is never replaced: two names of the source may be one there. */
+  #publish({ finished, folder, name, part, replaces }: PendingFile): TransferError | undefined {
     const [from, to] = [inFolder(folder, part), inFolder(folder, name)];
     const shown = joinPath(this.#request.target.path, finished.path);
     try {
-      if (this.#request.overwrite) this.#files.renameSync(from, to);
+      if (replaces) this.#files.renameSync(from, to);
       else if (this.#files.publishNew(from, to) === 'exists') throw targetExists(shown);
       return undefined;
     } catch (thrown) {
+      if (!this.#files.lstat(from)) return vanished(shown);
       this.#files.unlinkSync(from);
       return localError('commit-target', shown, thrown);
     }

@@ -42,12 +42,20 @@ export function openSmallFile(files: FileLayer, from: PathBytes, shown: string):
   try {
     fd = files.openSync(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const stat = files.fstat(fd);
+    if (stat.isDirectory()) throw otherKind(shown, 'a folder');
     if (!stat.isFile()) throw specialFile(shown);
     return { fd, stat };
   } catch (thrown) {
     if (fd !== undefined) files.closeSync(fd);
+    if (errnoOf(thrown) === 'ELOOP') throw otherKind(shown, 'a link');
     throw errnoOf(thrown) === 'ENXIO' ? specialFile(shown) : localError('open-source', shown, thrown);
   }
+}
+
+function otherKind(shown: string, now: string): TransferError {
+  return new TransferError('E_SOURCE_CHANGED', `${showPath(shown)} was a file and is ${now} now`, {
+    hint: 'It was left out; the same command copies what it is now.',
+  });
 }
 
 export function specialFile(shown: string): TransferError {
@@ -71,7 +79,7 @@ export async function writeSmallFile(
     const notKept = giveAccess(files, file, source.fd, out);
     return { source: stat, target: files.fstat(out), digest, notKept };
   } catch (thrown) {
-    files.unlinkSync(file.part);
+    if (files.lstat(file.part)) files.unlinkSync(file.part);
     throw localError('write-target', file.shown, thrown);
   } finally {
     files.closeSync(out);

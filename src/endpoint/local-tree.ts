@@ -11,10 +11,9 @@ import {
   mkdirSync,
   opendirSync,
   readdirSync,
-  realpathSync,
   statSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import type {
@@ -30,8 +29,8 @@ import type {
 } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { freeBytes, syncFileSystem } from '../platform/file-system.js';
-import { FolderPath, type HeldFolder, inFolder, openFolder } from '../platform/folder.js';
+import { freeBytes } from '../platform/file-system.js';
+import { FolderPath, type HeldFolder, inFolder, openFolder, realPath } from '../platform/folder.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
@@ -53,7 +52,7 @@ export class LocalTrees implements TreeEnd {
 
   openSourceTree({ text, name }: Location, recursive: boolean): SourceTree {
     try {
-      const real = decodePath(realpathSync(encodePath(text), 'buffer'));
+      const real = realPath(text);
       const stat = statSync(encodePath(real), { bigint: true });
       if (!stat.isDirectory()) return sourceFile(text, real, stat);
       if (!recursive) throw folderWithoutRecursive(name);
@@ -69,13 +68,15 @@ export class LocalTrees implements TreeEnd {
     try {
       const there = this.#files.stat(encodePath(text));
       if (there && !there.isDirectory()) throw targetIsFile(name);
-      if (!there && dryRun) return missingTarget(text, name);
-      if (!there) mkdirSync(encodePath(text));
-      const real = decodePath(realpathSync(encodePath(text), 'buffer'));
+      const above = there ? '' : realPath(dirname(resolve(text)));
+      const real = there ? realPath(text) : join(above, basename(resolve(text)));
+      if (!there && dryRun) return missingTarget(real, name);
+      // Before the folder is made: where no journal can be kept, nothing is changed.
+      const journalPath = treeJournalPath(real, dryRun);
+      if (!there) mkdirSync(encodePath(real));
       const ref = treeRef(real, name);
       const free = freeBytes(encodePath(real));
       const identity = identityOf(this.#files.fstat(ref.fd));
-      const journalPath = treeJournalPath(real, dryRun);
       return { ref, identity, journalPath, created: !there, ...(free !== undefined && { freeBytes: free }) };
     } catch (thrown) {
       throw localError('locate-target', text, thrown);
@@ -114,18 +115,25 @@ export class LocalTrees implements TreeEnd {
         );
         notes.push(...notKept.map((sentence) => `${showPath(joinPath(target.path, targetFolder))}: ${sentence}`));
       } catch (thrown) {
-        const error = TransferError.from(thrown);
         // Nothing in it was meant, so it was not made.
-        if (errnoOf(error.cause) !== 'ENOENT') notes.push(error.message);
+        if (!isGone(thrown)) notes.push(TransferError.from(thrown).message);
       }
     }
     return notes;
   }
 
-  restrictFolders(target: TreeRef, folders: FilesOutcome['restrict']): void {
-    for (const { folder, mode } of folders) {
-      this.#inFolder('open-target', target, folder, ({ fd }) => fchmodSync(fd, mode));
+  /** The deepest first, since a folder that is restricted may bar the way to those in it. */
+  restrictFolders(target: TreeRef, folders: FilesOutcome['restrict']): string[] {
+    const notes: string[] = [];
+    for (const { folder, mode } of folders.toSorted((a, b) => (a.folder < b.folder ? 1 : -1))) {
+      try {
+        this.#inFolder('open-target', target, folder, ({ fd }) => fchmodSync(fd, mode));
+      } catch (thrown) {
+        // Told before it was made, and perhaps it never was.
+        if (!isGone(thrown)) notes.push(`its mode could not be kept: ${TransferError.from(thrown).message}`);
+      }
     }
+    return notes;
   }
 
   /** A folder that is gone or barred by now holds nothing that this run could remove. */
@@ -158,7 +166,7 @@ export class LocalTrees implements TreeEnd {
 
   flush(ref: TreeRef): void {
     try {
-      if (!syncFileSystem(ref.fd)) this.#files.syncFolder(inFolder(ref, ''));
+      if (!this.#files.syncFileSystem(ref.fd)) this.#files.syncFolder(inFolder(ref, ''));
     } catch (thrown) {
       throw localError('flush-target', ref.path, thrown);
     }
@@ -183,8 +191,9 @@ export class LocalTrees implements TreeEnd {
       const name = decodePath(bytes);
       if (!isTreePart(name, tag)) continue;
       const stat = this.#files.lstat(inFolder(folder, name));
-      if (stat && whyNotOurs(this.#files, String(inFolder(folder, '')), stat) === undefined)
-        this.#files.unlinkSync(inFolder(folder, name));
+      const ours =
+        stat?.isSymbolicLink() || (stat && whyNotOurs(this.#files, String(inFolder(folder, '')), stat) === undefined);
+      if (ours) this.#files.unlinkSync(inFolder(folder, name));
     }
   }
 
@@ -196,6 +205,10 @@ export class LocalTrees implements TreeEnd {
       path.release(true);
     }
   }
+}
+
+function isGone(thrown: unknown): boolean {
+  return errnoOf(TransferError.from(thrown).cause) === 'ENOENT';
 }
 
 /** Names one behind the other, in one buffer that grows. */
@@ -228,8 +241,8 @@ function sourceFile(text: string, real: string, stat: BigIntStats): SourceTree {
   return { ref: treeRef(folder, showPath(folder)), targetName: basename(text), fileName: basename(real), mode };
 }
 
-function missingTarget(text: string, name: string): TargetTree {
-  const ref = { scheme: 'file', fd: -1, name, path: text };
+function missingTarget(path: string, name: string): TargetTree {
+  const ref = { scheme: 'file', fd: -1, name, path };
   return { ref, identity: { device: '', inode: '' }, journalPath: '', created: true };
 }
 

@@ -1,9 +1,8 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
-
-import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import { sha256Hex } from '../core/digest.js';
 import type {
   CloneProbe,
   CommitRequest,
@@ -63,7 +62,7 @@ function locate(files: FileLayer, location: Location, sourceName: string): Targe
   try {
     if (location.links === 'refuse') return fileSite(files, resolve(given), location.shown);
     const there = files.stat(encodePath(given));
-    if (there?.isBlockDevice()) return deviceSite(realpathSync(encodePath(given), 'buffer'), identityOf(there));
+    if (there?.isBlockDevice()) return deviceSite(realpathSync.native(encodePath(given), 'buffer'), identityOf(there));
     if (there?.isDirectory()) return fileSite(files, resolve(given, nameInFolder(given, sourceName)));
     if (given.endsWith('/')) throw folderMissing(given);
     return fileSite(files, resolve(given));
@@ -119,7 +118,7 @@ function fileSite(files: FileLayer, path: string, shown = showPath(path)): Targe
 function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   const path = decodePath(real);
   const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
-  const name = createHash('sha256').update(real).digest('hex').slice(0, 32);
+  const name = sha256Hex(real).slice(0, 32);
   const folder = join(stateFolder(), 'devices');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return {

@@ -1,11 +1,23 @@
 /** Paths below the root of a tree, and what it means when one of them cannot be followed. */
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { TreeRef } from '../core/tree.js';
+import type { FileGroup, TreeRef } from '../core/tree.js';
 import { showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
+import { treePartName } from './part-names.js';
 
 export function joinPath(folder: string, name: string): string {
   return folder === '' ? name : name === '' ? folder : `${folder}/${name}`;
+}
+
+/** The path of a file below the target. */
+export function pathIn(group: FileGroup, name: string): string {
+  return joinPath(group.targetFolder, group.as ?? name);
+}
+
+export function partNameIn({ source, sourceFolder, as }: FileGroup, name: string, tag: string): string {
+  // A file that was named by itself may also lie in a folder that is copied.
+  const from = `${as === undefined ? 'in' : 'as'} ${joinPath(source.path, joinPath(sourceFolder, name))}`;
+  return treePartName(as ?? name, from, tag);
 }
 
 /** Does something at a path of a tree, with its errors told in the words of that path. @throws TransferError */

@@ -163,8 +163,9 @@ function timespecs({ accessedNs, modifiedNs }: FileTimes): Buffer {
   return Buffer.from(cells.buffer);
 }
 
+/** The middle of the microsecond: a number of seconds falls a little short of it, and what is below is cut off. */
 function seconds(ns: string): number {
-  return Number(BigInt(ns) / 1000n) / 1e6;
+  return (Number(BigInt(ns) / 1000n) + 0.5) / 1e6;
 }
 
 function applyExtended(fd: number, extended: NonNullable<FileAttributes['extended']>): string[] {

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { applyAttributes, readAttributes, setTimes } from './attributes.js';
 import { cloneRange, probeClone } from './clone.js';
+import { syncFileSystem } from './file-system.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 import { isCached, readUncached, writeUncached } from './uncached.js';
@@ -22,6 +23,7 @@ export interface FileLayer
     | 'openSync'
     | 'readSync'
     | 'renameSync'
+    | 'symlinkSync'
     | 'unlinkSync'
     | 'writeSync'
   > {
@@ -42,6 +44,7 @@ export interface FileLayer
   readonly supportsHoles: typeof supportsHoles;
   readonly publishNew: typeof publishNew;
   readonly syncFolder: typeof syncFolder;
+  readonly syncFileSystem: typeof syncFileSystem;
 }
 
 export const realFiles: FileLayer = {
@@ -55,6 +58,7 @@ export const realFiles: FileLayer = {
   openSync: fs.openSync,
   readSync: fs.readSync,
   renameSync: fs.renameSync,
+  symlinkSync: fs.symlinkSync,
   unlinkSync: fs.unlinkSync,
   writeSync: fs.writeSync,
   fstat: (fd) => fs.fstatSync(fd, { bigint: true }),
@@ -74,6 +78,7 @@ export const realFiles: FileLayer = {
   supportsHoles,
   publishNew,
   syncFolder,
+  syncFileSystem,
 };
 
 /**

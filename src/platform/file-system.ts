@@ -11,9 +11,12 @@ const SEEK_END = 2;
 const SECTOR_BYTES = 512;
 
 /**
- * statfs types whose inodes or times another machine, or a program, may make up (linux/magic.h and the projects' own).
+ * statfs types whose inodes or times another machine, a program, or a mount may make up (linux/magic.h and the
+ * projects' own).
  */
 const REMOTE_TYPES: ReadonlyMap<number, string> = new Map([
+  [0x4d44, 'FAT, whose inodes are numbered anew by every mount'],
+  [0x2011bab0, 'exFAT, as FAT'],
   [0x6969, 'NFS'],
   [0x517b, 'SMB'],
   [0xff534d42, 'CIFS'],

@@ -3,10 +3,10 @@
  * meanwhile. A link on the way to a folder is never followed. Linux only; elsewhere the path is checked and then used,
  * which somebody quick enough can slip between. Failures are errno Errors.
  */
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../core/errors.js';
-import { encodePath, type PathBytes } from './path-bytes.js';
+import { decodePath, encodePath, type PathBytes } from './path-bytes.js';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const BY_DESCRIPTOR = process.platform === 'linux' && existsSync('/proc/self/fd');
@@ -14,6 +14,11 @@ const BY_DESCRIPTOR = process.platform === 'linux' && existsSync('/proc/self/fd'
 export interface HeldFolder {
   readonly fd: number;
   readonly path: string;
+}
+
+/** Absolute, and without links. Node's own form of this call, not the native one, loses bytes that are not UTF-8. */
+export function realPath(path: string): string {
+  return decodePath(realpathSync.native(encodePath(path), 'buffer'));
 }
 
 /** The folder behind a path, links on the way followed: for what a user typed. */
@@ -30,9 +35,9 @@ export function inFolder(folder: HeldFolder, name: string): PathBytes {
 
 /** How folders are made that are missing. */
 export interface Make {
-  /** The mode of a new folder at this depth below the root, which is 0 for a child of it. */
-  mode(depth: number): number;
-  made(folder: string, mode: number): void;
+  /** The mode of a new folder, by its path below the root; asked when it is about to be made. */
+  mode(folder: string): number;
+  made(): void;
 }
 
 /** One step on the way down. */
@@ -72,9 +77,10 @@ export class FolderPath {
     while (depth < names.length && this.#steps[depth]?.name === names[depth]) depth++;
     this.#passed.push(...this.#steps.splice(depth));
     for (; depth < names.length; depth++) {
-      const next = step(this.#steps.at(-1) ?? this.#root, names[depth] as string, make?.mode(depth));
+      const mode = make && (() => make.mode(names.slice(0, depth + 1).join('/')));
+      const next = step(this.#steps.at(-1) ?? this.#root, names[depth] as string, mode);
       this.#steps.push(next);
-      if (next.created) make?.made(names.slice(0, depth + 1).join('/'), next.mode);
+      if (next.created) make?.made();
     }
     return this.#steps.at(-1) ?? this.#root;
   }
@@ -91,7 +97,7 @@ export class FolderPath {
   }
 }
 
-function step(parent: HeldFolder, name: string, makeMode: number | undefined): Step {
+function step(parent: HeldFolder, name: string, makeMode: (() => number) | undefined): Step {
   const path = inFolder(parent, name);
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
   let created = false;
@@ -100,7 +106,7 @@ function step(parent: HeldFolder, name: string, makeMode: number | undefined): S
     fd = openSync(path, flags);
   } catch (thrown) {
     if (makeMode === undefined || errnoOf(thrown) !== 'ENOENT') throw thrown;
-    created = makeFolder(path, makeMode);
+    created = makeFolder(path, makeMode());
     fd = openSync(path, flags);
   }
   const stat = fstatSync(fd, { bigint: true });

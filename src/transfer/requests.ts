@@ -196,7 +196,10 @@ export interface Work extends MeasureWork {
   'unrecord-file': { in: { journal: TreeJournalRef; path: string; sync: boolean }; out: void };
   'write-tree-manifest': { in: { journal: OpenedTreeJournal; path: string; sync: boolean }; out: void };
   'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
-  'restrict-folders': { in: { target: TreeRef; folders: FilesOutcome['restrict'] }; out: void };
+  'restrict-folders': {
+    in: { target: TreeRef; folders: FilesOutcome['restrict']; journal: TreeJournalRef };
+    out: string[];
+  };
   'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };
   /** The tree is complete: all of it durable, and on record as that. */
   'settle-tree': { in: { target: TreeRef; journal: TreeJournalRef }; out: void };

@@ -14,7 +14,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
-import { ManifestWriter } from '../journal/manifest-writer.js';
+import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
@@ -149,7 +149,10 @@ export class Transfer {
     try {
       this.#state('connecting', 'looking at both ends');
       const { manifest, sync } = this.#request;
-      if (manifest !== undefined) this.#manifest = await ManifestWriter.begin(manifest, { sync });
+      if (manifest !== undefined) {
+        const { ManifestWriter } = await import('../journal/manifest-writer.js');
+        this.#manifest = await ManifestWriter.begin(manifest, { sync });
+      }
       const job = sparing(await openJob(this.#request, runner, this.#retryRules()), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;

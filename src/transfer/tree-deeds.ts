@@ -58,7 +58,11 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
     },
     'write-tree-manifest': ({ journal, path, sync }) => writeManifest(parts.treeJournals.filesOf(journal), path, sync),
     'finish-folders': async ({ target, groups }) => (await end(target.scheme)).finishFolders(target, groups),
-    'restrict-folders': async ({ target, folders }) => (await end(target.scheme)).restrictFolders(target, folders),
+    'restrict-folders': async ({ target, folders, journal }) => {
+      const notes = (await end(target.scheme)).restrictFolders(target, folders);
+      (await parts.treeJournals.attach(journal)).append([{ type: 'restricted' }], false);
+      return notes;
+    },
     'sweep-folders': async ({ target, folders, tag }) => (await end(target.scheme)).sweep(target, folders, tag),
     'settle-tree': async ({ target, journal }) => {
       (await end(target.scheme)).flush(target);
@@ -122,6 +126,7 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
         paths.map((path) => ({ type: 'void', path }) as const),
         task.sync,
       ),
+    restrict: (folder, mode) => journal.append([{ type: 'restrict', folder, mode }], false),
     end: () => {
       journal.append([{ type: 'end', batch }], false);
       host.buffers.give(buffer);

@@ -4,8 +4,8 @@
  */
 import { toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
-import { type ErrorCode, TransferError } from '../core/errors.js';
-import type { LargeFile, TargetTree } from '../core/tree.js';
+import { TransferError } from '../core/errors.js';
+import { ENDS_ALL, type LargeFile, type TargetTree } from '../core/tree.js';
 import { fileVersion } from '../core/version.js';
 import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import { type ProvenPart, Transfer, type TransferParts } from '../transfer/transfer.js';
@@ -18,11 +18,6 @@ export interface LargeFilesParts extends TransferParts {
   readonly journal: OpenedTreeJournal;
   readonly tally: Tally;
 }
-
-/** These are the target's or the job's, and the next file would meet them too. */
-const ENDS_ALL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['E_NO_SPACE', 'E_TARGET_WRITE', 'E_FLUSH', 'E_JOURNAL_WRITE', 'E_STOPPED', 'E_BUG'] as const),
-]);
 
 export class LargeFiles {
   readonly #parts: LargeFilesParts;
@@ -82,7 +77,7 @@ export class LargeFiles {
       const to = { ref: target.ref, folder: targetFolder, name: as ?? name };
       const end = await runner.run('locate-in-tree', to);
       try {
-        await this.#transfer(file, source.location, end.location);
+        await this.#transferOrReplace(file, source.location, end.location);
       } finally {
         await runner.run('close-in-tree', { scheme: target.ref.scheme, fd: end.fd });
       }
@@ -91,10 +86,21 @@ export class LargeFiles {
     }
   }
 
-  async #transfer(file: LargeFile, source: Location, target: Location): Promise<void> {
+  /** What is partial of a file that was changed since is in the way of bringing it up to date. */
+  async #transferOrReplace(file: LargeFile, source: Location, target: Location): Promise<void> {
+    const { overwrite, discard } = this.#parts.request;
+    try {
+      await this.#transfer(file, source, target, discard);
+    } catch (thrown) {
+      if (!overwrite || TransferError.from(thrown).code !== 'E_PART_OTHER_SOURCE') throw thrown;
+      await this.#transfer(file, source, target, true);
+    }
+  }
+
+  async #transfer(file: LargeFile, source: Location, target: Location, discard: boolean): Promise<void> {
     const { request, tally } = this.#parts;
     if (this.#stopped) throw new TransferError('E_STOPPED', 'stopped; finished files are kept');
-    const asked = { ...request, source, target, rateBytesPerSecond: this.#rate, manifest: undefined };
+    const asked = { ...request, source, target, discard, rateBytesPerSecond: this.#rate, manifest: undefined };
     const transfer = new Transfer(asked, {
       ...this.#parts,
       beforeCommit: (proven) => this.#record(file, proven),

@@ -24,8 +24,14 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
       sources.push(await runner.run('open-source-tree', { location, recursive }));
     }
     assertDistinct(sources);
-    target = await runner.run('open-target-tree', { location: request.target, dryRun });
+    // Looked at first, so that nothing is made where nothing is to be copied.
+    target = await runner.run('open-target-tree', { location: request.target, dryRun: true });
     assertApart(sources, target);
+    if (!dryRun) {
+      await closeTrees([target], runner);
+      target = undefined;
+      target = await runner.run('open-target-tree', { location: request.target, dryRun });
+    }
     const path = target.journalPath;
     const about = { path, discard, dryRun, sync, algorithm, chunkBytes: SMALL_BYTES_MAX };
     return { sources, target, journal: await runner.run('open-tree-journal', about) };
@@ -56,28 +62,40 @@ export function tagOf(target: TargetTree): string {
 function assertDistinct(sources: readonly SourceTree[]): void {
   const names = new Map<string, SourceTree>();
   for (const source of sources) {
-    const other = names.get(source.targetName);
-    if (other && source.targetName !== '') {
+    // Of two folders the contents may be put together, but not of one folder twice.
+    const name = source.targetName === '' ? `contents of ${source.ref.path}` : source.targetName;
+    const other = names.get(name);
+    if (other) {
       const both = `${nameOf(other, '')} and ${nameOf(source, '')}`;
-      throw new TransferError('E_USAGE', `${both} would both become ${source.targetName} in the target`, {
+      throw new TransferError('E_USAGE', `${both} would both become ${name} in the target`, {
         hint: 'Copy them by two commands, into two folders. Nothing was changed.',
       });
     }
-    names.set(source.targetName, source);
+    names.set(name, source);
   }
 }
 
 /** A tree that is copied into itself would never end. */
 function assertApart(sources: readonly SourceTree[], target: TargetTree): void {
-  for (const { ref, fileName } of sources) {
-    const inside = `${target.ref.path}/`.startsWith(ref.path === '/' ? '/' : `${ref.path}/`);
-    if (fileName !== undefined || !inside) continue;
+  for (const source of sources) {
+    const { ref, targetName, fileName } = source;
+    const path = fileName === undefined ? ref.path : below(ref.path, fileName);
+    if (targetName !== '' && below(target.ref.path, targetName) === path) {
+      throw new TransferError('E_USAGE', `${nameOf(source, '')} is there already: it would be copied onto itself`, {
+        hint: 'Choose another target. Nothing was changed.',
+      });
+    }
+    if (fileName !== undefined || !`${target.ref.path}/`.startsWith(below(path, ''))) continue;
     throw new TransferError(
       'E_USAGE',
       `${target.ref.name} lies inside ${ref.name}, which would be copied into itself`,
       {
-        hint: 'Choose a target outside of the source.',
+        hint: 'Choose a target outside of the source. Nothing was changed.',
       },
     );
   }
+}
+
+function below(folder: string, name: string): string {
+  return folder === '/' ? `/${name}` : `${folder}/${name}`;
 }

@@ -172,8 +172,12 @@ export class TreeCopy {
     }
     if (dryRun) return;
     this.#progress.phase = 'committing';
-    const { restrict } = small;
-    if (restrict.length > 0) await runner.run('restrict-folders', { target: target.ref, folders: restrict });
+    // Those of an earlier run too, which was ended before it came to that.
+    const folders = [...journal.restrict, ...small.restrict];
+    if (folders.length > 0) {
+      const notes = await runner.run('restrict-folders', { target: target.ref, folders, journal: journal.ref });
+      for (const message of notes) this.#note(message);
+    }
     if (this.#request.preserve) await this.#finishFolders(opened, walk);
     if (sync) await runner.run('settle-tree', { target: target.ref, journal: journal.ref });
     if (manifest !== undefined) await runner.run('write-tree-manifest', { journal, path: manifest, sync });

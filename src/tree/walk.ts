@@ -83,7 +83,7 @@ export class Walk {
       if (!listing) continue;
       for (const path of this.#meant(folder, listing.specials)) this.#parts.onSpecial(source, path);
       yield* this.#filled(folder, listing);
-      toVisit.push(...this.#children(folder, listing));
+      for (const child of this.#children(folder, listing)) toVisit.push(child);
     }
   }
 

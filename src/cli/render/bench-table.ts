@@ -1,13 +1,14 @@
 /** The result of a benchmark as a table that fits 80 columns, and as the command line that it speaks for. */
 import type { BenchmarkProgress } from '../../benchmark/benchmark.js';
 import type { CopySettings } from '../../benchmark/plan.js';
-import type {
-  Advice,
-  BenchmarkReport,
-  CopyMeasurement,
-  EndReport,
-  Measurement,
-  MeasurementResult,
+import {
+  type Advice,
+  type BenchmarkReport,
+  type CopyMeasurement,
+  type EndReport,
+  isMeasured,
+  type Measurement,
+  type MeasurementResult,
 } from '../../benchmark/report.js';
 import { CHUNK_BYTES_DEFAULT } from '../../core/chunk.js';
 import { formatBytes, formatDuration, formatRate, GiB, KiB, MiB } from '../../core/units.js';
@@ -134,7 +135,9 @@ function counted(count: number, what: string): string {
 
 function noteLines({ measurements, notes }: BenchmarkReport): string[] {
   const short = measurements.some((one) => 'cutShort' in one && one.cutShort);
-  const direct = measurements.some(({ pattern }) => 'access' in pattern && pattern.access === 'direct');
+  const direct = measurements.some(
+    (one) => isMeasured(one) && 'access' in one.pattern && one.pattern.access === 'direct',
+  );
   const lines = [
     ...(short ? ['* ended early by the bytes that may be written; a larger --size measures longer'] : []),
     ...(direct ? ['direct: past the page cache; a disk or a host may still answer from a cache'] : []),
