@@ -28,5 +28,6 @@ export interface TransferResult {
   /** Of the whole target, where it was asked for. */
   readonly checksum?: Checksum;
   readonly elapsedMs: number;
+  /** Where that time went. */
   readonly spent: TimeAccount;
 }

@@ -158,6 +158,7 @@ export class TreeCopy {
       await runner.run('sweep-folders', { target: target.ref, folders: journal.leftIn, tag });
     }
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
+    this.#progress.phase = 'copying';
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
     const small = new SmallFiles({
