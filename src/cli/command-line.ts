@@ -26,6 +26,14 @@ async function runCommand(session: Session): Promise<number> {
       const { runStatus } = await import('./commands/status.js');
       exitCode = await runStatus(session, target, flags);
     },
+    bench: async (locations, flags) => {
+      const { runBench } = await import('./commands/bench.js');
+      exitCode = await runBench(session, locations, flags);
+    },
+    completion: async (shell, ofProgram) => {
+      const { runCompletion } = await import('./commands/completion.js');
+      exitCode = await runCompletion(session, ofProgram, shell);
+    },
   });
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -24,19 +24,11 @@ export async function follow<Result>(
   session: Session,
   watch?: (event: TransferEvent) => void,
 ): Promise<Result> {
-  let interrupted = false;
-  const interrupt = (): void => {
-    if (interrupted) {
-      session.restoreTerminal();
-      hardExit(EXIT_INTERRUPTED);
-    }
-    interrupted = true;
+  const done = onInterrupt(session, () => {
     reporter.say('stopping: what is finished goes on record (once more: leave at once)');
     // A suspend that fails is told by the result, which fails for the same reason.
     run.suspend().catch(() => undefined);
-  };
-  const ignore = (): void => undefined;
-  for (const signal of SIGNALS) process.on(signal, isDeaf(signal) ? ignore : interrupt);
+  });
   try {
     for await (const event of run) {
       watch?.(event);
@@ -46,6 +38,24 @@ export async function follow<Result>(
   } finally {
     reporter.end();
     session.stuck ||= run.stuck;
-    for (const signal of SIGNALS) process.off(signal, interrupt).off(signal, ignore);
+    done();
   }
+}
+
+/** Calls `stop` at the first signal and leaves at the second; what it answers ends that. */
+export function onInterrupt(session: Session, stop: () => void): () => void {
+  let interrupted = false;
+  const interrupt = (): void => {
+    if (interrupted) {
+      session.restoreTerminal();
+      hardExit(EXIT_INTERRUPTED);
+    }
+    interrupted = true;
+    stop();
+  };
+  const ignore = (): void => undefined;
+  for (const signal of SIGNALS) process.on(signal, isDeaf(signal) ? ignore : interrupt);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, interrupt).off(signal, ignore);
+  };
 }

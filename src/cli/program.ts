@@ -1,14 +1,20 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
+
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
+import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
 
 export interface OutputFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
 
 export type Reflink = 'auto' | 'always' | 'never';
 
@@ -40,57 +46,24 @@ export interface VerifyFlags extends OutputFlags {
   readonly workers?: number;
 }
 
+export interface BenchFlags extends OutputFlags {
+  readonly seconds?: number;
+  readonly size?: number;
+  readonly yes?: boolean;
+  readonly svg?: string;
+}
+
 export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
+  bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
+  completion(shell: Shell, program: Command): Promise<void>;
 }
 
 const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
-
-const EXAMPLES = `
-Examples:
-  blockferry copy disk.vhd /backup/            copy, or go on with an interrupted copy
-  blockferry copy --limit 50MiB disk.vhd /backup/
-  blockferry verify /backup/disk.vhd disk.vhd  compare every byte
-  blockferry status /backup/disk.vhd           how far an interrupted copy got
-
-Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
-4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
-Where the output itself cannot be written, what would be 0 is 3, and the work is done all the same.
-`;
-
-const COPY_HELP = `
-The target appears under its name whole and proven, or not at all. After an interruption the same
-command goes on where it stopped. With --overwrite the new file gets the owner and permissions
-of the old one; a symbolic link is replaced, not followed. A location that begins with "-" goes behind "--".
-
-Examples:
-  blockferry copy disk.vhd /backup/
-  blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
-  blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
-  blockferry copy --manifest disk.manifest disk.vhd /backup/
-  blockferry copy --manifest disk.manifest disk.vhd null:     only read it, for its manifest
-`;
-
-const VERIFY_HELP = `
-Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
-With --manifest a file is compared chunk by chunk, and a folder file by file; what else is in the
-folder is counted and no failure. Symbolic links in a folder are not followed.
-
-Examples:
-  blockferry verify /backup/disk.vhd disk.vhd
-  blockferry verify -r /backup/images images
-  blockferry verify /backup/disk.vhd --manifest disk.manifest
-`;
-
-const STATUS_HELP = `
-Exit code 0: there is a partial copy or a target, and this says which. Exit code 2: there is neither.
-
-Example:
-  blockferry status /backup/disk.vhd
-`;
+const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
 
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
@@ -102,6 +75,9 @@ export function createProgram(commands: Commands): Command {
   addCopy(program, commands);
   addVerify(program, commands);
   addStatus(program, commands);
+  addBench(program, commands);
+  addCompletion(program, commands);
+  arrangeHelp(program);
   return program;
 }
 
@@ -113,8 +89,8 @@ function addCopy(program: Command, commands: Commands): void {
     .argument('<locations...>', 'one or more sources (a path or an http(s) URL), then the target')
     .option('-r, --recursive', 'copy folders with all that is in them; "folder/" means its contents')
     .option('--preserve', 'keep modes, times, extended attributes and, as root, owners')
-    .option('--include <glob>', 'copy only what matches; may be repeated', collect, [])
-    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
+    .option('--include <glob>', 'copy only what matches; may be repeated', collect)
+    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect)
     .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
     .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
     .addOption(
@@ -190,6 +166,36 @@ function addStatus(program: Command, commands: Commands): void {
     .action((target: string, flags: OutputFlags) => commands.status(target, flags));
 }
 
+function addBench(program: Command, commands: Commands): void {
+  program
+    .command('bench')
+    .description('measure what one or two storage paths can do, before disks are moved')
+    .usage('[options] <location> [<location>]')
+    .argument('<locations...>', 'what is read, and the folder that is written; one folder alone is both')
+    .option('--seconds <n>', 'how long each step is measured (default: 1)', seconds('--seconds'))
+    .option('--size <size>', 'bytes that are written in all, at most (default: 1GiB)', size('--size'))
+    .option('--yes', 'do not ask before more than 1 GiB is written')
+    .option('--svg <file>', 'draw the result as a chart, in a new file')
+    .option('--json', 'one object on the standard output')
+    .option('--quiet', 'no progress')
+    .addHelpText('after', BENCH_HELP)
+    .action((locations: string[], flags: BenchFlags) => {
+      if (locations.length <= 2) return commands.bench(locations, flags);
+      throw new TransferError('E_USAGE', `bench takes one or two locations, not ${locations.length}`, {
+        hint: 'Write: blockferry bench <location> [<location>]',
+      });
+    });
+}
+
+function addCompletion(program: Command, commands: Commands): void {
+  program
+    .command('completion')
+    .description('print what a shell needs to complete this command')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell: Shell) => commands.completion(shell, program));
+}
+
 /** What commander throws as an exit code (help was shown) or as an error in our words; anything else as it is. */
 export function usageError(thrown: unknown): number | unknown {
   if (!(thrown instanceof CommanderError)) return thrown;
@@ -208,7 +214,7 @@ function targetMissing(): TransferError {
   });
 }
 
-function collect(value: string, before: readonly string[]): string[] {
+function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
@@ -226,6 +232,16 @@ function count(option: string, max: number): (text: string) => number {
     if (value >= 1 && value <= max) return value;
     throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
       hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
+    });
+  };
+}
+
+function seconds(option: string): (text: string) => number {
+  return (text) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= BENCH_SECONDS.min && value <= BENCH_SECONDS.max) return value;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: `Write a number from ${BENCH_SECONDS.min} to ${BENCH_SECONDS.max}, such as 0.5 or 5.`,
     });
   };
 }

@@ -2,7 +2,7 @@
  * Digests of chunks, and the root over them. xxh64 detects accidents, not attackers; sha256 is there for records that
  * somebody else must be able to trust.
  */
-import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import xxhash from 'xxhash-wasm';
 
 export type Algorithm = 'xxh64' | 'sha256';
@@ -43,8 +43,18 @@ export async function loadHash64(): Promise<(bytes: Uint8Array) => bigint> {
 }
 
 function sha256Hasher(): Hasher {
-  const hash = createHash('sha256');
+  const hash = newSha256();
   return { update: (block) => void hash.update(block), digest: () => new Uint8Array(hash.digest()) };
+}
+
+/** Loaded when it is needed: most copies hash with xxh64, and a small one should not wait for all of node:crypto. */
+function newSha256(): Hash {
+  return process.getBuiltinModule('node:crypto').createHash('sha256');
+}
+
+/** Names what is too long or too odd to be a name. */
+export function sha256Hex(bytes: Uint8Array): string {
+  return newSha256().update(bytes).digest('hex');
 }
 
 /** The digest of `length` zero bytes. */

@@ -145,6 +145,9 @@ export interface FilesHost {
   stopped(): boolean;
   /** Bytes that were written; fewer than none when they have to be written again. */
   counted(bytes: number): void;
+  /** A dry run read so many bytes past the cache in so many nanoseconds; false: that is enough to tell the rate. */
+  probed(bytes: number, ns: bigint): boolean;
+  nowNs(): bigint;
   /** Whether an earlier run finished a file of this path, asked before anything is opened. */
   knows(path: string): boolean;
   /** unsure: a run without flushes finished it, and the machine was started anew since. */

@@ -19,7 +19,7 @@ import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
 import { isCommitCutShort, targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
-import { openSmallFile, sameFiles, writeSmallFile } from './local-small-file.js';
+import { openSmallFile, probeReading, sameFiles, writeSmallFile } from './local-small-file.js';
 import { versionValue } from './local-source.js';
 import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 
@@ -158,6 +158,7 @@ class FilesCopy {
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
+        probeReading(from, size, this.#host);
         this.#outcome.planned.push({ path, action: there ? 'replace' : 'copy', size });
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;

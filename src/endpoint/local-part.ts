@@ -130,16 +130,21 @@ function assertOurs(files: FileLayer, path: string, stat: BigIntStats, committed
   );
 }
 
-/** What takes the place of a file gets its owner and permissions, as if it had been written over; else the source's. */
-export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): void {
+/**
+ * What takes the place of a file gets its owner and permissions, as if it had been written over; else those of the
+ * source. With attributes they are all the source's; answers which could not be kept.
+ */
+export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): readonly string[] {
+  if (request.attributes) return files.applyAttributes(fd, request.attributes);
   const old = request.overwrite ? files.lstat(encodePath(path)) : undefined;
   if (!old?.isFile()) {
     files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
-    return;
+    return [];
   }
   const { uid, gid } = files.fstat(fd);
   if (uid !== old.uid || gid !== old.gid) files.fchownSync(fd, Number(old.uid), Number(old.gid));
   files.fchmodSync(fd, Number(old.mode & 0o777n));
+  return [];
 }
 
 export function syncFile(files: FileLayer, fd: number, path: string): void {

@@ -7,6 +7,7 @@ import { sameBytes, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { FilesHost } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
+import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
@@ -14,6 +15,7 @@ import { localError } from './local-errors.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const MODE_BITS = 0o777n;
+const PROBE_BYTES = 1024 * 1024;
 
 export interface SmallFile {
   /** Where it lies, as the kernel is told, and as people are. */
@@ -163,6 +165,21 @@ function giveAccess(files: FileLayer, { preserve, replaces }: SmallFile, from: n
     files.fchmodSync(out, Number(files.fstat(from).mode & MODE_BITS) & ~process.umask());
   }
   return [];
+}
+
+/** Reads some of a file past the cache, for a dry run that says how long the copy will take. @throws errno Errors */
+export function probeReading(path: PathBytes, size: number, host: FilesHost): void {
+  const reader = size < PROBE_BYTES || !host.probed(0, 0n) ? undefined : DirectReader.open(path);
+  try {
+    for (let at = 0, more = reader !== undefined; reader && more && at < size; ) {
+      const before = host.nowNs();
+      const { length } = reader.read(at, PROBE_BYTES);
+      at += length;
+      more = host.probed(length, host.nowNs() - before) && length > 0;
+    }
+  } finally {
+    reader?.close();
+  }
 }
 
 /** Whether two files hold the same bytes, whatever their size. */

@@ -6,10 +6,10 @@ import { type BigIntStats, constants } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, FileAttributes, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { fileVersion } from '../core/version.js';
-import { DirectReader } from '../platform/direct-io.js';
+import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
@@ -34,6 +34,12 @@ interface LocalSourceRef extends EndpointRef {
   readonly allocatedBytes?: number;
   /** Asked once, at the opening. */
   readonly holes: boolean;
+  /** Some of it was in the page cache at the opening, or that cannot be told. */
+  readonly cached: boolean;
+}
+
+export function isLocalFile(ref: EndpointRef): ref is LocalSourceRef {
+  return ref.scheme === 'file' && (ref as LocalSourceRef).sizeIs === 'exact';
 }
 
 export function openLocalSource(files: FileLayer, location: Location): LocalSource {
@@ -82,6 +88,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     sizeIs: device ? 'capacity' : 'exact',
     ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
     holes: !device && files.supportsHoles(fds[0] as number, size),
+    cached: files.isCached(fds[0] as number),
   };
 }
 
@@ -113,6 +120,7 @@ export class LocalSource implements Source {
   readonly readsPerWorker = 2;
   readonly identity: { readonly device: string; readonly inode: string };
   readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
+  readonly attributes?: () => FileAttributes;
   readonly #files: FileLayer;
   readonly #fd: number;
 
@@ -128,6 +136,8 @@ export class LocalSource implements Source {
     this.identity = { device: ref.device, inode: ref.inode };
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
+    // What a device node has says nothing of what is on the device.
+    if (ref.sizeIs === 'exact') this.attributes = () => files.readAttributes(this.#fd);
     if (ref.holes) {
       this.extents = (range) => files.extentsOf(this.#fd, range);
     }
@@ -151,13 +161,18 @@ export class LocalSource implements Source {
         if (position === end) this.#assertVersion();
         return got;
       },
-      close: () => undefined,
+      close: () => this.#dropBehind(range),
     };
+  }
+
+  /** Where reading past the cache is refused: a file of which nothing was cached is left so. */
+  #dropBehind(range: ByteRange): void {
+    if (this.ref.leavesCache && !this.ref.cached) dropCache(this.#fd, range);
   }
 
   #read(block: Uint8Array, position: number): number {
     try {
-      return readFully(this.#files, this.#fd, block, position);
+      return readFully(this.#files, this.#fd, block, position, this.ref.leavesCache);
     } catch (thrown) {
       return this.#readSectors(block, position, thrown);
     }
@@ -205,6 +220,8 @@ export class LocalSource implements Source {
   }
 
   async close(): Promise<void> {
+    // The system reads ahead, and what it read last nobody has taken.
+    this.#dropBehind({ offset: 0, length: this.size });
     for (const fd of this.ref.fds) this.#files.closeSync(fd);
   }
 }

@@ -1,11 +1,12 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
-
-import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import { sha256Hex } from '../core/digest.js';
 import type {
+  CloneProbe,
   CommitRequest,
+  EndpointRef,
   FileIdentity,
   Location,
   PartMark,
@@ -29,7 +30,7 @@ import {
   sameMark,
   syncFile,
 } from './local-part.js';
-import { LocalSource, openLocalSource } from './local-source.js';
+import { isLocalFile, LocalSource, openLocalSource } from './local-source.js';
 import { LocalTarget } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
@@ -41,8 +42,13 @@ const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX,
 export function localScheme(files: FileLayer): EndpointScheme {
   return {
     openSource: async (location) => openLocalSource(files, location),
+    openCommittedSource: async (ref) => {
+      const { scheme, path } = ref as LocalTargetRef;
+      return openLocalSource(files, { scheme, text: path, name: showPath(path) });
+    },
     attachSource: (ref) => new LocalSource(files, ref as LocalSource['ref']),
     locateTarget: async (location, sourceName) => locate(files, location, sourceName),
+    probeClone: (source, target) => probeClone(files, source, target as LocalTargetRef),
     prepareTarget: async (ref, request) => prepare(files, ref as LocalTargetRef, request),
     attachTarget: (ref) => new LocalTarget(files, ref as PreparedRef),
     discardPartial: async (ref) => discard(files, ref as LocalTargetRef),
@@ -112,7 +118,7 @@ function fileSite(files: FileLayer, path: string, shown = showPath(path)): Targe
 function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   const path = decodePath(real);
   const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
-  const name = createHash('sha256').update(real).digest('hex').slice(0, 32);
+  const name = sha256Hex(real).slice(0, 32);
   const folder = join(stateFolder(), 'devices');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return {
@@ -126,6 +132,12 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
     existing: identity,
     partial: { identity, allocatedBytes: 0 },
   };
+}
+
+function probeClone(files: FileLayer, source: EndpointRef, target: LocalTargetRef): CloneProbe {
+  if (!isLocalFile(source)) return { refused: 'the source is no local file' };
+  if (target.kind === 'device') return { refused: 'a device has no blocks that it could share with a file' };
+  return files.probeClone(source.fds[0] as number, source.size, encodePath(dirname(target.path)));
 }
 
 function prepare(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {

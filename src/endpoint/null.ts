@@ -48,7 +48,7 @@ function nullTarget(ref: EndpointRef): Target {
     openChunkBack: () => ({ next: () => 0, close: nothing }),
     mark: () => ({ device: 'null', inode: 'null', size: 0, mtimeNs: '0' }),
     flush: async () => undefined,
-    commit: async () => undefined,
+    commit: async () => [],
     close: async () => undefined,
   };
 }

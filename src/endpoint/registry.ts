@@ -1,5 +1,6 @@
 /** What the file of a scheme offers. A missing member is an ability that the scheme does not have. */
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
   Location,
@@ -16,10 +17,14 @@ import type { TreeEnd } from '../core/tree.js';
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
+  /** Opens what stands under the name of a located target. */
+  openCommittedSource?(target: EndpointRef): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
   attachSource?(ref: EndpointRef): Source;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
+  /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
+  probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */

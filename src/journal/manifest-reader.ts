@@ -33,23 +33,33 @@ export type ManifestItem =
  * @throws TransferError E_MANIFEST when it is damaged or hostile, E_SOURCE_MISSING, E_SOURCE_ACCESS, E_SOURCE_READ
  */
 export async function* readManifest(path: string): AsyncGenerator<ManifestItem> {
+  for await (const items of readBlocks(path)) for (const item of items) yield item;
+}
+
+/** Reads all of it for its total: that it is whole is known before hours are spent on it. @throws TransferError */
+export async function checkManifest(path: string): Promise<ManifestTotal> {
+  let total: ManifestTotal | undefined;
+  for await (const items of readBlocks(path)) for (const item of items) if (item.type === 'total') total = item.total;
+  return total as ManifestTotal;
+}
+
+/** The items of each block that is read, to be gone through before the next. */
+async function* readBlocks(path: string): AsyncGenerator<Iterable<ManifestItem>> {
   const handle = await openManifest(path);
   try {
     const state = new ReadState(path);
-    for await (const line of linesOf(handle, path)) yield* state.line(line);
+    for (;;) {
+      const block = Buffer.allocUnsafe(READ_BYTES);
+      const { bytesRead } = await handle.read(block, 0, block.length, null);
+      if (bytesRead === 0) break;
+      yield state.block(block.subarray(0, bytesRead));
+    }
     state.end();
   } catch (thrown) {
     throw readError(path, thrown);
   } finally {
     await handle.close();
   }
-}
-
-/** Reads all of it for its total: that it is whole is known before hours are spent on it. @throws TransferError */
-export async function checkManifest(path: string): Promise<ManifestTotal> {
-  let total: ManifestTotal | undefined;
-  for await (const item of readManifest(path)) if (item.type === 'total') total = item.total;
-  return total as ManifestTotal;
 }
 
 async function openManifest(path: string): Promise<FileHandle> {
@@ -67,30 +77,10 @@ async function openManifest(path: string): Promise<FileHandle> {
   });
 }
 
-/** Lines with their newlines; a last one without is not given, for it is not whole. */
-async function* linesOf(handle: FileHandle, path: string): AsyncGenerator<Uint8Array> {
-  let rest: Buffer = Buffer.alloc(0);
-  for (let number = 1; ; ) {
-    const block = Buffer.allocUnsafe(READ_BYTES);
-    const { bytesRead } = await handle.read(block, 0, block.length, null);
-    if (bytesRead === 0) break;
-    rest = Buffer.concat([rest, block.subarray(0, bytesRead)]);
-    let from = 0;
-    for (let to = rest.indexOf(NEWLINE); to >= 0; to = rest.indexOf(NEWLINE, from)) {
-      if (to - from > LINE_BYTES_MAX) throw damaged(path, number, 'is too long');
-      yield rest.subarray(from, to + 1);
-      from = to + 1;
-      number++;
-    }
-    rest = rest.subarray(from);
-    if (rest.length > LINE_BYTES_MAX) throw damaged(path, number, 'is too long');
-  }
-  if (rest.length > 0) throw cutOff(path);
-}
-
 class ReadState {
   readonly #path: string;
   readonly #hash = createHash('sha256');
+  #rest: Buffer = Buffer.alloc(0);
   #number = 0;
   #file: ManifestFile | undefined;
   #chunk = 0;
@@ -102,8 +92,20 @@ class ReadState {
     this.#path = path;
   }
 
-  *line(bytes: Uint8Array): Generator<ManifestItem> {
-    this.#number++;
+  *block(bytes: Buffer): Generator<ManifestItem> {
+    const text = Buffer.concat([this.#rest, bytes]);
+    let from = 0;
+    for (let to = text.indexOf(NEWLINE); to >= 0; to = text.indexOf(NEWLINE, from)) {
+      this.#number++;
+      if (to - from > LINE_BYTES_MAX) throw this.#wrong('is too long');
+      yield* this.#line(text.subarray(from, to + 1));
+      from = to + 1;
+    }
+    this.#rest = text.subarray(from);
+    if (this.#rest.length > LINE_BYTES_MAX) throw damaged(this.#path, this.#number + 1, 'is too long');
+  }
+
+  *#line(bytes: Uint8Array): Generator<ManifestItem> {
     const line = decodeLine(bytes.subarray(0, -1));
     if (typeof line === 'string') throw this.#wrong(line);
     if (this.#ended) throw this.#wrong('stands behind the total');
@@ -150,7 +152,7 @@ class ReadState {
   }
 
   end(): void {
-    if (!this.#ended) throw cutOff(this.#path);
+    if (!this.#ended || this.#rest.length > 0) throw cutOff(this.#path);
   }
 
   /** Chunks of the file whose digests are still to come. */

@@ -14,7 +14,7 @@ import {
   lutimesSync,
 } from 'node:fs';
 import { constants } from 'node:os';
-import type { FileAttributes } from '../core/endpoint.js';
+import type { FileAttributes, FileTimes } from '../core/endpoint.js';
 import { errnoOf } from '../core/errors.js';
 import { errnoError, libc, type PathBytes } from './libc.js';
 import { decodePath, encodePath, showPath } from './path-bytes.js';
@@ -114,8 +114,17 @@ export function applyAttributes(fd: number, attributes: FileAttributes): string[
   if (attributes.extended) notKept.push(...applyExtended(fd, attributes.extended));
   const mode = ownerKept ? attributes.mode : attributes.mode & ~0o6000;
   attempt('its mode', notKept, () => fchmodSync(fd, mode));
-  attempt('its times', notKept, () => applyTimes(fd, attributes));
+  setTimes(fd, attributes, notKept);
   return notKept;
+}
+
+/** The times alone; that they could not be kept is added to `notKept`. @throws errno Errors of the storage */
+export function setTimes(fd: number, times: FileTimes, notKept: string[] = []): void {
+  attempt('its times', notKept, () => {
+    const answer = libc()?.futimens(fd, timespecs(times));
+    if (answer === undefined) futimesSync(fd, seconds(times.accessedNs), seconds(times.modifiedNs));
+    else if (answer < 0) throw errnoError('futimens', answer);
+  });
 }
 
 /** The owner and the times of a link itself, never of what it points at. @throws errno Errors of the storage */
@@ -142,16 +151,10 @@ function applyOwner(
   return attempt('its owner', notKept, () => change(uid, gid));
 }
 
-function applyTimes(fd: number, attributes: FileAttributes): void {
-  const answer = libc()?.futimens(fd, timespecs(attributes));
-  if (answer === undefined) futimesSync(fd, seconds(attributes.accessedNs), seconds(attributes.modifiedNs));
-  else if (answer < 0) throw errnoError('futimens', answer);
-}
-
 const NS = 1_000_000_000n;
 
 /** Nanoseconds count upwards from the second before, before 1970 too. */
-function timespecs({ accessedNs, modifiedNs }: FileAttributes): Buffer {
+function timespecs({ accessedNs, modifiedNs }: FileTimes): Buffer {
   const parts = [BigInt(accessedNs), BigInt(modifiedNs)].flatMap((ns) => {
     const rest = ((ns % NS) + NS) % NS;
     return [(ns - rest) / NS, rest];
@@ -160,8 +163,9 @@ function timespecs({ accessedNs, modifiedNs }: FileAttributes): Buffer {
   return Buffer.from(cells.buffer);
 }
 
+/** The middle of the microsecond: a number of seconds falls a little short of it, and what is below is cut off. */
 function seconds(ns: string): number {
-  return Number(BigInt(ns) / 1000n) / 1e6;
+  return (Number(BigInt(ns) / 1000n) + 0.5) / 1e6;
 }
 
 function applyExtended(fd: number, extended: NonNullable<FileAttributes['extended']>): string[] {

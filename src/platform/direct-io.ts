@@ -21,7 +21,16 @@ const ALIGN_BYTES = 4096;
 const WASM_PAGE_BYTES = 65536;
 const POSIX_FADV_DONTNEED = 4;
 
-const REFUSED: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
+/** How a file system says that it has no O_DIRECT. */
+export const REFUSED: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/** Zeroes that O_DIRECT takes from their start: at least `bytes` of them, in whole pages of 64 KiB. */
+export function alignedBuffer(bytes: number): Uint8Array {
+  const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
+  const buffer = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  // Touched once: btrfs takes no page faults in a direct read, and may go through the cache when it meets fresh memory.
+  return buffer.fill(0);
+}
 
 /**
  * Reads a file from its storage. O_DIRECT is a wish, though: tmpfs has no other storage than the cache, and some file
@@ -36,11 +45,7 @@ export class DirectReader {
 
   private constructor(fd: number, bufferBytes: number) {
     // One page more, so that a full read at an odd position has room for its aligned cover.
-    const pages = Math.ceil(bufferBytes / WASM_PAGE_BYTES) + 1;
-    this.#bytes = new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
-    // Touched once: btrfs takes no page faults in a direct read, and may go through the cache when it meets fresh
-    // memory.
-    this.#bytes.fill(0);
+    this.#bytes = alignedBuffer(bufferBytes + WASM_PAGE_BYTES);
     this.bufferBytes = bufferBytes;
     this.#fd = fd;
   }

@@ -2,8 +2,8 @@
  * Hidden names for what belongs to a file: `.<name><suffix>` beside it. A name that would be too long for the file
  * system is cut at a character and gets a hash of the whole name, so that two long names never share a hidden one.
  */
-import { createHash } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { sha256Hex } from '../core/digest.js';
 import { decodePath, encodePath } from './path-bytes.js';
 
 const NAME_BYTES_MAX = 255;
@@ -18,7 +18,7 @@ export function hiddenName(name: string, suffix: string): string {
   if (name.length * 3 <= room) return `.${name}${suffix}`;
   const bytes = Buffer.from(encodePath(name));
   if (bytes.length <= room) return `.${name}${suffix}`;
-  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const hash = sha256Hex(bytes).slice(0, 16);
   let end = room - hash.length - 1;
   // A byte 10xxxxxx goes on with the character before it (UTF-8, RFC 3629 section 3).
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;

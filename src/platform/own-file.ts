@@ -3,8 +3,8 @@
  * (root_squash, vfat, bindfs) our own files do not show our uid: then a file that is made there now tells which uid
  * they show, and only that one counts as ours.
  */
-import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
+import { threadId } from 'node:worker_threads';
 import { errnoOf } from '../core/errors.js';
 import type { FileLayer } from './file-layer.js';
 import { encodePath } from './path-bytes.js';
@@ -25,9 +25,11 @@ export function whyNotOurs(files: FileLayer, folder: string, stat: BigIntStats, 
   return `belongs to uid ${stat.uid}, not to uid ${uid}`;
 }
 
+let probes = 0;
+
 /** The uid that a file shows which we make in that folder; undefined where we cannot make one. */
 function uidOfOurs(files: FileLayer, folder: string): bigint | undefined {
-  const path = encodePath(`${folder}/.${randomUUID()}.blockferry-probe`);
+  const path = encodePath(`${folder}/.${process.pid}-${threadId}-${probes++}.blockferry-probe`);
   let fd: number | undefined;
   try {
     fd = files.openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);

@@ -11,7 +11,9 @@ import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { Checkpointer } from './checkpointer.js';
+import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
+import { type Kept, readKept } from './kept.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
@@ -41,7 +43,10 @@ export class CarryOut {
   readonly #parts: CarryOutParts;
   readonly #checkpointer: Checkpointer;
   readonly #lanes: Lanes;
+  #kept: Kept = {};
   bytesRepaired = 0;
+  /** Of the finished part, where it was asked for. */
+  checksum: Checksum | undefined;
 
   constructor(parts: CarryOutParts) {
     this.#parts = parts;
@@ -71,6 +76,7 @@ export class CarryOut {
       source: job.source.ref,
       target: work.prepared.ref,
       algorithm: job.algorithm,
+      clone: work.clone,
       alsoSource: job.source.version.strength === 'none',
     });
   }
@@ -83,11 +89,14 @@ export class CarryOut {
   /** Answers what is proven of the target. @throws TransferError, with everything that was finished on record */
   async run(): Promise<ProvenFile> {
     try {
+      const { request, job } = this.#parts;
+      if (request.preserve) this.#kept = await readKept(job.source, this.#parts);
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
-      if (this.#parts.request.readBack) await this.#readBack();
+      if (request.readBack) await this.#readBack();
+      await this.#checksum();
       return await this.#commit();
     } catch (thrown) {
       const error = TransferError.from(thrown);
@@ -135,7 +144,7 @@ export class CarryOut {
     const { plan } = this.#parts.work;
     for (;;) {
       await this.#lanes.runPlan();
-      await this.#checkpointer.drain();
+      await this.#lanes.drain();
       if (plan.unsettled === 0) return;
       plan.releaseHeld();
     }
@@ -146,7 +155,10 @@ export class CarryOut {
     const { progress, emit, work } = this.#parts;
     let toRead: readonly number[] = await this.#chunksWithData();
     for (let round = 0; ; round++) {
-      progress.startReadBack(toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0));
+      progress.startReading(
+        'reading-back',
+        toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0),
+      );
       const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
@@ -183,8 +195,22 @@ export class CarryOut {
     return chunks;
   }
 
+  async #checksum(): Promise<void> {
+    const { request, job, work } = this.#parts;
+    if (!request.checksum) return;
+    const { size } = job.grid;
+    const part = {
+      end: 'part',
+      ref: work.prepared.ref,
+      size,
+      pastCache: request.readBack,
+      name: job.site.name,
+    } as const;
+    this.checksum = await checksumOf(request.checksum, part, this.#parts);
+  }
+
   async #commit(): Promise<ProvenFile> {
-    const { runner, request, job, work, progress, manifest } = this.#parts;
+    const { runner, request, job, work, progress, manifest, emit } = this.#parts;
     progress.phase = 'committing';
     await this.#checkSource();
     const { algorithm, grid } = job;
@@ -192,7 +218,8 @@ export class CarryOut {
     const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
     if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
-    const part = await runner.run('mark-target', { ref });
+    const { times, attributes } = this.#kept;
+    const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     const sourceVersion = job.source.version.value;
     await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
@@ -201,8 +228,10 @@ export class CarryOut {
       overwrite: request.overwrite,
       sync: request.sync,
       ...(mode !== undefined && { mode }),
+      ...(attributes && { attributes }),
     };
-    await runner.run('commit-target', { ref, request: commit });
+    for (const sentence of await runner.run('commit-target', { ref, request: commit }))
+      emit({ type: 'note', message: `--preserve: ${sentence}` });
     await manifest?.publish();
     // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
     const sync = request.sync && job.site.publish === 'in-place';

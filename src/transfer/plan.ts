@@ -5,6 +5,7 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { KiB } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
+import { ChunkMap } from './chunk-map.js';
 import { type ChunkWork, MAP } from './requests.js';
 
 /** todo.* → active → written (finished, not yet journalled) → settled. */
@@ -38,6 +39,8 @@ export interface PlanEntry {
 
 export class Plan {
   readonly grid: ChunkGrid;
+  /** What people see of all this. */
+  readonly map: ChunkMap;
   readonly #facts: PlanFacts;
   readonly #states: Uint8Array;
   /** Chunks that were issued once: their bytes at the target may be anything. */
@@ -48,6 +51,7 @@ export class Plan {
 
   constructor(grid: ChunkGrid, facts: PlanFacts) {
     this.grid = grid;
+    this.map = new ChunkMap(grid.count);
     this.#facts = facts;
     this.#states = new Uint8Array(grid.count);
     this.#touched = new Uint8Array(grid.count);
@@ -55,6 +59,8 @@ export class Plan {
       const state = this.#firstState(chunk);
       this.#states[chunk] = state;
       if (state !== STATE.settled) this.#unsettled++;
+      else this.map.zero(chunk);
+      if (state === STATE.prove) this.map.claimed(chunk);
     }
   }
 
@@ -90,7 +96,7 @@ export class Plan {
   /** Lets the chunks that were kept back be taken, once they are all that is left. */
   releaseHeld(): void {
     const held = this.#ends.filter((chunk) => this.#states[chunk] === STATE.held);
-    if (held.length === this.#unsettled) for (const chunk of held) this.giveBack(chunk);
+    if (held.length === this.#unsettled) for (const chunk of held) this.#letGo(chunk);
   }
 
   /** The next chunk to work on, which is then active; undefined when there is none to start now. */
@@ -106,6 +112,7 @@ export class Plan {
       knownZero: this.#readsZero(chunk),
     };
     this.#states[chunk] = STATE.active;
+    this.map.started(chunk, entry.work);
     if (entry.work !== 'prove') this.#touched[chunk] = 1;
     return entry;
   }
@@ -129,17 +136,24 @@ export class Plan {
   /** The chunk is at the target, and will be settled when a checkpoint has recorded it. */
   written(chunk: number): void {
     this.#states[chunk] = STATE.written;
+    this.map.written(chunk);
   }
 
   /** The chunk is at the target and on record. */
   settle(chunk: number): void {
     if (this.#states[chunk] !== STATE.settled) this.#unsettled--;
     this.#states[chunk] = STATE.settled;
+    this.map.settled(chunk);
   }
 
   /** What is at the target for this chunk cannot be trusted: it is copied again. */
   giveBack(chunk: number): void {
     if (this.#states[chunk] === STATE.settled) this.#unsettled++;
+    this.map.again(chunk);
+    this.#letGo(chunk);
+  }
+
+  #letGo(chunk: number): void {
     this.#touched[chunk] = 1;
     this.#states[chunk] = this.#facts.sourceMap?.[chunk] === MAP.zero ? STATE.zero : STATE.copy;
     this.#returned.push(chunk);

@@ -2,8 +2,11 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Algorithm, Digest } from '../core/digest.js';
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
+  FileAttributes,
+  FileTimes,
   Location,
   PartMark,
   PreparedTarget,
@@ -24,6 +27,8 @@ import type {
 } from '../core/tree.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
+import type { ChecksumTask } from './checksum.js';
+import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
 export type SourceInfo = Pick<
@@ -35,6 +40,7 @@ export type SourceInfo = Pick<
   | 'sizeIs'
   | 'version'
   | 'mode'
+  | 'modifiedNs'
   | 'identity'
   | 'allocatedBytes'
   | 'readsPerWorker'
@@ -61,6 +67,8 @@ export interface ChunkTask {
   readonly sparseBytes: number;
   /** copy: the target is known to read as zero here, so that zero blocks need nothing. */
   readonly knownZero: boolean;
+  /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
+  readonly clone?: 'auto' | 'always' | undefined;
   /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
@@ -154,17 +162,21 @@ export interface CheckpointRequest {
   readonly moreFollows?: boolean;
 }
 
-export interface Work {
+export interface Work extends MeasureWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
+  'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
+  /** What stands under the name of a located target since its commit, as a source. */
+  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
+  'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
-  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: void };
+  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
-  'mark-target': { in: { ref: EndpointRef }; out: PartMark };
+  'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
@@ -192,6 +204,8 @@ export interface Work {
   /** The tree is complete: all of it durable, and on record as that. */
   'settle-tree': { in: { target: TreeRef; journal: TreeJournalRef }; out: void };
   'close-in-tree': { in: { scheme: string; fd: number }; out: void };
+  /** The SHA-256 of the whole, in hex. */
+  checksum: { in: ChecksumTask; out: string };
   chunk: { in: ChunkTask; out: ChunkOutcome };
   compare: { in: CompareTask; out: CompareOutcome };
   hash: { in: HashTask; out: Digest };

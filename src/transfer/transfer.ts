@@ -8,23 +8,28 @@
  */
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
-import type { Algorithm } from '../core/digest.js';
-import type { PartMark } from '../core/endpoint.js';
+import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel } from '../core/events.js';
+import type { JobState } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
-import { ManifestWriter } from '../journal/manifest-writer.js';
+import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
+import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
+import type { Checksum, ChecksumRequest } from './checksum.js';
+import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
+import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
-import { finishManifest, noManifest, type ProvenFile, provenByJournal } from './proven-file.js';
+import type { ProvenFile } from './proven-file.js';
 import type { RetryRules } from './retry.js';
+import { tidyUp } from './tidy-up.js';
+import type { TransferResult } from './transfer-result.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -33,29 +38,10 @@ export interface TransferRequest extends OpenRequest {
   readonly blockBytes?: number | undefined;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack: boolean;
-}
-
-export interface TransferResult {
-  readonly source: string;
-  readonly target: string;
-  readonly bytesTotal: number;
-  /** Proven from an earlier run, and not sent again. */
-  readonly bytesReused: number;
-  readonly bytesZero: number;
-  /** Written in this run. */
-  readonly bytesCopied: number;
-  /** On record from an earlier run, but not what the storage held: copied again. */
-  readonly bytesMismatched: number;
-  /** Read back, found wrong, and written again. */
-  readonly bytesRepaired: number;
-  readonly proof: ProofLevel;
-  readonly algorithm: Algorithm;
-  readonly chunkBytes: number;
-  /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
-  readonly root: string;
-  /** The manifest that was written. */
-  readonly manifest?: string;
-  readonly elapsedMs: number;
+  /** Keep the attributes of the source. */
+  readonly preserve?: boolean | undefined;
+  /** Read the finished copy once more, in order, for its checksum. */
+  readonly checksum?: ChecksumRequest | undefined;
 }
 
 export interface TransferParts {
@@ -63,6 +49,8 @@ export interface TransferParts {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Default: what the system says. */
+  readonly memoryBytes?: MemoryBytes;
   /** Called when all is proven and the target is about to get its name; what it throws keeps that from happening. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
 }
@@ -92,7 +80,9 @@ export class Transfer {
   readonly #stop = new AbortController();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
+  #checksum: Checksum | undefined;
   #names: { readonly source: string; readonly target: string };
+  #plan: Plan | undefined;
 
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
@@ -120,6 +110,11 @@ export class Transfer {
     return this.#proven;
   }
 
+  /** What has become of the chunks, in at most so many cells; undefined until both ends are known. */
+  chunkMap(cells: number): ChunkMapView | undefined {
+    return this.#plan?.map.view(cells);
+  }
+
   /** Carries the job out; to be called once. @throws TransferError */
   async run(): Promise<TransferResult> {
     const { runner, clock } = this.#parts;
@@ -127,8 +122,11 @@ export class Transfer {
     try {
       this.#state('connecting', 'looking at both ends');
       const { manifest, sync } = this.#request;
-      if (manifest !== undefined) this.#manifest = await ManifestWriter.begin(manifest, { sync });
-      const job = await openJob(this.#request, runner, this.#retryRules());
+      if (manifest !== undefined) {
+        const { ManifestWriter } = await import('../journal/manifest-writer.js');
+        this.#manifest = await ManifestWriter.begin(manifest, { sync });
+      }
+      const job = sparing(await openJob(this.#request, runner, this.#retryRules()), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
@@ -164,6 +162,7 @@ export class Transfer {
   }
 
   async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
+    this.#plan = work.plan;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
@@ -184,6 +183,7 @@ export class Transfer {
     const ticking = this.#tick(carryOut);
     try {
       this.#proven = await carryOut.run();
+      this.#checksum = carryOut.checksum;
       return carryOut.bytesRepaired;
     } finally {
       this.#stop.abort();
@@ -199,23 +199,22 @@ export class Transfer {
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
-  async #tidyUp({ grid, journal, site, whole }: OpenedJob): Promise<number> {
-    const { runner } = this.#parts;
+  async #tidyUp(job: OpenedJob): Promise<number> {
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
-    this.#progress.bytesReused = grid.size;
+    this.#progress.bytesReused = job.grid.size;
+    const ticking = this.#tick();
     try {
-      this.#proven = whole && (await provenByJournal(whole));
-      if (this.#manifest) {
-        if (!this.#proven) throw noManifest(site.name);
-        await finishManifest(this.#manifest, site.fileName, this.#proven);
-        await this.#manifest.publish();
-      }
-    } catch (thrown) {
-      await runner.run('close-journal', { ref: journal });
-      throw thrown;
+      const { proven, checksum } = await tidyUp(job, {
+        ...{ ...this.#parts, request: this.#request, control: this.#control, progress: this.#progress },
+        ...{ signal: this.#stop.signal, manifest: this.#manifest },
+      });
+      this.#proven = proven;
+      this.#checksum = checksum;
+      return 0;
+    } finally {
+      this.#stop.abort();
+      await ticking;
     }
-    await runner.run('drop-journal', { ref: journal, sync: this.#request.sync });
-    return 0;
   }
 
   /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
@@ -227,10 +226,10 @@ export class Transfer {
     return Math.max(1, Math.min(wanted, paced, job.grid.count));
   }
 
-  async #tick(carryOut: CarryOut): Promise<void> {
+  async #tick(carryOut?: CarryOut): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
-      carryOut.tick();
+      carryOut?.tick();
       this.events.emit(this.#progress.event());
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
@@ -247,7 +246,8 @@ export class Transfer {
 
   #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCopied = this.#control.counter('writtenBytes');
+    const bytesCloned = this.#control.counter('clonedBytes');
+    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
     const { chunkBytes } = job.grid;
     return {
@@ -257,15 +257,28 @@ export class Transfer {
       bytesZero,
       bytesMismatched,
       bytesCopied,
+      bytesCloned,
       proof,
       algorithm,
       chunkBytes,
       bytesRepaired,
       root: this.#proven?.root ?? '',
       ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
+      ...(this.#checksum && { checksum: this.#checksum }),
       elapsedMs: Math.round(elapsedMs),
+      spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
+}
+
+/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
+function sparing(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
+    ...end,
+    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+  });
+  const { source, work } = job;
+  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }
 
 function resumedText(grid: ChunkGrid, { kinds }: Claims): string {

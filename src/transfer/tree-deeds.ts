@@ -1,9 +1,11 @@
 /** What workers do for trees: the part of the table of work that speaks of folders and small files. */
 import type { FilesHost } from '../core/tree.js';
+import { MiB } from '../core/units.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import type { TreeJournal, TreeJournals } from '../journal/tree-journal.js';
-import { type ChunkHost, nextBlock } from './copy-chunk.js';
+import { nextBlock } from './copy-chunk.js';
+import type { ChunkHost } from './hash-range.js';
 import { provenFile } from './proven-file.js';
 import type { FilesTask, Work } from './requests.js';
 
@@ -89,6 +91,10 @@ async function writeManifest(
   }
 }
 
+/** Enough to tell how fast a storage is read, and soon done on a slow one. */
+const PROBE_BYTES = 256 * MiB;
+const PROBE_NS = 1e9;
+
 let batches = 0;
 
 function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): FilesHost {
@@ -99,6 +105,12 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
     block: (rest) => nextBlock(buffer, rest, host),
     stopped: () => host.control.stopped,
     counted: (bytes) => host.control.add('writtenBytes', BigInt(bytes)),
+    nowNs: () => host.clock.nowNs(),
+    probed: (bytes, ns) => {
+      host.control.add('readBytes', BigInt(bytes));
+      host.control.add('readNs', ns);
+      return host.control.counter('readBytes') < PROBE_BYTES && host.control.counter('readNs') < PROBE_NS;
+    },
     knows: (path) => journal.knows(path),
     look: (path, sourceVersion, targetVersion) => journal.look(path, sourceVersion, targetVersion),
     sure: (path, sourceVersion, targetVersion) => journal.sure(path, sourceVersion, targetVersion, task.sync),

@@ -9,8 +9,10 @@ import { type Algorithm, DIGEST_BYTES, type Digest, type Hasher, sameBytes, zero
 import type { Location, Source } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
-import { type ChunkHost, compareChunk, hashRange } from './copy-chunk.js';
-import type { FileFinding, FileProblem, FileToVerify, VerifyFilesTask } from './requests.js';
+import { compareChunk } from './copy-chunk.js';
+import { mapExtents } from './extent-map.js';
+import { type ChunkHost, hashRange } from './hash-range.js';
+import { type FileFinding, type FileProblem, type FileToVerify, MAP, type VerifyFilesTask } from './requests.js';
 
 export interface VerifyFilesParts {
   readonly open: (location: Location) => Promise<Source>;
@@ -83,15 +85,16 @@ async function differingChunks(
   const grid = new ChunkGrid(size, chunkBytes);
   const differing: ByteRange[] = [];
   const digestBytes = DIGEST_BYTES[algorithm];
-  for (let at = 0; at < bytes.length; at += digestBytes) {
-    const chunk = grid.at(range.offset) + at / digestBytes;
-    const task = { range: grid.range(chunk), blockBytes };
-    const hole = await isHole(source, task.range, host.signal);
+  const map = source.extents && (await mapExtents(source.extents(range, host.signal), range, chunkBytes));
+  for (let nth = 0; nth * digestBytes < bytes.length; nth++) {
+    const chunk = grid.range(grid.at(range.offset) + nth);
+    const about = { length: chunk.length, blockBytes, of: 'source' } as const;
+    const hole = map?.[nth] === MAP.zero;
     const digest = hole
-      ? zeroesOf(host.newHasher, algorithm, task.range.length)
-      : await hashRange(source.openChunk(task.range, host.signal), task, host);
-    if (hole) host.control.add('readBytes', BigInt(task.range.length));
-    if (!sameBytes(digest, bytes.subarray(at, at + digestBytes))) differing.push(task.range);
+      ? zeroesOf(host.newHasher, algorithm, chunk.length)
+      : (await hashRange(source.openChunk(chunk, host.signal), about, host)).digest;
+    if (hole) host.control.add('readBytes', BigInt(chunk.length));
+    if (!sameBytes(digest, bytes.subarray(nth * digestBytes, (nth + 1) * digestBytes))) differing.push(chunk);
   }
   return differing;
 }
@@ -108,12 +111,6 @@ async function differingBytes(
   } finally {
     await source.close();
   }
-}
-
-async function isHole(source: Source, range: ByteRange, signal: AbortSignal): Promise<boolean> {
-  if (!source.extents) return false;
-  for await (const { kind } of source.extents(range, signal)) if (kind === 'data') return false;
-  return true;
 }
 
 let lastZero: { readonly name: string; readonly digest: Digest } | undefined;
@@ -154,7 +151,8 @@ class Inside {
 
   #kindOfFolder(path: string): Kind {
     try {
-      return realPath(path) === path ? 'a folder' : 'behind a symbolic link';
+      if (realPath(path) !== path) return 'behind a symbolic link';
+      return lstatSync(encodePath(path)).isDirectory() ? 'a folder' : 'nothing';
     } catch (thrown) {
       if (errnoOf(thrown) === 'ENOENT' || errnoOf(thrown) === 'ENOTDIR') return 'nothing';
       if (errnoOf(thrown) === 'ELOOP') return 'behind a symbolic link';

@@ -5,6 +5,7 @@ import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../
 import type { Location } from '../core/endpoint.js';
 import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
+import { sparingCache } from './cache-use.js';
 import type { EventStream } from './event-stream.js';
 import type { CompareOutcome, SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
@@ -63,7 +64,8 @@ export class Verification {
     const opened: SourceInfo[] = [];
     try {
       for (const location of [this.#request.one, this.#request.other]) {
-        opened.push(await openSource(runner, location, this.#lanes.retryRules()));
+        const end = await openSource(runner, location, this.#lanes.retryRules());
+        opened.push({ ...end, ref: sparingCache(end.ref, end.size, this.#parts.memoryBytes) });
       }
       const [one, other] = opened as [SourceInfo, SourceInfo];
       const compared = await this.#compare(one, other);

@@ -1,4 +1,4 @@
-/** The small files and the links of a tree: batches on all lanes, until there are no more or large files piled up. */
+/** The small files and the links of a tree: batches on all lanes, until there are no more or large files pile up. */
 import { orLate } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { FileGroup, FilesOutcome } from '../core/tree.js';

@@ -57,6 +57,8 @@ export interface TreeResult {
   /** The first of them; all are told as events. */
   readonly failures: readonly FileFailure[];
   readonly dryRun: boolean;
+  /** Of a dry run: how fast large files of the source were read past the cache, where there are any. */
+  readonly readBytesPerSecond?: number;
   readonly elapsedMs: number;
 }
 
@@ -156,6 +158,7 @@ export class TreeCopy {
       await runner.run('sweep-folders', { target: target.ref, folders: journal.leftIn, tag });
     }
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
+    this.#progress.phase = 'copying';
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
     const small = new SmallFiles({
@@ -239,7 +242,12 @@ export class TreeCopy {
 
   #result(target: TargetTree): Omit<TreeResult, 'elapsedMs'> {
     const { algorithm, dryRun } = this.#request;
-    return { target: target.ref.name, ...this.#tally.result(), algorithm, dryRun };
+    const seconds = this.#control.spent().sourceReadMs / 1000;
+    const rate = Math.round(this.#control.counter('readBytes') / seconds);
+    return {
+      ...{ target: target.ref.name, ...this.#tally.result(), algorithm, dryRun },
+      ...(dryRun && seconds > 0 && { readBytesPerSecond: rate }),
+    };
   }
 }
 

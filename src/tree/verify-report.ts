@@ -2,9 +2,10 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { FileProblem } from '../transfer/requests.js';
 
-/** More problems than this are counted but not listed; also ranges within a file. */
+/** More problems than this are counted but not listed. */
 export const PROBLEMS_MAX = 1000;
-const RANGES_MAX = 64;
+/** Ranges that are listed of one file. */
+export const RANGES_MAX = 64;
 
 /** A problem with the file of this path, relative to the target. */
 export type ListedProblem = FileProblem & { readonly path: string };
@@ -69,12 +70,11 @@ export class VerifyReport {
   /** A part of the file was found to be wrong. */
   add(state: FileState, problem: FileProblem): void {
     const { problem: known } = state;
-    if (known) {
-      if (known.problem === 'different' && problem.problem === 'different')
-        state.problem = { problem: 'different', differing: joined(known.differing, problem.differing) };
-      return;
-    }
-    state.problem = problem;
+    if (problem.problem === 'different' && (known === undefined || known.problem === 'different')) {
+      const before = known?.differing ?? [];
+      state.problem = { problem: 'different', differing: joined([...before, ...problem.differing]) };
+    } else state.problem ??= problem;
+    if (known) return;
     this.#counts[COUNTS[problem.problem]]++;
     if (!state.link && (problem.problem === 'missing' || problem.problem === 'kind')) this.present--;
     if (this.#states.length < PROBLEMS_MAX) this.#states.push(state);
@@ -89,9 +89,9 @@ export class VerifyReport {
 }
 
 /** In order, merged where they touch, and no more than are listed: the last range then grows over what follows. */
-function joined(one: readonly ByteRange[], other: readonly ByteRange[]): ByteRange[] {
+function joined(ranges: readonly ByteRange[]): ByteRange[] {
   const merged: { offset: number; length: number }[] = [];
-  for (const { offset, length } of [...one, ...other].sort((a, b) => a.offset - b.offset)) {
+  for (const { offset, length } of ranges.toSorted((one, other) => one.offset - other.offset)) {
     const last = merged.at(-1);
     if (last && (last.offset + last.length >= offset || merged.length === RANGES_MAX)) {
       last.length = Math.max(last.length, offset + length - last.offset);

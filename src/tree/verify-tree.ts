@@ -8,7 +8,7 @@ import { type ByteRange, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
 import { beginRoot, DIGEST_BYTES, loadHasher, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import { MiB } from '../core/units.js';
+import { GiB, MiB } from '../core/units.js';
 import type { ManifestFile } from '../journal/manifest.js';
 import { checkManifest, readManifest } from '../journal/manifest-reader.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
@@ -30,7 +30,8 @@ export type VerifyTreeRequest = { readonly target: string } & (
 /** What one worker gets at a time: the many small files of a batch, or a part of a large one. */
 const BATCH_FILES = 256;
 const BATCH_BYTES = 16 * MiB;
-const PART_BYTES = 64 * MiB;
+const PART_BYTES_MIN = 64 * MiB;
+const PART_BYTES_MAX = GiB;
 const LANES_PER_WORKER = 2;
 
 interface Item {
@@ -185,7 +186,7 @@ function* partsOf(file: ManifestFile, from: number, digests: Uint8Array): Genera
   const { path, size, algorithm, chunkBytes } = file;
   const grid = new ChunkGrid(size, chunkBytes);
   const digestBytes = DIGEST_BYTES[algorithm];
-  const step = Math.max(1, Math.floor(PART_BYTES / chunkBytes)) * digestBytes;
+  const step = Math.max(1, Math.floor(partBytes(size) / chunkBytes)) * digestBytes;
   for (let at = 0; at < digests.length; at += step) {
     const bytes = digests.slice(at, at + step);
     const { offset } = grid.range(from + at / digestBytes);
@@ -195,11 +196,17 @@ function* partsOf(file: ManifestFile, from: number, digests: Uint8Array): Genera
 }
 
 function* rangesOf(size: number): Generator<ByteRange> {
+  const step = partBytes(size);
   let offset = 0;
   do {
-    yield { offset, length: Math.min(PART_BYTES, size - offset) };
-    offset += PART_BYTES;
+    yield { offset, length: Math.min(step, size - offset) };
+    offset += step;
   } while (offset < size);
+}
+
+/** Parts enough for all workers, and not so many that opening the file costs more than reading it. */
+function partBytes(size: number): number {
+  return Math.min(PART_BYTES_MAX, Math.max(PART_BYTES_MIN, Math.ceil(size / 64 / MiB) * MiB));
 }
 
 async function assertFolder(path: string): Promise<void> {

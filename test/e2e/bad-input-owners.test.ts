@@ -1,11 +1,21 @@
 /** Who owns partials and targets: other users, mounts that map owners, and commits that had given the part away. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
-import { startCopy } from '../support/copy-process.js';
+import { AS_NOBODY, NOBODY, needRoot, startCopy } from '../support/copy-process.js';
 import {
   copyNow,
   expectClear,
@@ -21,12 +31,6 @@ import { inlineTransfer } from '../support/inline-copy.js';
 import { mountsAvailable } from '../support/mounts.js';
 
 const SIZE = 8 * MiB;
-const NOBODY = 65534;
-const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
-
-function needRoot(context: TestContext): void {
-  context.skip(process.getuid?.() !== 0 || !existsSync('/usr/bin/setpriv'), 'needs root and setpriv');
-}
 
 /** A partial copy that belongs to nobody, in a folder of nobody's. */
 async function partialOfNobody(): Promise<Pair> {
@@ -69,6 +73,19 @@ test('--overwrite keeps the owner and the permissions of what it replaces', asyn
   await copyNow({ ...pair, overwrite: true });
   expect(statSync(pair.target)).toMatchObject({ uid: 1234, gid: 2345 });
   expect(statSync(pair.target).mode & 0o7777).toBe(0o640);
+  expectDone(pair);
+});
+
+test('a file of somebody else is not replaced by one that cannot have its owner', async (context) => {
+  needRoot(context);
+  const pair = await partialOfNobody();
+  writeFileSync(pair.target, 'old');
+  const { error } = await startCopy({ ...pair, overwrite: true }, { through: AS_NOBODY }).ended;
+  expect(error).toMatchObject({ code: 'E_TARGET_ACCESS', hint: expect.stringMatching(/Remove it, or copy as root/) });
+  expect(readFileSync(pair.target, 'utf8')).toBe('old');
+  rmSync(pair.target);
+  const { result } = await startCopy(pair, { through: AS_NOBODY }).ended;
+  expect(result).toMatchObject({ bytesReused: SIZE });
   expectDone(pair);
 });
 

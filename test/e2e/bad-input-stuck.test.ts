@@ -5,7 +5,7 @@ import { errnoOf } from '../../src/core/errors.js';
 import { MiB } from '../../src/core/units.js';
 import { status } from '../../src/index.js';
 import { expectDone, pairIn } from '../support/copying.js';
-import { mountLoop, mountsAvailable } from '../support/mounts.js';
+import { mounted } from '../support/mounts.js';
 import { blockferry } from './command.js';
 
 const SIZE = 24 * MiB;
@@ -26,9 +26,7 @@ function hangs(pid: number): boolean {
 test('a storage that hangs does not hold Ctrl-C: what is on record is kept, and the same command ends it later', {
   timeout: 120_000,
 }, async (context) => {
-  context.skip(!mountsAvailable('ext4'), 'needs loop devices in a private namespace');
-  const mount = await mountLoop('ext4', 64);
-  onTestFinished(() => mount.unmount());
+  const mount = await mounted(context, 'ext4', 64);
   const pair = pairIn(mount.folder, SIZE);
   const args = ['copy', '--json', '--chunk-size', '256KiB', pair.source, pair.target];
   const { child, event, ended } = blockferry(pair.folder, ...args, '--limit', '4MiB');

@@ -55,6 +55,9 @@ function copyInline(files) {
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
     manifest: options.manifest,
+    preserve: options.preserve,
+    checksum: options.checksum,
+    reflink: options.reflink,
   };
   const runner = new InlineRunner(new Performer(parts), 2);
   const ends = { runner, clock: systemClock, random: Math.random };

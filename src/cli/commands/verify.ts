@@ -6,7 +6,8 @@ import { encodePath } from '../../platform/path-bytes.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
 import type { VerifyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
-import { treeVerifyLines, verifyLines } from '../render/summary.js';
+import { verifyLines } from '../render/summary.js';
+import { treeVerifyLines } from '../render/tree-verify-summary.js';
 import type { Session } from '../session.js';
 
 export async function runVerify(

@@ -1,8 +1,8 @@
 /** The outcome of a command as a few calm lines. */
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
-import type { ListedProblem, PartialStatus, TransferResult, TreeVerifyResult, VerifyResult } from '../../index.js';
+import type { PartialStatus, TransferResult, VerifyResult } from '../../index.js';
 
-const RANGES_SHOWN = 20;
+export const RANGES_SHOWN = 20;
 /** A comparison lists no more than this. */
 const RANGES_LISTED_MAX = 10_000;
 
@@ -13,14 +13,19 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
     `${result.source} is copied to ${result.target}: ${formatBytes(bytesTotal)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const amounts = [
+    amount(result.bytesCloned, 'shared with the source'),
     amount(result.bytesReused, 'from an earlier run, proven again'),
     amount(result.bytesZero, 'zero'),
     amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
   ].filter((text) => text !== undefined);
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
-  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
-  lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  const hashed = result.bytesCloned > 0 && bytesCopied === 0 ? 'hashed after sharing' : 'hashed while copying';
+  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
+  const expected = result.checksum?.expected === undefined ? '' : '; SHA-256 as expected';
+  lines.push(`  proven: ${proof}${expected}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  // In the form that sha256sum -c reads.
+  if (result.checksum) lines.push(`  SHA256 (${result.target}) = ${result.checksum.value}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
   if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;
@@ -37,7 +42,8 @@ function rootText({ algorithm, root, chunkBytes }: Pick<TransferResult, 'algorit
 export function verifyLines(result: VerifyResult): string[] {
   const { one, other, differing } = result;
   if (result.same) {
-    const size = `${formatBytes(one.size)} (${one.size} bytes)`;
+    const bytes = Math.min(one.size, other.size);
+    const size = `${formatBytes(bytes)} (${bytes} bytes)`;
     return [
       result.proof === undefined
         ? `same: ${one.name} and ${other.name} hold the same ${size}`
@@ -61,36 +67,7 @@ export function verifyLines(result: VerifyResult): string[] {
   return lines;
 }
 
-export function treeVerifyLines(result: TreeVerifyResult): string[] {
-  const { target, against, problems, filesExtra, filesMissing, filesDifferent, filesUnreadable } = result;
-  const extra =
-    filesExtra > 0 ? [`  extra: ${count(filesExtra, 'file')} in ${target} that ${against} knows nothing of`] : [];
-  const all = `${count(result.files, 'file')}, ${formatBytes(result.bytes)}`;
-  if (result.same) return [`same: ${target} holds all that ${against} says: ${all}`, ...extra];
-  const wrong = [
-    filesMissing > 0 ? `${filesMissing} missing` : undefined,
-    filesDifferent > 0 ? `${filesDifferent} different` : undefined,
-    filesUnreadable > 0 ? `${filesUnreadable} unreadable` : undefined,
-  ].filter((text) => text !== undefined);
-  const lines = [`different: ${target} is not what ${against} says: ${wrong.join(', ')} of ${all}`];
-  lines.push(...problems.slice(0, RANGES_SHOWN).map(problemLine));
-  const more = filesMissing + filesDifferent + filesUnreadable - RANGES_SHOWN;
-  if (more > 0) lines.push(`  and ${more} more; --json lists ${problems.length}`);
-  return [...lines, ...extra];
-}
-
-function problemLine(found: ListedProblem): string {
-  const { path } = found;
-  if (found.problem === 'missing') return `  missing: ${path}`;
-  if (found.problem === 'unreadable') return `  unreadable: ${path}: ${found.reason}`;
-  if (found.problem === 'kind') return `  different: ${path}: ${found.reason}`;
-  if (found.problem === 'size') return `  different: ${path}: ${found.size} bytes instead of ${found.expectedSize}`;
-  const ranges = found.differing.slice(0, 3).map(({ offset, length }) => `${offset} to ${offset + length - 1}`);
-  const more = found.differing.length > 3 ? ` and ${found.differing.length - 3} more ranges` : '';
-  return `  different: ${path}: bytes ${ranges.join(', ')}${more}`;
-}
-
-function count(amount: number, what: string): string {
+export function count(amount: number, what: string): string {
   return `${amount} ${what}${amount === 1 ? '' : 's'}`;
 }
 

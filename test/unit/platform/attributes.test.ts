@@ -138,12 +138,12 @@ test.skipIf(!native || !mountsAvailable('ext4'))(
 
 test.skipIf(!root)('root keeps the owner, and the set-user-id bit with it', () => {
   const fd = open(join(tempFolder(), 'file'));
-  const owned = { ...PLAIN, ...TIMES, mode: 0o6755, uid: 12, gid: 34 };
-  expect(applyAttributes(fd, owned)).toEqual([]);
+  const owned = { mode: 0o6755, uid: 12, gid: 34 };
+  expect(applyAttributes(fd, { ...TIMES, ...owned })).toEqual([]);
   expect(readAttributes(fd)).toMatchObject(owned);
 });
 
-test.skipIf(!root)('a user keeps no foreign owner, and no set-user-id bit that spoke of it', () => {
+test.skipIf(!root || !native)('a user keeps no foreign owner, and no set-user-id bit that spoke of it', () => {
   const folder = tempFolder();
   chmodSync(folder, 0o777);
   process.setegid?.(65534);

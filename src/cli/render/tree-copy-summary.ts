@@ -21,16 +21,23 @@ export function treeLines(result: TreeResult, sync: boolean): string[] {
 /** The end of a dry run. */
 export function planTotalLines(result: TreeResult, limit: number | undefined): string[] {
   const { files, links, skipped, bytesCopied, target } = result;
-  const time = limit ? `, at least ${formatDuration((bytesCopied / limit) * 1000)} at the limit` : '';
   const rest = skipped > 0 ? `; ${count(skipped, 'file')} finished before` : '';
   const linked = links > 0 ? ` and ${count(links, 'link')}` : '';
-  const total = `${count(files, 'file')}${linked} to copy to ${target}: ${formatBytes(bytesCopied)}${time}${rest}`;
-  return [total, ...troubleLines(result), 'nothing was changed (--dry-run)'];
+  const total = `${count(files, 'file')}${linked} to copy to ${target}: ${formatBytes(bytesCopied)}${rest}`;
+  return [total, ...timeLines(result, limit), ...troubleLines(result), 'nothing was changed (--dry-run)'];
+}
+
+/** Only what is known: the limit, and how fast the source is read; the target was not written to. */
+function timeLines({ bytesCopied, readBytesPerSecond: read }: TreeResult, limit: number | undefined): string[] {
+  const rate = Math.min(limit || Number.POSITIVE_INFINITY, read ?? Number.POSITIVE_INFINITY);
+  if (!Number.isFinite(rate) || bytesCopied === 0) return [];
+  const why = rate === limit ? 'the limit' : 'how fast the source was read past the cache';
+  return [`  takes at least ${formatDuration((bytesCopied / rate) * 1000)}, at ${formatRate(rate)}: ${why}`];
 }
 
 function troubleLines({ refused, failed }: TreeResult): string[] {
   return [
-    ...(refused > 0 ? [`  ${count(refused, 'file')} refused and left as they were: told above`] : []),
+    ...(refused > 0 ? [`  ${count(refused, 'file')} refused, and left alone: told above`] : []),
     ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above; the same command tries them again`] : []),
   ];
 }
