@@ -56,7 +56,7 @@ test('a link in the target where a folder belongs is not followed, and what belo
   expect(readFileSync(join(target, 'one.txt'), 'utf8')).toBe('one');
 });
 
-test('a folder of the target that is swapped for a link while it is filled leads nothing out of the target', async () => {
+test('a folder that is swapped for a link while it is filled leads nothing out of the target', async () => {
   const { folder, source, target } = treeFolders();
   writeTree(source, { 'sub/a': 'a', 'sub/b': 'b', 'sub/c': 'c' });
   mkdirSync(join(folder, 'elsewhere'));
