@@ -1,4 +1,6 @@
 /** How a tree copy begins: all sources and the target are opened, and the journal tells what is finished. */
+import { basename, dirname } from 'node:path';
+import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { SourceTree, TargetTree } from '../core/tree.js';
 import { MiB } from '../core/units.js';
@@ -25,7 +27,7 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
     }
     assertDistinct(sources);
     // Looked at first, so that nothing is made where nothing is to be copied.
-    target = await runner.run('open-target-tree', { location: request.target, dryRun: true });
+    target = await look(request, sources, runner);
     assertApart(sources, target);
     if (!dryRun) {
       await closeTrees([target], runner);
@@ -39,6 +41,20 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
     await closeTrees([...sources, ...(target ? [target] : [])], runner);
     throw thrown;
   }
+}
+
+/** Of a single file, whose copy alone is planned, the target may be the name. */
+async function look({ target, dryRun, recursive }: TreeRequest, sources: SourceTree[], runner: ChunkRunner) {
+  const open = (location: Location) => runner.run('open-target-tree', { location, dryRun: true });
+  const [source] = sources;
+  if (!dryRun || recursive || sources.length > 1 || !source || target.text.endsWith('/')) return open(target);
+  const found = await open(target).catch((thrown) => {
+    if (TransferError.from(thrown).code !== 'E_TARGET_KIND') throw thrown;
+    return undefined;
+  });
+  if (found && !found.created) return found;
+  sources[0] = { ...source, targetName: basename(target.text) };
+  return open({ ...target, text: dirname(target.text) });
 }
 
 export async function closeTrees(
