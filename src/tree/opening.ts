@@ -69,11 +69,6 @@ export function nameOf({ ref, fileName }: SourceTree, path: string): string {
   return [ref.name.replace(/\/$/, ''), path, fileName].filter((part) => part).join('/');
 }
 
-/** Partial files of this tree are told from those of others by it; the same for every run into the same folder. */
-export function tagOf(target: TargetTree): string {
-  return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
-}
-
 /** Two sources of one name would end in one place, and only one of them would be left. */
 function assertDistinct(sources: readonly SourceTree[]): void {
   const names = new Map<string, SourceTree>();
