@@ -175,7 +175,10 @@ export interface BenchmarkOptions {
   readonly sizeBytes?: number;
 }
 
-/** Measures what two storage paths can do: `prepare()` says what it would write, `run()` measures, `close()` cleans up. */
+/**
+ * Measures what two storage paths can do: `prepare()` says what it would write, `run()` measures, and `close()`, always
+ * to be called, cleans up.
+ */
 export async function benchmark(options: BenchmarkOptions): Promise<Benchmark> {
   const { Benchmark, SIZE_BYTES_DEFAULT } = await import('./benchmark/benchmark.js');
   const request = {

@@ -51,7 +51,11 @@ test('hashing is reckoned with as many threads as the settings have', () => {
 });
 
 test('without copies the workers are those that reading, writing and hashing want', () => {
-  const reads = [measured('source', coldRead, 1, 500), measured('source', coldRead, 2, 900), measured('source', coldRead, 4, 910)];
+  const reads = [
+    measured('source', coldRead, 1, 500),
+    measured('source', coldRead, 2, 900),
+    measured('source', coldRead, 4, 910),
+  ];
   expect(adviceOf([...hashes, ...reads], [])).toMatchObject({
     basis: 'parts',
     settings: { workers: 2, lanes: 4 },
@@ -60,7 +64,11 @@ test('without copies the workers are those that reading, writing and hashing wan
 });
 
 test('a source that is fetched gets the lanes and the chunk that were fastest', () => {
-  const fetched = [measured('source', fetchOf(1), 1, 100), measured('source', fetchOf(4), 1, 300), measured('source', fetchOf(8), 1, 305)];
+  const fetched = [
+    measured('source', fetchOf(1), 1, 100),
+    measured('source', fetchOf(4), 1, 300),
+    measured('source', fetchOf(8), 1, 305),
+  ];
   expect(adviceOf([...hashes, ...fetched], []).settings).toEqual({ workers: 1, lanes: 4, chunkBytes: 8 * MiB });
 });
 

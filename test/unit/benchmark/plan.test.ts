@@ -27,7 +27,10 @@ test('a file, a device or a URL alone is only read', () => {
   for (const source of ['file', 'stream'] as const) {
     const steps = planSteps({ source, target: 'none' }, 8);
     expect(steps.filter(({ pattern, share }) => pattern.kind === 'write' || share > 0)).toEqual([]);
-    expect(budgetOf({ source, target: 'none' }, steps, GiB, Infinity)).toMatchObject({ sourceBytes: 0, targetBytes: 0 });
+    expect(budgetOf({ source, target: 'none' }, steps, GiB, Infinity)).toMatchObject({
+      sourceBytes: 0,
+      targetBytes: 0,
+    });
   }
 });
 

@@ -1,6 +1,7 @@
 /** Made-up results of a benchmark, for what is derived from them. */
-import type { BenchmarkReport, CopyMeasurement, Measurement } from '../../../src/benchmark/report.js';
+
 import { adviceOf } from '../../../src/benchmark/advice.js';
+import type { BenchmarkReport, CopyMeasurement, Measurement } from '../../../src/benchmark/report.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
 import type { Pattern } from '../../../src/transfer/measure/tasks.js';
 
@@ -44,10 +45,16 @@ export function sampleReport(): BenchmarkReport {
     measured('source', coldRead, 2, 1530),
     measured('source', small, 1, 50),
     { ...measured('target', directWrite, 1, 700), cutShort: true },
-    { end: 'target', pattern: directWrite, threads: 4, refused: 'the bytes that it may write are too few' } as const,
+    { end: 'target', pattern: directWrite, threads: 4, refused: 'too few bytes to write' } as const,
     measured('target', flushed, 1, 3),
   ];
-  const copies = [copied(1, 2, 610), copied(2, 4, 655), copied(4, 8, 660), copied(2, 8, 640), copied(2, 4, 500, 32 * MiB)];
+  const copies = [
+    copied(1, 2, 610),
+    copied(2, 4, 655),
+    copied(4, 8, 660),
+    copied(2, 8, 640),
+    copied(2, 4, 500, 32 * MiB),
+  ];
   return {
     ...{ schema: 1, type: 'bench', at: Date.UTC(2026, 0, 31, 12, 30), seconds: 1, bytesWritten: 900 * MiB },
     machine: { cores: 2, cpu: 'A processor', memoryBytes: 8 * GiB, system: 'Linux 6.1.0 x64', node: 'v20.19.0' },
