@@ -63,7 +63,7 @@ export const fioCase: BenchCase = {
   title: 'blockferry bench beside fio: sequential, 1 MiB, one thread, in seconds for 1 GiB',
   sourceBytes: (size) => size,
   run: async (bench) => {
-    if (!isPresent({ name: 'fio', argv: [], target: '', tool: 'fio' })) return leftOut('fio is not installed');
+    if (!isPresent({ tool: 'fio' })) return leftOut('fio is not installed');
     const path = bench.workspace.path('fio');
     await copyFile(await bench.workspace.source(bench.sizeBytes), path);
     await syncFile(path);

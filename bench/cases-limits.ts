@@ -6,53 +6,70 @@ import { TransferError } from '../src/core/errors.js';
 import { formatRate, GiB, KiB, MiB } from '../src/core/units.js';
 import { assertSame } from './compare.js';
 import { runCopy } from './demo-child.js';
-import type { Bench, BenchCase, CaseResult } from './measure.js';
+import { type Bench, type BenchCase, type CaseResult, NOT_SHARED } from './measure.js';
 import { type Finding, type ProgressSample, windowRates, worstFinding } from './statistics.js';
 import { warmMemory } from './warm-memory.js';
 
-const WINDOW_MS = 10_000;
-/** Long enough that windows of ten seconds begin at several moments. */
-const RUN_SECONDS = 13;
+interface Watch {
+  readonly windowMs: number;
+  /** Long enough that windows begin at several moments. */
+  readonly runSeconds: number;
+  readonly fileRates: readonly number[];
+  readonly zeroRates: readonly number[];
+}
+
+const FULL: Watch = {
+  windowMs: 10_000,
+  runSeconds: 13,
+  fileRates: [64 * KiB, MiB, 16 * MiB, 128 * MiB],
+  zeroRates: [128 * MiB, GiB],
+};
+const QUICK: Watch = { windowMs: 2000, runSeconds: 4, fileRates: [MiB], zeroRates: [128 * MiB] };
 const ABOVE_PERCENT_MAX = 2;
 const BELOW_PERCENT_MAX = 3;
-
-const FILE_RATES = [64 * KiB, MiB, 16 * MiB, 128 * MiB];
-const ZERO_RATES = [128 * MiB, GiB];
 
 export const limitsCase: BenchCase = {
   name: 'limits',
   title: 'copy --limit: the rate in every window of 10 s, from file to file (--no-sync) and from zero: to null:',
-  sourceBytes: () => FILE_RATES.reduce((sum, rate) => sum + rate * RUN_SECONDS, 0),
+  sourceBytes: () => FULL.fileRates.reduce((sum, rate) => sum + rate * FULL.runSeconds, 0),
   run: async (bench) => {
     const findings: Finding[] = [];
-    for (const rate of FILE_RATES) findings.push(...(await fileToFile(bench, rate)));
-    for (const rate of ZERO_RATES) findings.push(...(await zeroToNull(bench, rate)));
+    const { fileRates, zeroRates } = watchOf(bench);
+    for (const rate of fileRates) findings.push(...(await fileToFile(bench, rate)));
+    for (const rate of zeroRates) findings.push(...(await zeroToNull(bench, rate)));
     return { contenders: [], findings, notes: [] } satisfies CaseResult;
   },
 };
 
+function watchOf({ quick }: Bench): Watch {
+  return quick ? QUICK : FULL;
+}
+
 async function fileToFile(bench: Bench, rate: number): Promise<readonly Finding[]> {
   const { workspace, signal } = bench;
-  const source = await workspace.source(rate * RUN_SECONDS);
+  const bytes = rate * watchOf(bench).runSeconds;
+  const source = await workspace.source(bytes);
   const target = workspace.path('limited');
   await workspace.readThrough(source);
-  await warmMemory(rate * RUN_SECONDS, signal);
-  const findings = await watchLimit(bench, 'file to file', rate, ['--no-sync', source, target]);
+  if (!bench.quick) await warmMemory(bytes, signal);
+  const findings = await watchLimit(bench, 'file to file', rate, [...NOT_SHARED, '--no-sync', source, target]);
   await assertSame(source, target, signal);
   await workspace.remove(target);
   return findings;
 }
 
 function zeroToNull(bench: Bench, rate: number): Promise<readonly Finding[]> {
-  return watchLimit(bench, 'zero: to null:', rate, [`zero:${rate * RUN_SECONDS}`, 'null:']);
+  return watchLimit(bench, 'zero: to null:', rate, [`zero:${rate * watchOf(bench).runSeconds}`, 'null:']);
 }
 
 async function watchLimit(
-  { workspace, print, signal }: Bench,
+  bench: Bench,
   ends: string,
   rate: number,
   args: readonly string[],
 ): Promise<readonly Finding[]> {
+  const { workspace, print, signal } = bench;
+  const { windowMs } = watchOf(bench);
   const samples: ProgressSample[] = [];
   const copy = await runCopy(
     workspace.folder,
@@ -65,9 +82,12 @@ async function watchLimit(
   );
   if (copy.exitCode !== 0)
     throw new TransferError('E_BUG', `the copy ended with ${copy.exitCode}\n${copy.errorOutput}`);
-  const rates = windowRates(samples, WINDOW_MS);
+  const rates = windowRates(samples, windowMs);
   if (rates === undefined) {
-    throw new TransferError('E_BUG', `${ends}, ${formatRate(rate)}: the copy was over before ten seconds had passed`);
+    throw new TransferError(
+      'E_BUG',
+      `${ends}, ${formatRate(rate)}: the copy was over before ${windowMs / 1000} s had passed`,
+    );
   }
   const name = `${ends}, ${formatRate(rate)}`;
   const [above, below] = [(rates.fastest / rate - 1) * 100, (1 - rates.slowest / rate) * 100];

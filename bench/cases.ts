@@ -1,10 +1,23 @@
-/** All cases of the bench, by the names that users type, in the order in which they run. */
+/** All cases of the bench, by the names that users type, in the order in which they run and are shown. */
 import { copyCases } from './cases-copy.js';
 import { fioCase } from './cases-fio.js';
+import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
+import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
 import { sparseCases } from './cases-sparse.js';
+import { treeCases } from './cases-tree.js';
 import type { BenchCase } from './measure.js';
 
-export const cases: readonly BenchCase[] = [...copyCases, httpCase, ...sparseCases, limitsCase, resumeCase, fioCase];
+export const cases: readonly BenchCase[] = [
+  ...copyCases,
+  ...treeCases,
+  httpCase,
+  ...sparseCases,
+  reflinkCase,
+  hashCase,
+  limitsCase,
+  resumeCase,
+  fioCase,
+];

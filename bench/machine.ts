@@ -20,12 +20,15 @@ export interface Machine {
 const VERSION_CHARACTERS_MAX = 60;
 
 const VERSION_COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  cp: ['cp', '--version'],
+  'cp, dd, sha256sum': ['cp', '--version'],
   rsync: ['rsync', '--version'],
   rclone: ['rclone', '--config', '', 'version'],
   curl: ['curl', '--version'],
   aria2c: ['aria2c', '--version'],
   nginx: ['nginx', '-v'],
+  'qemu-img': ['qemu-img', '--version'],
+  nbdcopy: ['nbdcopy', '--version'],
+  xxh64sum: ['xxh64sum', '--version'],
 };
 
 export function describeMachine(folder: string): Machine {

@@ -23,6 +23,8 @@ export interface Bench {
   /** Bytes of a huge file. */
   readonly sizeBytes: number;
   readonly pairs: number;
+  /** Everything small, to see whether it runs: what it measures means nothing. */
+  readonly quick: boolean;
   readonly print: Printer;
   readonly signal: AbortSignal;
 }
@@ -54,11 +56,18 @@ export interface BenchCase {
   readonly title: string;
   /** Bytes that the sources of the case take on the disk. */
   readonly sourceBytes: (sizeBytes: number) => number;
+  /** More runs than this would take too long. */
+  readonly pairsMax?: number;
+  /** It takes long, and runs only when it is named. */
+  readonly onlyWhenNamed?: boolean;
   readonly run: (bench: Bench) => Promise<CaseResult>;
 }
 
+/** Options of ours: blocks that the two files share would cost no copying, and our peers share none. */
+export const NOT_SHARED: readonly string[] = ['--reflink', 'never'];
+
 export function blockferry(args: readonly string[], target: string, name = 'blockferry'): Contender {
-  return { name, argv: copyCommand(...args, target), target };
+  return { name, argv: copyCommand(...NOT_SHARED, ...args, target), target };
 }
 
 /** `blockferry copy …`, as a user starts it: a new process each time. */
@@ -70,8 +79,20 @@ function hasTool(tool: string): boolean {
   return spawnSync('sh', ['-c', 'command -v "$0"', tool]).status === 0;
 }
 
-export function isPresent({ tool }: Contender): boolean {
+export function isPresent({ tool }: Pick<Contender, 'tool'>): boolean {
   return tool === undefined || hasTool(tool);
+}
+
+/** Why Blockferry cannot do this here, in its own words, or undefined when it can. */
+export function refusal(args: readonly string[]): string | undefined {
+  const [program = '', ...rest] = copyCommand(...args);
+  const said = spawnSync(program, rest, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+  return said.status === 0
+    ? undefined
+    : said.stderr
+        .trim()
+        .split('\n')[0]
+        ?.replace(/^blockferry: /, '') || `it ended with ${said.status}`;
 }
 
 /** The result of a case that cannot be measured here. */
@@ -86,13 +107,25 @@ export interface Series {
   readonly cached?: string;
   /** What each run will take of the page cache. */
   readonly warmBytes: number;
+  /** Each run finds the target that is there. Default: each makes it anew. */
+  readonly keepTargets?: boolean;
   /** Throws unless the target is right. */
   readonly check: (target: string) => Promise<void>;
 }
 
-/** All contenders in turn, as many rounds as the bench has pairs; those without their program are left out. */
+/** All contenders in turn, each target compared and removed after the last run; see {@link runRounds}. */
 export async function runSeries(bench: Bench, series: Series): Promise<ContenderResult[]> {
-  const { print, workspace, pairs } = bench;
+  const results = await runRounds(bench, series);
+  for (const { target } of series.contenders.filter(isPresent)) {
+    await series.check(target);
+    await bench.workspace.remove(target);
+  }
+  return results;
+}
+
+/** As many rounds as the bench has pairs; those without their program are left out. The targets stay. */
+export async function runRounds(bench: Bench, series: Series): Promise<ContenderResult[]> {
+  const { print, pairs } = bench;
   const present = series.contenders.filter(isPresent);
   const results = present.map(({ name }) => ({ name, runs: [] as RunCost[] }));
   for (let round = 1; round <= pairs; round++) {
@@ -102,18 +135,14 @@ export async function runSeries(bench: Bench, series: Series): Promise<Contender
     const times = results.map(({ name, runs }) => `${name} ${runs.at(-1)?.wallSeconds.toFixed(3)} s`);
     print.note(`${String(round).padStart(2)}/${pairs}  ${times.join('   ')}`);
   }
-  for (const { target } of present) {
-    await series.check(target);
-    await workspace.remove(target);
-  }
   return results;
 }
 
 async function runOnce(bench: Bench, series: Series, { argv, target }: Contender): Promise<RunCost> {
-  const { workspace, signal } = bench;
-  await workspace.remove(target);
+  const { workspace, signal, quick } = bench;
+  if (!series.keepTargets) await workspace.remove(target);
   if (series.cached !== undefined) await workspace.readThrough(series.cached);
-  await warmMemory(series.warmBytes + PROGRAM_BYTES, signal);
+  if (!quick) await warmMemory(series.warmBytes + PROGRAM_BYTES, signal);
   return measuredRun({ argv, scratch: workspace.path('resource-use'), signal });
 }
 

@@ -105,9 +105,14 @@ async function runToEnd(argv: readonly string[], signal: AbortSignal, watch?: Me
   }
 }
 
-/** Starts a command and kills it after `ms`, if it is still there. */
-export async function runAndKill(argv: readonly string[], ms: number, signal: AbortSignal): Promise<void> {
+/** Starts a command and kills it after `ms`, if it is still there. Tells how long it lived. */
+export async function runAndKill(
+  argv: readonly string[],
+  ms: number,
+  signal: AbortSignal,
+): Promise<Pick<RunCost, 'wallSeconds'>> {
   signal.throwIfAborted();
+  const startMs = nowMs(systemClock);
   const [program = '', ...args] = argv;
   const child = spawn(program, args, { stdio: 'ignore', detached: true });
   const exited = new AbortController();
@@ -115,7 +120,9 @@ export async function runAndKill(argv: readonly string[], ms: number, signal: Ab
   await systemClock.sleep(ms, AbortSignal.any([signal, exited.signal]));
   killGroup(child);
   await exit;
+  const wallSeconds = (nowMs(systemClock) - startMs) / 1000;
   signal.throwIfAborted();
+  return { wallSeconds };
 }
 
 function killGroup(child: ChildProcess): void {

@@ -11,7 +11,8 @@ export interface Bound {
   readonly aim?: number;
 }
 
-export type Unit = 'x' | 's' | 'MiB' | '%';
+export type Unit = 'x' | 's' | 'MiB' | '%' | 'GiB/s';
+export type Better = 'lower' | 'higher';
 
 export type Verdict = 'ok' | 'ok, aim met' | 'only the median' | 'only the best' | 'missed' | 'stated';
 
@@ -20,6 +21,9 @@ export interface Finding {
   readonly what: string;
   readonly unit: Unit;
   readonly runs: number;
+  /** Run by run, in the order in which they ran. */
+  readonly values: readonly number[];
+  readonly better: Better;
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -54,8 +58,14 @@ export function worstFinding(what: string, unit: Unit, values: readonly number[]
 
 /** A number judged as ratios are: by its median and by its best run. */
 export function valueFinding(what: string, unit: Unit, values: readonly number[], bound?: Bound): Finding {
-  const best = bound?.kind === 'at least' ? Math.max(...values) : Math.min(...values);
+  const best = betterOf(unit, bound) === 'higher' ? Math.max(...values) : Math.min(...values);
   return finding({ what, unit, values, best, ...(bound && { bound }) });
+}
+
+/** A target says it; without one, only of a rate is more the better. */
+function betterOf(unit: Unit, bound: Bound | undefined): Better {
+  if (bound === undefined) return unit === 'GiB/s' ? 'higher' : 'lower';
+  return bound.kind === 'at least' ? 'higher' : 'lower';
 }
 
 interface Measured {
@@ -70,7 +80,8 @@ function finding({ what, unit, values, best, bound }: Measured): Finding {
   const middle = median(values);
   const spread = { median: middle, min: Math.min(...values), max: Math.max(...values), best };
   const verdict = bound === undefined ? 'stated' : judge(middle, best, bound);
-  return { what, unit, runs: values.length, ...spread, ...(bound && { bound }), verdict };
+  const better = betterOf(unit, bound);
+  return { what, unit, runs: values.length, values, better, ...spread, ...(bound && { bound }), verdict };
 }
 
 function judge(middle: number, best: number, { kind, value, aim }: Bound): Verdict {

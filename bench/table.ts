@@ -1,12 +1,12 @@
 /** Prints what was measured: the runs of each case, and one table of all numbers with their targets at the end. */
 import { formatBytes } from '../src/core/units.js';
+import type { Change } from './change.js';
 import type { Printer } from './demo-print.js';
 import type { Machine } from './machine.js';
 import { type CaseResult, type ContenderResult, wallTimes } from './measure.js';
-import { type Bound, type Finding, median, type Unit } from './statistics.js';
-
-/** Fewer runs than this do not make a claim. */
-const RUNS_MIN = 7;
+import type { Report } from './report.js';
+import { columns, show, showBound, showChange, showKept, showSpread, showTarget, showTrial } from './show.js';
+import { type Finding, median } from './statistics.js';
 
 export function printMachine(print: Printer, machine: Machine): void {
   const { cores, cpu, memoryBytes, kernel, fileSystem, node, blockferry, tools } = machine;
@@ -37,52 +37,37 @@ function sentence(finding: Finding): string {
   return `${show(middle, unit)}${spread}: ${verdict}${promise}`;
 }
 
-export interface NamedResult {
-  readonly name: string;
-  readonly title: string;
-  readonly result: CaseResult;
-}
-
 /** One row for each number. Says at the end how many targets were missed. */
-export function printSummary(print: Printer, results: readonly NamedResult[]): void {
+export function printSummary(print: Printer, { cases, quick }: Report): void {
   const head = ['case', 'number', 'median', 'spread', 'best', 'runs', 'target', 'verdict'];
-  const findings = results.flatMap(({ name, result }) => result.findings.map((finding) => ({ name, finding })));
-  const rows = findings.map(({ name, finding }) => summaryRow(name, finding));
+  const findings = cases.flatMap(({ findings }) => findings);
+  const rows = cases.flatMap(({ name, findings }) => findings.map((finding) => summaryRow(name, finding)));
   print.line('');
   for (const line of columns([head, ...rows])) print.line(line);
   print.line('');
-  for (const { name, result } of results) for (const note of result.notes) print.line(`${name}: ${note}`);
-  const promised = findings.filter(({ finding }) => finding.bound !== undefined);
-  const kept = promised.filter(({ finding }) => finding.verdict.startsWith('ok'));
-  print.line(`${kept.length} of ${promised.length} targets met`);
-  if (findings.some(({ finding }) => finding.unit === 'x' && finding.runs < RUNS_MIN)) {
-    print.line(`Ratios of fewer than ${RUNS_MIN} pairs are a trial and no claim.`);
-  }
+  for (const { name, notes } of cases) for (const note of notes) print.line(`${name}: ${note}`);
+  print.line(`${showKept(findings)}. ${showTrial(quick, findings)}`.trim());
 }
 
 function summaryRow(name: string, finding: Finding): readonly string[] {
-  const { what, unit, runs, median: middle, min, max, best, bound, verdict } = finding;
-  const spread = runs === 1 ? '' : `${show(min, unit)} – ${show(max, unit)}`;
-  const target = bound === undefined ? '' : showBound(bound, unit);
-  return [name, what, show(middle, unit), spread, show(best, unit), String(runs), target, verdict];
+  const { what, unit, runs, median: middle, best, verdict } = finding;
+  const numbers = [show(middle, unit), showSpread(finding), show(best, unit), String(runs)];
+  return [name, what, ...numbers, showTarget(finding), verdict];
 }
 
-function showBound({ kind, value, aim }: Bound, unit: Unit): string {
-  return `${kind} ${show(value, unit)}${aim === undefined ? '' : `, aim ${show(aim, unit)}`}`;
-}
-
-const DIGITS: Readonly<Record<Unit, number>> = { x: 2, s: 3, MiB: 0, '%': 2 };
-
-function show(value: number, unit: Unit): string {
-  return `${value.toFixed(DIGITS[unit])} ${unit}`;
-}
-
-function columns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
+/** What is news, number by number; the rest is counted. */
+export function printChanges(print: Printer, changes: readonly Change[]): void {
+  const news = changes.filter(({ verdict }) => verdict === 'better' || verdict === 'worse');
+  print.line('');
+  print.line(news.length === 0 ? 'Since the baseline: no change beyond the noise.' : 'Since the baseline:');
+  const rows = news.map((change) => {
+    const { what, unit, before = Number.NaN, after } = change;
+    return [change.case, what, `${show(before, unit)} → ${show(after, unit)}`, showChange(change)];
+  });
+  for (const line of columns(rows)) print.line(`  ${line}`);
+  const rest = ['within the noise', 'too few runs', 'another machine', 'not in the baseline'].flatMap((verdict) => {
+    const count = changes.filter((change) => change.verdict === verdict).length;
+    return count === 0 ? [] : [`${count} ${verdict}`];
+  });
+  if (rest.length > 0) print.line(`  ${rest.join(', ')}`);
 }

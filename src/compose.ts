@@ -3,7 +3,6 @@
  * them when they are asked for: a thread needs the ends, the command needs the runner, and a local copy needs no
  * network.
  */
-import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
@@ -28,7 +27,7 @@ async function zero(): Promise<EndpointScheme> {
 }
 
 async function nothing(): Promise<EndpointScheme> {
-  const { nullScheme } = await import('./endpoint/null.js');
+  const [{ nullScheme }, { randomUUID }] = [await import('./endpoint/null.js'), await import('node:crypto')];
   return nullScheme(() => join(tmpdir(), `.null-${randomUUID()}.blockferry-journal`));
 }
 
@@ -38,18 +37,31 @@ export function defaultRegistry(): Registry {
 
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
-  const { systemClock } = await import('./core/clock.js');
-  const { withFirstBytes } = await import('./benchmark/first-bytes.js');
-  const { FileJournals } = await import('./journal/file-journal.js');
-  const { realFiles } = await import('./platform/file-layer.js');
-  return { registry: withFirstBytes(defaultRegistry()), journals: new FileJournals(realFiles), clock: systemClock };
+  const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
+    import('./core/clock.js'),
+    import('./journal/file-journal.js'),
+    import('./platform/file-layer.js'),
+    import('./benchmark/first-bytes.js'),
+    // Nearly every target is one; while the others are read, it comes along.
+    import('./endpoint/local.js'),
+  ]);
+  const journals = new FileJournals(realFiles);
+  const treeJournals = async () => {
+    const { TreeJournals } = await import('./journal/tree-journal.js');
+    return new TreeJournals(realFiles, journals);
+  };
+  return { registry: withFirstBytes(defaultRegistry()), journals, treeJournals, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;
 
-/** Starts the usual threads while the caller is still loading: the next {@link createRunner} takes them over. */
-export function startRunnerEarly(): void {
+/**
+ * Starts the first thread, which then loads beside the caller: the next {@link createRunner} takes it over, and meets
+ * what may have gone wrong.
+ */
+export async function startRunnerEarly(): Promise<void> {
   early ??= newRunner();
+  await Promise.allSettled([early]);
 }
 
 /** Threads for one job, as many as there are cores unless `workers` says otherwise. */

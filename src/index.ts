@@ -1,7 +1,9 @@
 /**
- * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, `status` tells
- * what a partial copy holds. Each runs on threads of its own, which end with it.
+ * The public API: `copy` moves one file between any two locations and proves it, `verify` compares two, or one with a
+ * manifest, `verifyTree` does so with folders, `status` tells what a partial copy holds. Each runs on threads of its
+ * own, which end with it. What a plain copy does not need is loaded when it is asked for.
  */
+import { basename, join, resolve } from 'node:path';
 import type { Benchmark } from './benchmark/benchmark.js';
 import { createRunner } from './compose.js';
 import { systemClock } from './core/clock.js';
@@ -9,11 +11,16 @@ import { type Algorithm, DIGEST_BYTES } from './core/digest.js';
 import type { Location } from './core/endpoint.js';
 import { TransferError } from './core/errors.js';
 import type { TransferEvent } from './core/events.js';
+import type { PlannedFile } from './core/tree.js';
 import { parseLocation } from './endpoint/location.js';
+import type { ChecksumRequest } from './transfer/checksum.js';
+import type { ChunkMapView } from './transfer/chunk-map.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import { type PartialStatus, partialStatus } from './transfer/partial-status.js';
 import { Transfer, type TransferResult } from './transfer/transfer.js';
-import { Verification, type VerifyResult } from './transfer/verify.js';
+import type { VerifyResult } from './transfer/verify.js';
+import type { TreeCopy, TreeResult } from './tree/tree-copy.js';
+import type { TreeVerifyResult } from './tree/verify-report.js';
 
 export type { Benchmark } from './benchmark/benchmark.js';
 export type { BenchmarkReport } from './benchmark/report.js';
@@ -21,13 +28,22 @@ export type { ByteRange } from './core/chunk.js';
 export type { Algorithm } from './core/digest.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
 export type * from './core/events.js';
+
+export type { FileFailure, PlannedFile } from './core/tree.js';
+export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
+export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer.js';
 export type { VerifyResult } from './transfer/verify.js';
+export type { TreeResult } from './tree/tree-copy.js';
+export type { ListedProblem, TreeVerifyResult } from './tree/verify-report.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
 
+export type Reflink = 'auto' | 'always' | 'never';
+
+/** What to copy, and how; both ends are enough. */
 export interface CopyOptions {
   /** A path or a URL. */
   readonly source: string;
@@ -45,8 +61,28 @@ export interface CopyOptions {
   readonly lanes?: number;
   /** Hash of the chunks. Default xxh64, which detects accidents and not attackers. */
   readonly algorithm?: Algorithm;
+  /**
+   * Path of a manifest to be written: digests of all chunks, for `verify` and for anybody else (docs/manifest.md). Only
+   * an older manifest is replaced.
+   */
+  readonly manifest?: string;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack?: boolean;
+  /**
+   * Keep mode, times, extended attributes (access control lists too) and, as root, the owner; they win over those of a
+   * target that is replaced. What cannot be kept is told as a note. Of an http(s) source only its time is known.
+   */
+  readonly preserve?: boolean;
+  /**
+   * Share the blocks of the source instead of writing them: `auto` (the default) where the file system can, `always` or
+   * fail, `never`. What is shared is read back from the target and hashed.
+   */
+  readonly reflink?: Reflink;
+  /**
+   * Read the finished copy once more, in order, for its SHA-256, before it gets its name. With `expected`, 64 hex
+   * digits, another value is E_INTEGRITY: the target gets no name, and the partial copy is kept.
+   */
+  readonly checksum?: ChecksumRequest;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -62,14 +98,17 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   /** Rejects with a {@link TransferError}; what was finished is kept. */
   readonly result: Promise<Result>;
   protected readonly opened: Promise<{ readonly runner: ChunkRunner; readonly work: Work }>;
+  /** Absent until the threads have started. */
+  protected work: Work | undefined;
   #stuck = false;
 
+  /** @internal */
   constructor(
-    make: (runner: ChunkRunner) => Work,
+    make: (runner: ChunkRunner) => Work | Promise<Work>,
     options: { readonly workers?: number; readonly signal?: AbortSignal },
   ) {
     const workers = wholeNumber('workers', options.workers, WORKERS_MAX);
-    this.opened = createRunner(workers).then((runner) => ({ runner, work: make(runner) }));
+    this.opened = createRunner(workers).then(async (runner) => ({ runner, work: await make(runner) }));
     this.result = this.#run(options.signal);
     // Whoever reads only the events must not be killed by a rejection that they tell of too.
     this.result.catch(() => undefined);
@@ -77,6 +116,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
 
   async #run(signal: AbortSignal | undefined): Promise<Result> {
     const { runner, work } = await this.opened;
+    this.work = work;
     const suspend = (): void => work.suspend();
     signal?.addEventListener('abort', suspend, { once: true });
     if (signal?.aborted) suspend();
@@ -109,7 +149,56 @@ interface Startable<Result> {
   suspend(): void;
 }
 
+/** A copy under way. */
 export class CopyRun extends Run<TransferResult, Transfer> {
+  /** Bytes per second from the next block on; 0 lifts the limit. */
+  async setLimit(bytesPerSecond: number): Promise<void> {
+    const rate = rateOf(bytesPerSecond);
+    (await this.opened).work.setRate(rate);
+  }
+
+  /**
+   * What has become of the chunks, in at most `cells` cells, to be drawn; undefined until both ends are known. It costs
+   * a pass over a byte for each chunk, a millisecond or two for 5 TiB: a few times a second are nothing.
+   */
+  chunkMap(cells: number): ChunkMapView | undefined {
+    return this.work?.chunkMap(cells);
+  }
+}
+
+/** Copies one file, or goes on with the partial copy of an earlier run. */
+export function copy(options: CopyOptions): CopyRun {
+  const request = {
+    ...requestOf(options),
+    source: locationOf('source', options.source),
+    target: locationOf('target', options.target),
+    checksum: checksumRequest(options.checksum),
+    manifest: manifestOf(options),
+  };
+  return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
+}
+
+/** As for a single file, where it says nothing else. */
+export interface CopyTreeOptions extends Omit<CopyOptions, 'source' | 'target'> {
+  /** Paths; of a folder that ends with `/` only what is in it is meant. */
+  readonly sources: readonly string[];
+  /** A folder; made when it is missing. */
+  readonly target: string;
+  /** Folders too, with all that is in them. Default false: a folder among the sources is refused. */
+  readonly recursive?: boolean;
+  /** Modes, times, extended attributes and, as root, owners are kept. */
+  readonly preserve?: boolean;
+  /** Copy only what matches; a pattern without a slash is a name, one with a slash a path below the source. */
+  readonly include?: readonly string[];
+  /** Leave out what matches. */
+  readonly exclude?: readonly string[];
+  /** Look and tell, and change nothing. */
+  readonly dryRun?: boolean;
+  /** Called with what a dry run finds, in the order in which it finds it. */
+  readonly onPlanned?: (files: readonly PlannedFile[]) => void;
+}
+
+export class CopyTreeRun extends Run<TreeResult, TreeCopy> {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   async setLimit(bytesPerSecond: number): Promise<void> {
     const rate = rateOf(bytesPerSecond);
@@ -117,41 +206,84 @@ export class CopyRun extends Run<TransferResult, Transfer> {
   }
 }
 
-/** Copies one file, or goes on with the partial copy of an earlier run. */
-export function copy(options: CopyOptions): CopyRun {
+/**
+ * Copies several files, or folders with all that is in them, into a folder; finished files are known by a journal, so
+ * that the same call goes on where it stopped. The troubles of single files are in the result and end nothing.
+ */
+export function copyTree(options: CopyTreeOptions): CopyTreeRun {
+  const { recursive = false, preserve = false, include = [], exclude = [], dryRun = false, onPlanned } = options;
   const request = {
-    source: locationOf('source', options.source),
+    ...requestOf(options),
+    ...{ recursive, preserve, include, exclude, dryRun },
+    sources: options.sources.map((source) => locationOf('a source', source)),
     target: locationOf('target', options.target),
-    algorithm: algorithmOf(options.algorithm),
-    chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
-    lanes: wholeNumber('lanes', options.lanes),
-    rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
-    overwrite: options.overwrite ?? false,
-    discard: options.discard ?? false,
-    sync: options.sync ?? true,
-    readBack: options.readBack ?? false,
-  } as const;
-  return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
+    manifest: options.manifest,
+  };
+  const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
+  return new CopyTreeRun(async (runner) => {
+    const { TreeCopy } = await import('./tree/tree-copy.js');
+    return new TreeCopy(request, { ...parts, runner });
+  }, options);
 }
 
+/** What to compare. */
 export interface VerifyOptions {
   /** What is to be proven. */
   readonly target: string;
-  /** What it is compared with. */
-  readonly source: string;
+  /** What it is compared with, byte by byte; or: */
+  readonly source?: string;
+  /** Path of a manifest, with whose digests it is compared. */
+  readonly manifest?: string;
   readonly workers?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Compares two locations byte by byte. That they differ is an answer and no error. */
+/**
+ * Compares a target with another location or with a manifest that speaks of one file. That they differ is an answer and
+ * no error.
+ */
 export function verify(options: VerifyOptions): Run<VerifyResult> {
-  const request = {
-    one: parseLocation(options.target),
-    other: parseLocation(options.source),
-    algorithm: 'xxh64',
-  } as const;
+  const target = locationOf('target', options.target);
+  const against = otherSide(options);
   const parts = { clock: systemClock, random: Math.random };
-  return new Run((runner) => new Verification(request, { ...parts, runner }), options);
+  if ('manifest' in against) {
+    const request = { target, manifest: against.manifest };
+    return new Run(async (runner) => {
+      const { ManifestVerification } = await import('./transfer/verify-manifest.js');
+      return new ManifestVerification(request, { ...parts, runner });
+    }, options);
+  }
+  const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
+  return new Run(async (runner) => {
+    const { Verification } = await import('./transfer/verify.js');
+    return new Verification(request, { ...parts, runner });
+  }, options);
+}
+
+/** Compares the files of a folder with those of another folder, or with a manifest. */
+export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
+  const against = otherSide(options);
+  const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
+  const request = { target: folderOf('target', options.target), ...other };
+  const parts = { clock: systemClock, random: Math.random };
+  return new Run(async (runner) => {
+    const { TreeVerification } = await import('./tree/verify-tree.js');
+    return new TreeVerification(request, { ...parts, runner });
+  }, options);
+}
+
+function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {
+  if (manifest !== undefined && source === undefined) return { manifest };
+  if (source !== undefined && manifest === undefined) return { source };
+  throw new TransferError('E_USAGE', 'verify compares with a source or with a manifest: one of the two was expected');
+}
+
+function folderOf(name: string, text: string): string {
+  const location = locationOf(name, text);
+  if (location.scheme === 'file') return location.text;
+  throw new TransferError('E_USAGE', `${location.name} is no folder of this machine`, {
+    hint: 'Mount it, or compare its files one by one.',
+  });
 }
 
 /** What is known of a target and of its partial copy. @throws TransferError */
@@ -162,6 +294,22 @@ export async function status(target: string): Promise<PartialStatus> {
   } finally {
     await runner.close();
   }
+}
+
+/** What the copy of one file and of many are asked for alike. */
+function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
+  return {
+    algorithm: algorithmOf(options.algorithm),
+    chunkBytes: wholeNumber('chunkBytes', options.chunkBytes),
+    lanes: wholeNumber('lanes', options.lanes),
+    rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
+    overwrite: options.overwrite ?? false,
+    discard: options.discard ?? false,
+    sync: options.sync ?? true,
+    readBack: options.readBack ?? false,
+    preserve: options.preserve ?? false,
+    reflink: reflinkOf(options.reflink),
+  } as const;
 }
 
 export interface BenchmarkOptions {
@@ -211,4 +359,33 @@ function rateOf(value = 0): number {
 function algorithmOf(value: Algorithm = 'xxh64'): Algorithm {
   if (Object.hasOwn(DIGEST_BYTES, value)) return value;
   throw new TransferError('E_USAGE', `the algorithm is ${value}; one of ${Object.keys(DIGEST_BYTES)} was expected`);
+}
+
+/** A path that is neither of the two ends, as far as that can be told before they are looked at. */
+function manifestOf({ manifest, source, target }: CopyOptions): string | undefined {
+  if (manifest === undefined) return undefined;
+  const path = resolve(manifest);
+  const ends = [source, target, join(target, basename(source))].map((end) => resolve(end));
+  if (manifest !== '' && !ends.includes(path)) return manifest;
+  throw new TransferError(
+    'E_USAGE',
+    `the manifest cannot be ${manifest === '' ? 'nameless' : 'source or target too'}`,
+    {
+      hint: 'Give it a name of its own. Nothing was changed.',
+    },
+  );
+}
+
+function reflinkOf(value: Reflink = 'auto'): Reflink {
+  if (['auto', 'always', 'never'].includes(value)) return value;
+  throw new TransferError('E_USAGE', `reflink is ${value}; auto, always or never was expected`);
+}
+
+function checksumRequest(value: ChecksumRequest | undefined): ChecksumRequest | undefined {
+  if (value === undefined) return undefined;
+  const { algorithm, expected } = value;
+  const known = algorithm === 'sha256' && (expected === undefined || /^[0-9a-f]{64}$/i.test(expected));
+  if (known) return { algorithm, ...(expected !== undefined && { expected: expected.toLowerCase() }) };
+  const given = expected === undefined ? algorithm : `${algorithm}:${expected}`;
+  throw new TransferError('E_USAGE', `the checksum is ${given}; sha256, or sha256: and 64 hex digits, was expected`);
 }

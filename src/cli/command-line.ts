@@ -2,7 +2,7 @@
  * Reads the arguments, runs one command, and turns whatever happens into one exit code; only what the command needs is
  * loaded, since a small copy should not wait for the rest.
  */
-import { TransferError } from '../core/errors.js';
+import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { hardExit } from '../platform/file-system.js';
 import { argvPaths } from '../platform/path-bytes.js';
 import { createProgram, usageError } from './program.js';
@@ -30,6 +30,10 @@ async function runCommand(session: Session): Promise<number> {
       const { runBench } = await import('./commands/bench.js');
       exitCode = await runBench(session, locations, flags);
     },
+    completion: async (shell, ofProgram) => {
+      const { runCompletion } = await import('./commands/completion.js');
+      exitCode = await runCompletion(session, ofProgram, shell);
+    },
   });
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -47,6 +51,16 @@ function fail(session: Session, thrown: unknown): number {
   return error.exitCode;
 }
 
+/** A result that nobody can read is no success, whatever was done: as with cp and its like, the exit code says so. */
+async function withOutput(session: Session, exitCode: number): Promise<number> {
+  const failure = await session.out.failure();
+  if (!failure) return exitCode;
+  session.err.line(`blockferry: the output cannot be written: ${failure.message}`);
+  if (exitCode !== 0) return exitCode;
+  session.err.line('  The work itself is done, and what it made is kept. Give the output another place.');
+  return ERROR_KINDS.E_TARGET_WRITE.exitCode;
+}
+
 /** Runs the command that the process was started with, and sets its exit code. */
 export async function runCommandLine(): Promise<void> {
   const session = new Session();
@@ -56,7 +70,7 @@ export async function runCommandLine(): Promise<void> {
     hardExit(1);
   });
 
-  process.exitCode = await runCommand(session);
+  process.exitCode = await withOutput(session, await runCommand(session));
   if (session.stuck) {
     session.err.line(
       'A thread is stuck in a system call of the storage; it is left behind so that this command can end.',

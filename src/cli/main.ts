@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-/** The command's entry: threads take long to start, so they do that first, beside the loading of everything else. */
+/** The command's entry: a thread takes long to start, so it does that first, and everything else loads beside it. */
 import { startRunnerEarly } from '../compose.js';
 
-if (process.argv[2] === 'copy' || process.argv[2] === 'verify') startRunnerEarly();
+if (process.argv[2] === 'copy' || process.argv[2] === 'verify') await startRunnerEarly();
 const { runCommandLine } = await import('./command-line.js');
 await runCommandLine();

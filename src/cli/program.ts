@@ -1,13 +1,20 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
+
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
+
 import { TransferError } from '../core/errors.js';
 import { parseBytes, parseRate } from '../core/units.js';
+import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
 
 export interface OutputFlags {
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
 
 export type Reflink = 'auto' | 'always' | 'never';
 
@@ -18,6 +25,7 @@ export interface CopyFlags extends OutputFlags {
   readonly exclude?: readonly string[];
   readonly dryRun?: boolean;
   readonly manifest?: string;
+  readonly algorithm: Algorithm;
   /** `sha256` or `sha256:HEX`. */
   readonly checksum?: string;
   readonly reflink: Reflink;
@@ -50,62 +58,12 @@ export interface Commands {
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
+  completion(shell: Shell, program: Command): Promise<void>;
 }
 
 const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
 const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
-
-const EXAMPLES = `
-Examples:
-  blockferry copy disk.vhd /backup/            copy, or go on with an interrupted copy
-  blockferry copy --limit 50MiB disk.vhd /backup/
-  blockferry verify /backup/disk.vhd disk.vhd  compare every byte
-  blockferry status /backup/disk.vhd           how far an interrupted copy got
-  blockferry bench /vms /backup                what these two could do, and the best settings
-
-Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the network failed,
-4 different or damaged, 5 journal, 130 interrupted (finished work is kept).
-`;
-
-const COPY_HELP = `
-The target appears under its name whole and proven, or not at all. After an interruption the same
-command goes on where it stopped. With --overwrite the new file gets the owner and permissions
-of the old one; a symbolic link is replaced, not followed. A location that begins with "-" goes behind "--".
-
-Examples:
-  blockferry copy disk.vhd /backup/
-  blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
-  blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
-`;
-
-const VERIFY_HELP = `
-Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges are listed.
-
-Example:
-  blockferry verify /backup/disk.vhd disk.vhd
-`;
-
-const STATUS_HELP = `
-Exit code 0: there is a partial copy or a target, and this says which. Exit code 2: there is neither.
-
-Example:
-  blockferry status /backup/disk.vhd
-`;
-
-const BENCH_HELP = `
-A folder is measured by a scratch file that is made in it, and removed however this ends; two locations
-are also copied with the engine itself, from the first to the second, which must be a folder. Files,
-devices and URLs are only ever read. What is read is dropped from the page cache, so that the storage is
-measured. No more than --size is written in all; more than 1 GiB is asked about first.
-
-Examples:
-  blockferry bench /backup                     read, write, sync and hash there
-  blockferry bench /vms /backup                each of them, then copies from one to the other
-  blockferry bench disk.vhd /backup            the same with a file of yours as the source
-  blockferry bench --size 16GiB --seconds 5 --yes /backup
-  blockferry bench --svg backup.svg https://host/disk.vhd /backup
-`;
 
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
@@ -118,6 +76,8 @@ export function createProgram(commands: Commands): Command {
   addVerify(program, commands);
   addStatus(program, commands);
   addBench(program, commands);
+  addCompletion(program, commands);
+  arrangeHelp(program);
   return program;
 }
 
@@ -129,10 +89,15 @@ function addCopy(program: Command, commands: Commands): void {
     .argument('<locations...>', 'one or more sources (a path or an http(s) URL), then the target')
     .option('-r, --recursive', 'copy folders with all that is in them; "folder/" means its contents')
     .option('--preserve', 'keep modes, times, extended attributes and, as root, owners')
-    .option('--include <glob>', 'copy only what matches; may be repeated', collect, [])
-    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect, [])
+    .option('--include <glob>', 'copy only what matches; may be repeated', collect)
+    .option('--exclude <glob>', 'leave out what matches; may be repeated', collect)
     .option('--dry-run', 'print what would be done, with sizes and time, and change nothing')
     .option('--manifest <file>', 'write the digests of all chunks to this file, for verify')
+    .addOption(
+      new Option('--algorithm <name>', 'hash of the chunks; sha256 also tells what was changed on purpose')
+        .choices(Object.keys(DIGEST_BYTES))
+        .default('xxh64'),
+    )
     .option(
       '--checksum <sha256[:HEX]>',
       'read the new file once more, in order, for its SHA-256, and compare it with HEX',
@@ -164,7 +129,7 @@ function addCopy(program: Command, commands: Commands): void {
 function addVerify(program: Command, commands: Commands): void {
   program
     .command('verify')
-    .description('compare two files byte by byte, and say where they differ')
+    .description('compare two files or folders, or one with a manifest, and say where they differ')
     .argument('<target>', 'what is to be proven')
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
@@ -183,8 +148,11 @@ function addVerify(program: Command, commands: Commands): void {
 }
 
 function nothingToCompare(): TransferError {
-  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs two locations', {
-    hint: 'Write: blockferry verify <target> <source>\nHow far a copy got is told by: blockferry status <target>',
+  return new TransferError('E_USAGE', 'verify has nothing to compare with: it needs a second location or a manifest', {
+    hint: [
+      'Write: blockferry verify <target> <source>, or: blockferry verify <target> --manifest <file>',
+      'How far a copy got is told by: blockferry status <target>',
+    ].join('\n'),
   });
 }
 
@@ -219,6 +187,15 @@ function addBench(program: Command, commands: Commands): void {
     });
 }
 
+function addCompletion(program: Command, commands: Commands): void {
+  program
+    .command('completion')
+    .description('print what a shell needs to complete this command')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell: Shell) => commands.completion(shell, program));
+}
+
 /** What commander throws as an exit code (help was shown) or as an error in our words; anything else as it is. */
 export function usageError(thrown: unknown): number | unknown {
   if (!(thrown instanceof CommanderError)) return thrown;
@@ -237,7 +214,7 @@ function targetMissing(): TransferError {
   });
 }
 
-function collect(value: string, before: readonly string[]): string[] {
+function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 

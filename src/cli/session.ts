@@ -12,13 +12,21 @@ const SHOW_CURSOR = '\x1b[?25h';
 export class LineWriter {
   readonly stream: NodeJS.WriteStream;
   #open = true;
+  #failure: Error | undefined;
 
-  constructor(stream: NodeJS.WriteStream, onFailure?: (error: Error) => void) {
+  constructor(stream: NodeJS.WriteStream) {
     this.stream = stream;
     stream.on('error', (error) => {
-      if (this.#open && !READER_LEFT.includes(errnoOf(error))) onFailure?.(error);
+      if (this.#open && !READER_LEFT.includes(errnoOf(error))) this.#failure = error;
       this.#open = false;
     });
+  }
+
+  /** What kept lines from being written; a reader that left is no failure. */
+  async failure(): Promise<Error | undefined> {
+    // Files, terminals and pipes are written at once, but a failure is told in a later turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#failure;
   }
 
   get open(): boolean {
@@ -40,20 +48,13 @@ export class Session {
   /** As typed, names that are not UTF-8 included. */
   args: readonly string[] = [];
   /** Results. */
-  readonly out: LineWriter;
+  readonly out = new LineWriter(process.stdout);
   /** Progress, notes and errors. */
-  readonly err: LineWriter;
+  readonly err = new LineWriter(process.stderr);
   /** A thread would keep the process from ending. */
   stuck = false;
   /** Set while a bar is drawn. */
   cursorHidden = false;
-
-  constructor() {
-    this.err = new LineWriter(process.stderr);
-    this.out = new LineWriter(process.stdout, (error) => {
-      this.err.line(`blockferry: the output cannot be written: ${error.message}`);
-    });
-  }
 
   /** Before a way out that runs no exit handlers. */
   restoreTerminal(): void {

@@ -2,7 +2,7 @@
  * Digests of chunks, and the root over them. xxh64 detects accidents, not attackers; sha256 is there for records that
  * somebody else must be able to trust.
  */
-import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import xxhash from 'xxhash-wasm';
 
 export type Algorithm = 'xxh64' | 'sha256';
@@ -36,9 +36,25 @@ export async function loadHasher(algorithm: Algorithm): Promise<() => Hasher> {
   };
 }
 
+/** A quick 64-bit hash of a few bytes, for tables. */
+export async function loadHash64(): Promise<(bytes: Uint8Array) => bigint> {
+  wasm ??= xxhash();
+  return (await wasm).h64Raw;
+}
+
 function sha256Hasher(): Hasher {
-  const hash = createHash('sha256');
+  const hash = newSha256();
   return { update: (block) => void hash.update(block), digest: () => new Uint8Array(hash.digest()) };
+}
+
+/** Loaded when it is needed: most copies hash with xxh64, and a small one should not wait for all of node:crypto. */
+function newSha256(): Hash {
+  return process.getBuiltinModule('node:crypto').createHash('sha256');
+}
+
+/** Names what is too long or too odd to be a name. */
+export function sha256Hex(bytes: Uint8Array): string {
+  return newSha256().update(bytes).digest('hex');
 }
 
 /** The digest of `length` zero bytes. */
@@ -52,15 +68,23 @@ export function zeroDigest(newHasher: () => Hasher, length: number): Digest {
 }
 
 /** root = hash(algorithm, chunkBytes, size, digests): one value that names the whole content and how it was cut. */
-export function rootDigest(
-  newHasher: () => Hasher,
-  about: { readonly algorithm: Algorithm; readonly chunkBytes: number; readonly size: number },
-  digests: Uint8Array,
-): Digest {
-  const hasher = newHasher();
-  hasher.update(Buffer.from(`${about.algorithm}\n${about.chunkBytes}\n${about.size}\n`));
+export function rootDigest(newHasher: () => Hasher, about: RootOf, digests: Uint8Array): Digest {
+  const hasher = beginRoot(newHasher, about);
   hasher.update(digests);
   return hasher.digest();
+}
+
+export interface RootOf {
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+  readonly size: number;
+}
+
+/** A hasher that gives the root once it was given all chunk digests, in order. */
+export function beginRoot(newHasher: () => Hasher, { algorithm, chunkBytes, size }: RootOf): Hasher {
+  const hasher = newHasher();
+  hasher.update(Buffer.from(`${algorithm}\n${chunkBytes}\n${size}\n`));
+  return hasher;
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

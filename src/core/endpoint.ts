@@ -14,6 +14,10 @@ export interface Location {
   readonly scheme: string;
   readonly text: string;
   readonly name: string;
+  /** What people call it, where the text means nothing to them. */
+  readonly shown?: string;
+  /** refuse: it must not be a symbolic link. */
+  readonly links?: 'refuse';
 }
 
 /**
@@ -21,6 +25,8 @@ export interface Location {
  */
 export interface EndpointRef {
   readonly scheme: string;
+  /** Reads and writes leave the page cache of this machine as they find it, as far as that can be done. */
+  readonly leavesCache?: boolean;
 }
 
 /**
@@ -37,17 +43,22 @@ export interface Extent extends ByteRange {
   readonly kind: 'data' | 'zero';
 }
 
+export interface FileTimes {
+  /** Nanoseconds since 1970, in decimal. */
+  readonly accessedNs: string;
+  readonly modifiedNs: string;
+}
+
 /** What `--preserve` keeps of a file, besides its bytes. */
-export interface FileAttributes {
+export interface FileAttributes extends FileTimes {
   /** POSIX permission bits, set-user-id, set-group-id and sticky bit included. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Nanoseconds since 1970, in decimal. */
-  readonly accessedNs: string;
-  readonly modifiedNs: string;
   /** Extended attributes, access control lists included; absent where they cannot be read here. */
   readonly extended?: readonly (readonly [name: string, value: Uint8Array])[];
+  /** What could not be read and so cannot be kept, as sentences. */
+  readonly unread?: readonly string[];
 }
 
 export interface Source {
@@ -65,6 +76,8 @@ export interface Source {
   readonly version: Version;
   /** POSIX permission bits, where there are any. */
   readonly mode?: number;
+  /** When it was last changed, in nanoseconds since 1970, where that is all that is known of its attributes. */
+  readonly modifiedNs?: string;
   /** What tells that source and target are one file, where there is such a thing. */
   readonly identity?: FileIdentity;
   /**
@@ -78,6 +91,8 @@ export interface Source {
    * reverse.
    */
   extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
+  /** What `--preserve` keeps. Absent: there is nothing of the kind, or nothing but {@link modifiedNs}. */
+  attributes?(): FileAttributes;
   /** @throws TransferError E_SOURCE_CHANGED when the source is no longer the version that was opened. */
   assertUnchanged(): Promise<void>;
   /** Lets go of what this thread holds; the source stays open for the others. */
@@ -122,6 +137,8 @@ export interface PartMark extends FileIdentity {
 export interface TargetSite {
   readonly ref: EndpointRef;
   readonly name: string;
+  /** What it is called in its folder, byte for byte; not fit to be shown. */
+  readonly fileName: string;
   /** Always a local path. */
   readonly journalPath: string;
   readonly publish: 'atomic' | 'in-place';
@@ -141,6 +158,8 @@ export interface PrepareRequest {
   readonly size: number;
   /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
   readonly partial: 'create' | 'reopen';
+  /** The journal says that this part was about to be published, so it may belong to its later owner already. */
+  readonly committed?: FileIdentity;
   /** Make the names durable too. */
   readonly sync: boolean;
 }
@@ -158,13 +177,23 @@ export interface CommitRequest {
   readonly overwrite: boolean;
   /** Permission bits of the source, for a target that is new; the process's umask is taken off. */
   readonly mode?: number;
+  /** All attributes of the source, which win over `mode` and over those of a target that is replaced. */
+  readonly attributes?: FileAttributes;
   readonly sync: boolean;
 }
+
+/** Whether a target could share blocks with a source, as far as it can be known before anything is written. */
+export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
 
 export interface Target {
   readonly ref: EndpointRef;
   /** Writing a chunk twice is the same as writing it once. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter;
+  /**
+   * Makes the range share the blocks of the same range of the source, instead of writing it. Answers why that cannot be
+   * done here, and then nothing was changed; undefined: it is done.
+   */
+  clone?(source: EndpointRef, range: ByteRange): string | undefined;
   /** Makes the range read as zero, with a hole where the storage can. */
   zero(range: ByteRange): void | Promise<void>;
   /** Extents of the partial data, as in {@link Source.extents}: what is zero there needs no zeroing. */
@@ -177,13 +206,13 @@ export interface Target {
   openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
   /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
   flush(): Promise<void>;
-  /** The mark of the partial data; to be asked after the last write. */
-  mark(): PartMark;
+  /** The mark of the partial data, which gets these times first; to be asked after the last write. */
+  mark(times?: FileTimes): PartMark;
   /**
-   * Makes the target visible under its name, whole; may be called again after a crash. @throws TransferError
-   * E_TARGET_EXISTS
+   * Makes the target visible under its name, whole; may be called again after a crash. Answers in sentences which
+   * attributes could not be kept. @throws TransferError E_TARGET_EXISTS
    */
-  commit(request: CommitRequest): Promise<void>;
+  commit(request: CommitRequest): Promise<readonly string[]>;
   /** Lets go of what this thread holds; the target stays open for the others. */
   detach?(): void | Promise<void>;
   /** Closes the target for all threads; partial data stays. */

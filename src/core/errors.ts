@@ -48,6 +48,7 @@ export const ERROR_KINDS = {
   E_PROTOCOL: kind(3, 0x80200022, true),
   E_INTEGRITY: kind(4, 0x80200053),
   E_DIFFERENT: kind(4, 0x80200053),
+  E_MANIFEST: kind(4, 0x8007000d),
   E_DISK_FORMAT: kind(4, 0x8007000d),
   E_JOURNAL_DAMAGED: kind(5, 0x8007000d),
   E_JOURNAL_VERSION: kind(5, 0x80070032),

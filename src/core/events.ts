@@ -13,7 +13,7 @@ export type JobState =
   | 'acknowledged'
   | 'cancelled';
 
-export type Phase = 'opening' | 'copying' | 'reading-back' | 'committing' | 'done';
+export type Phase = 'opening' | 'copying' | 'reading-back' | 'checksumming' | 'committing' | 'done';
 
 /** What is known of the target: written with digests taken on the way, or read back from the storage past the cache. */
 export type ProofLevel = 'written' | 'read-back';
@@ -34,15 +34,48 @@ export interface StateEvent extends EventBase {
   readonly error?: ErrorJson;
 }
 
-/** Where the lanes' time went, in milliseconds summed over all lanes. */
+/**
+ * Where the lanes' time went, in milliseconds summed over all lanes: each moment of each lane is counted once, so that
+ * the sum is the number of lanes times the time that passed.
+ */
 export interface TimeSpent {
   readonly sourceReadMs: number;
   readonly hashMs: number;
   readonly targetWriteMs: number;
+  /** Reading the target again, for a proof. */
+  readonly targetReadMs: number;
+  /** Held back by the limit that was set. */
   readonly limitMs: number;
+  /** All workers were busy with other chunks. */
   readonly workerMs: number;
-  readonly retryMs: number;
+  /** Waiting for written data to become durable. */
   readonly flushMs: number;
+  /** Waiting to try again after an error. */
+  readonly retryMs: number;
+  /** Nothing was left to start, while other lanes still worked. */
+  readonly idleMs: number;
+  /** Opening and closing chunks, and what lies between them; chunks under way count here until they end. */
+  readonly otherMs: number;
+}
+
+/** Where the time of a whole copy went; the four phases add up to its elapsed time. Milliseconds. */
+export interface TimeAccount {
+  readonly lanes: number;
+  /** Threads that the lanes shared. */
+  readonly workers: number;
+  /** Looking at both ends, at the holes and at the journal of an earlier run. */
+  readonly openingMs: number;
+  /** Copying, proving what an earlier run copied, and repairing. */
+  readonly copying: PhaseAccount;
+  readonly readingBack: PhaseAccount;
+  /** The source's last check, the new name, and the tidying up. */
+  readonly committingMs: number;
+}
+
+export interface PhaseAccount {
+  readonly wallMs: number;
+  /** Adds up to `wallMs` times the number of lanes. */
+  readonly spent: TimeSpent;
 }
 
 export interface ProgressEvent extends EventBase {
@@ -57,17 +90,47 @@ export interface ProgressEvent extends EventBase {
   readonly bytesTotal: number;
   readonly bytesReused: number;
   readonly bytesZero: number;
-  /** While the target is read back: bytes that were read, of those that hold data. */
+  /** While the target is read back or read for its checksum: bytes that were read, of those that are to be. */
   readonly readBack?: { readonly bytesDone: number; readonly bytesTotal: number };
   /** Over the last few seconds, without reused and zero bytes. */
   readonly rateBytesPerSecond: number;
   readonly remainingMs?: number;
   readonly spent: TimeSpent;
+  /** Present when whole trees or several files are copied. */
+  readonly files?: FileCounts;
+}
+
+/** How many files of a tree are finished. */
+export interface FileCounts {
+  /** Whole and proven under their names. */
+  readonly done: number;
+  /** Absent while folders are still being looked through. */
+  readonly total?: number;
+  /** Were finished by an earlier run. */
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+/** What became of one file of a tree: told of files that are large enough to wait for, and of all that went wrong. */
+export interface FileEvent extends EventBase {
+  readonly type: 'file';
+  /** `started` is told again while the file is under way, with its `bytesDone`. */
+  readonly state: 'started' | 'done' | 'skipped' | 'refused' | 'failed';
+  /** As the user would name it: the source, or its path inside the tree. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Of `size`; absent: none yet. */
+  readonly bytesDone?: number;
+  /** A plain sentence: why it was skipped or refused. */
+  readonly reason?: string;
+  readonly error?: ErrorJson;
 }
 
 export interface RetryEvent extends EventBase {
   readonly type: 'retry';
-  readonly chunk: number;
+  /** Absent: the opening of a source, or the last look at it. */
+  readonly chunk?: number;
   readonly attempt: number;
   readonly waitMs: number;
   readonly error: ErrorJson;
@@ -93,8 +156,15 @@ export interface NoteEvent extends EventBase {
   readonly message: string;
 }
 
-export type TransferEvent = StateEvent | ProgressEvent | RetryEvent | CheckpointEvent | LimitEvent | NoteEvent;
+export type TransferEvent =
+  | StateEvent
+  | ProgressEvent
+  | FileEvent
+  | RetryEvent
+  | CheckpointEvent
+  | LimitEvent
+  | NoteEvent;
 
 type WithoutBase<T> = T extends unknown ? Omit<T, keyof EventBase> : never;
-/** An event before it is stamped with schema and time. */
+/** An event before it is stamped with schema and time. @internal */
 export type EventBody = WithoutBase<TransferEvent>;

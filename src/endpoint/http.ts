@@ -64,7 +64,7 @@ export async function closeHttp(): Promise<void> {
 export async function openHttpSource(location: Location, client: HttpClient = threadClient()): Promise<Source> {
   const resource = new HttpResource(client, location.text);
   const { size, headers } = await probe(resource);
-  return new HttpSource(resource, versionOf(headers, size));
+  return new HttpSource(resource, versionOf(headers, size), modifiedNs(headers));
 }
 
 /** The source that `ref` was taken from, without asking the server. */
@@ -78,10 +78,12 @@ class HttpSource implements Source {
   readonly sizeIs = 'exact';
   readonly #resource: HttpResource;
   readonly #opened: HttpVersion;
+  readonly modifiedNs?: string;
 
-  constructor(resource: HttpResource, opened: HttpVersion) {
+  constructor(resource: HttpResource, opened: HttpVersion, modifiedNs?: string) {
     this.#resource = resource;
     this.#opened = opened;
+    if (modifiedNs !== undefined) this.modifiedNs = modifiedNs;
   }
 
   get ref(): HttpRef {
@@ -124,6 +126,11 @@ class HttpSource implements Source {
 interface Found {
   readonly size: number;
   readonly headers: Exchange['headers'];
+}
+
+function modifiedNs(headers: Exchange['headers']): string | undefined {
+  const ms = Date.parse(headerOf(headers, 'last-modified') ?? '');
+  return Number.isNaN(ms) ? undefined : String(BigInt(ms) * 1_000_000n);
 }
 
 /** Reads the first byte, which tells size and version as the chunks will see them. A HEAD would promise, not prove. */

@@ -61,7 +61,14 @@ const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCo
   'open-target': OPEN_TARGET,
   'write-target': { ENOSPC: SPACE, EDQUOT: SPACE, EFBIG: LARGE },
   'flush-target': { ENOSPC: SPACE, EDQUOT: SPACE },
-  'commit-target': { ENOSPC: SPACE, EDQUOT: SPACE },
+  'commit-target': {
+    ENOSPC: SPACE,
+    EDQUOT: SPACE,
+    EPERM: [
+      'E_TARGET_ACCESS',
+      `The file there has an owner whom only root can give to the copy. Remove it, or copy as root. ${KEPT}`,
+    ],
+  },
 };
 
 const OTHERWISE: Readonly<Record<Doing, readonly [ErrorCode, string, string]>> = {

@@ -15,11 +15,13 @@ import type {
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
-import { encodePath, showPath } from '../platform/path-bytes.js';
+import { decodePath, encodePath, type PathBytes, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
-import { partPath } from './part-names.js';
+import { journalPath, partPath } from './part-names.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+/** open(2): node:fs has no name for it. */
+const O_PATH = 0o10000000;
 
 /** A located target: the path of the file, with links in its folder left as they are. */
 export interface LocalTargetRef extends EndpointRef {
@@ -54,7 +56,8 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   const flags = O_RDWR | O_NOFOLLOW | (request.partial === 'create' ? O_CREAT | O_EXCL : 0);
   let fd: number | undefined;
   try {
-    fd = request.partial === 'create' ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags);
+    const creates = request.partial === 'create';
+    fd = creates ? files.openSync(encodePath(path), flags, 0o600) : reopen(files, path, flags, request.committed);
     const stat = files.fstat(fd);
     if (stat.size !== BigInt(request.size)) files.ftruncateSync(fd, request.size);
     if (request.sync && request.partial === 'create') files.syncFolder(encodePath(dirname(path)));
@@ -68,26 +71,45 @@ export function preparePart(files: FileLayer, ref: LocalTargetRef, request: Prep
   }
 }
 
-/** A commit that did not come through may have given the part permissions that shut its own owner out. */
-function reopen(files: FileLayer, path: string, flags: number): number {
+/**
+ * A commit that did not come through may have given the part an owner and permissions, such as some that shut us out:
+ * it is an unfinished file again, and ours alone.
+ */
+function reopen(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
+  const fd = openedInSpite(files, path, flags, committed);
   try {
-    return opened(files, path, flags);
+    const stat = files.fstat(fd);
+    const given = whyNotOurs(files, dirname(path), stat) !== undefined;
+    if (given) files.fchownSync(fd, process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
+    if (given || (stat.mode & 0o6600n) !== 0o600n) files.fchmodSync(fd, 0o600);
+    return fd;
   } catch (thrown) {
-    if (errnoOf(thrown) !== 'EACCES') throw thrown;
+    files.closeSync(fd);
+    throw thrown;
   }
-  const fd = opened(files, path, O_RDONLY | O_NOFOLLOW);
+}
+
+/** A descriptor without rights (O_PATH) tells whose the file is, and no other one can slip under it. */
+function openedInSpite(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
   try {
-    files.fchmodSync(fd, 0o600);
+    return opened(files, path, flags, committed);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EACCES' || process.platform !== 'linux') throw thrown;
+  }
+  const fd = opened(files, path, O_PATH | O_NOFOLLOW, committed);
+  try {
+    files.chmodSync(`/proc/self/fd/${fd}`, 0o600);
   } finally {
     files.closeSync(fd);
   }
-  return opened(files, path, flags);
+  return opened(files, path, flags, committed);
 }
 
-function opened(files: FileLayer, path: string, flags: number): number {
+function opened(files: FileLayer, path: string, flags: number, committed: FileIdentity | undefined): number {
   const fd = files.openSync(encodePath(path), flags | O_NONBLOCK);
   try {
-    assertOurs(path, files.fstat(fd));
+    const stat = files.fstat(fd);
+    assertOurs(files, path, stat, sameIdentity(committed, identityOf(stat)));
     return fd;
   } catch (thrown) {
     files.closeSync(fd);
@@ -96,8 +118,8 @@ function opened(files: FileLayer, path: string, flags: number): number {
 }
 
 /** A part that somebody else made, or that has a second name, could carry our bytes to where they do not belong. */
-function assertOurs(path: string, stat: BigIntStats): void {
-  const wrong = whyNotOurs(stat);
+function assertOurs(files: FileLayer, path: string, stat: BigIntStats, committed: boolean): void {
+  const wrong = whyNotOurs(files, dirname(path), stat, committed);
   if (wrong === undefined) return;
   throw new TransferError(
     'E_PART_UNSAFE',
@@ -108,16 +130,21 @@ function assertOurs(path: string, stat: BigIntStats): void {
   );
 }
 
-/** What takes the place of a file gets its owner and permissions, as if it had been written over; else the source's. */
-export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): void {
+/**
+ * What takes the place of a file gets its owner and permissions, as if it had been written over; else those of the
+ * source. With attributes they are all the source's; answers which could not be kept.
+ */
+export function setAccess(files: FileLayer, { fd, path }: PreparedRef, request: CommitRequest): readonly string[] {
+  if (request.attributes) return files.applyAttributes(fd, request.attributes);
   const old = request.overwrite ? files.lstat(encodePath(path)) : undefined;
   if (!old?.isFile()) {
     files.fchmodSync(fd, (request.mode ?? 0o666) & ~process.umask());
-    return;
+    return [];
   }
   const { uid, gid } = files.fstat(fd);
   if (uid !== old.uid || gid !== old.gid) files.fchownSync(fd, Number(old.uid), Number(old.gid));
   files.fchmodSync(fd, Number(old.mode & 0o777n));
+  return [];
 }
 
 export function syncFile(files: FileLayer, fd: number, path: string): void {
@@ -135,6 +162,14 @@ export function publish(files: FileLayer, path: string, request: CommitRequest):
   if (request.overwrite) files.renameSync(from, to);
   else if (files.publishNew(from, to) === 'exists') throw targetExists(path);
   if (request.sync) files.syncFolder(encodePath(dirname(path)));
+}
+
+/** The target has its name, and a crash kept its journal from being dropped. */
+export function isCommitCutShort(files: FileLayer, target: PathBytes): boolean {
+  const path = decodePath(Buffer.from(target));
+  return (
+    files.lstat(encodePath(journalPath(path))) !== undefined && files.lstat(encodePath(partPath(path))) === undefined
+  );
 }
 
 export function targetExists(path: string): TransferError {

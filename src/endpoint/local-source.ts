@@ -6,21 +6,24 @@ import { type BigIntStats, constants } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, FileAttributes, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { DirectReader } from '../platform/direct-io.js';
+import { fileVersion } from '../core/version.js';
+import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 
-const { O_RDONLY, O_NONBLOCK } = constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const DESCRIPTORS = 4;
 /** An unreadable block is narrowed down to this, the largest sector size in use. */
 const SECTOR_BYTES = 4096;
 
 interface LocalSourceRef extends EndpointRef {
   readonly path: string;
+  /** For people, where the path is not. */
+  readonly shown?: string;
   readonly fds: readonly number[];
   readonly size: number;
   readonly version: Version;
@@ -31,6 +34,12 @@ interface LocalSourceRef extends EndpointRef {
   readonly allocatedBytes?: number;
   /** Asked once, at the opening. */
   readonly holes: boolean;
+  /** Some of it was in the page cache at the opening, or that cannot be told. */
+  readonly cached: boolean;
+}
+
+export function isLocalFile(ref: EndpointRef): ref is LocalSourceRef {
+  return ref.scheme === 'file' && (ref as LocalSourceRef).sizeIs === 'exact';
 }
 
 export function openLocalSource(files: FileLayer, location: Location): LocalSource {
@@ -39,8 +48,10 @@ export function openLocalSource(files: FileLayer, location: Location): LocalSour
   try {
     const stat = files.stat(encodePath(path));
     assertReadable(path, stat);
-    for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), O_RDONLY | O_NONBLOCK));
-    return new LocalSource(files, describe(files, path, fds));
+    const flags = O_RDONLY | O_NONBLOCK | (location.links === 'refuse' ? O_NOFOLLOW : 0);
+    for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), flags));
+    const { shown } = location;
+    return new LocalSource(files, { ...describe(files, path, fds), ...(shown !== undefined && { shown }) });
   } catch (thrown) {
     for (const fd of fds) files.closeSync(fd);
     throw localError('open-source', path, thrown);
@@ -77,6 +88,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     sizeIs: device ? 'capacity' : 'exact',
     ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
     holes: !device && files.supportsHoles(fds[0] as number, size),
+    cached: files.isCached(fds[0] as number),
   };
 }
 
@@ -86,9 +98,8 @@ function versionOf(path: string, stat: BigIntStats): Version {
   return { strength, value: versionValue(stat, strength) };
 }
 
-function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {
-  const value = `size ${stat.size} mtime ${stat.mtimeNs}`;
-  return strength === 'weak' ? value : `${value} inode ${stat.ino}`;
+export function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {
+  return fileVersion({ size: stat.size, mtimeNs: stat.mtimeNs, inode: stat.ino }, strength);
 }
 
 function changed(path: string, how: string): TransferError {
@@ -109,12 +120,13 @@ export class LocalSource implements Source {
   readonly readsPerWorker = 2;
   readonly identity: { readonly device: string; readonly inode: string };
   readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
+  readonly attributes?: () => FileAttributes;
   readonly #files: FileLayer;
   readonly #fd: number;
 
   constructor(files: FileLayer, ref: LocalSourceRef) {
     this.ref = ref;
-    this.name = showPath(resolve(ref.path));
+    this.name = ref.shown ?? showPath(resolve(ref.path));
     this.fileName = basename(ref.path);
     this.sizeIs = ref.sizeIs;
     if (ref.allocatedBytes !== undefined) this.allocatedBytes = ref.allocatedBytes;
@@ -124,12 +136,17 @@ export class LocalSource implements Source {
     this.identity = { device: ref.device, inode: ref.inode };
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
+    // What a device node has says nothing of what is on the device.
+    if (ref.sizeIs === 'exact') this.attributes = () => files.readAttributes(this.#fd);
     if (ref.holes) {
       this.extents = (range) => files.extentsOf(this.#fd, range);
     }
   }
 
-  /** As a ranged GET does with If-Match: a change is met at the next chunk, and not after hours of copying. */
+  /**
+   * As a ranged GET does with If-Match: a change is met at the next chunk, and not after hours of copying. It is looked
+   * for behind the last byte too, so that no chunk goes on record that was read while the source changed.
+   */
   openChunk(range: ByteRange): ChunkReader {
     this.#assertVersion();
     const end = range.offset + range.length;
@@ -141,15 +158,21 @@ export class LocalSource implements Source {
         if (got < block.length)
           throw changed(this.ref.path, `ended at byte ${position + got}, before its ${this.size} bytes`);
         position += got;
+        if (position === end) this.#assertVersion();
         return got;
       },
-      close: () => undefined,
+      close: () => this.#dropBehind(range),
     };
+  }
+
+  /** Where reading past the cache is refused: a file of which nothing was cached is left so. */
+  #dropBehind(range: ByteRange): void {
+    if (this.ref.leavesCache && !this.ref.cached) dropCache(this.#fd, range);
   }
 
   #read(block: Uint8Array, position: number): number {
     try {
-      return readFully(this.#files, this.#fd, block, position);
+      return readFully(this.#files, this.#fd, block, position, this.ref.leavesCache);
     } catch (thrown) {
       return this.#readSectors(block, position, thrown);
     }
@@ -197,6 +220,8 @@ export class LocalSource implements Source {
   }
 
   async close(): Promise<void> {
+    // The system reads ahead, and what it read last nobody has taken.
+    this.#dropBehind({ offset: 0, length: this.size });
     for (const fd of this.ref.fds) this.#files.closeSync(fd);
   }
 }

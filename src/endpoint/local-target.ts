@@ -4,7 +4,16 @@
  * rules 1, 3, 6, 7).
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, ChunkWriter, CommitRequest, PartMark, ReadBack, Target } from '../core/endpoint.js';
+import type {
+  ChunkReader,
+  ChunkWriter,
+  CommitRequest,
+  EndpointRef,
+  FileTimes,
+  PartMark,
+  ReadBack,
+  Target,
+} from '../core/endpoint.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../platform/path-bytes.js';
@@ -19,6 +28,7 @@ import {
   syncFile,
   vanished,
 } from './local-part.js';
+import { isLocalFile } from './local-source.js';
 
 const ZEROES = new Uint8Array(256 * 1024);
 
@@ -49,6 +59,15 @@ export class LocalTarget implements Target {
     };
   }
 
+  clone(source: EndpointRef, range: ByteRange): string | undefined {
+    if (!isLocalFile(source)) return 'the source is no local file';
+    try {
+      return this.#files.cloneRange(source.fds[0] as number, this.ref.fd, range);
+    } catch (thrown) {
+      throw localError('write-target', this.ref.writtenPath, thrown, range);
+    }
+  }
+
   zero(range: ByteRange): void {
     const { fd, writtenPath } = this.ref;
     try {
@@ -62,7 +81,9 @@ export class LocalTarget implements Target {
   }
 
   openChunkBack(range: ByteRange): ChunkReader {
-    return this.#reader(range, (into, position) => readFully(this.#files, this.ref.fd, into, position));
+    const { fd, leavesCache } = this.ref;
+    const reader = this.#reader(range, (into, position) => readFully(this.#files, fd, into, position, leavesCache));
+    return { ...reader, close: () => void (leavesCache && dropCache(fd, range)) };
   }
 
   /** Through O_DIRECT; where a file system refuses that, the pages are dropped first, which need not help. */
@@ -89,28 +110,40 @@ export class LocalTarget implements Target {
    * completion).
    */
   async flush(): Promise<void> {
-    const { fd, kind, writtenPath } = this.ref;
-    if (kind === 'file' && this.#files.fstat(fd).nlink === 0n) throw vanished(writtenPath);
+    const { fd, kind, writtenPath, leavesCache } = this.ref;
+    const { nlink, size } = this.#files.fstat(fd);
+    if (kind === 'file' && nlink === 0n) throw vanished(writtenPath);
     try {
       this.#files.fdatasyncSync(fd);
     } catch (thrown) {
       throw localError('flush-target', writtenPath, thrown);
     }
+    // Nobody else can have a use for what is cached of a part: where it was written through the cache, it goes now.
+    if (leavesCache) dropCache(fd, { offset: 0, length: Number(size) });
   }
 
-  mark(): PartMark {
-    return markOf(this.#files.fstat(this.ref.fd));
+  /** The mark holds the time of the last change, so what sets that comes first; nothing in a commit changes it. */
+  mark(times?: FileTimes): PartMark {
+    const { fd, kind, path } = this.ref;
+    try {
+      if (times && kind === 'file') this.#files.setTimes(fd, times);
+    } catch (thrown) {
+      throw localError('commit-target', path, thrown);
+    }
+    return markOf(this.#files.fstat(fd));
   }
 
-  async commit(request: CommitRequest): Promise<void> {
-    if (this.ref.kind === 'device') return;
+  async commit(request: CommitRequest): Promise<readonly string[]> {
+    if (this.ref.kind === 'device')
+      return request.attributes ? ['a device keeps its own attributes, and not those of a source'] : [];
     const { fd, path, writtenPath } = this.ref;
     try {
       const named = this.#files.lstat(encodePath(writtenPath));
       if (!named || !sameIdentity(identityOf(named), identityOf(this.#files.fstat(fd)))) throw vanished(writtenPath);
-      setAccess(this.#files, this.ref, request);
+      const notKept = setAccess(this.#files, this.ref, request);
       if (request.sync) syncFile(this.#files, fd, writtenPath);
       publish(this.#files, path, request);
+      return notKept;
     } catch (thrown) {
       throw localError('commit-target', path, thrown);
     }
@@ -132,7 +165,7 @@ export class LocalTarget implements Target {
 
   #write(block: Uint8Array, position: number): void {
     try {
-      writeFully(this.#files, this.ref.fd, block, position);
+      writeFully(this.#files, this.ref.fd, block, position, this.ref.leavesCache);
     } catch (thrown) {
       throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
     }

@@ -1,12 +1,12 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
-
-import { createHash } from 'node:crypto';
 import { constants, mkdirSync, realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import { sha256Hex } from '../core/digest.js';
 import type {
+  CloneProbe,
   CommitRequest,
+  EndpointRef,
   FileIdentity,
   Location,
   PartMark,
@@ -30,10 +30,11 @@ import {
   sameMark,
   syncFile,
 } from './local-part.js';
-import { LocalSource, openLocalSource } from './local-source.js';
+import { isLocalFile, LocalSource, openLocalSource } from './local-source.js';
 import { LocalTarget } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
+import { stateFolder } from './state-folder.js';
 
 const { O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
@@ -41,26 +42,27 @@ const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX,
 export function localScheme(files: FileLayer): EndpointScheme {
   return {
     openSource: async (location) => openLocalSource(files, location),
+    openCommittedSource: async (ref) => {
+      const { scheme, path } = ref as LocalTargetRef;
+      return openLocalSource(files, { scheme, text: path, name: showPath(path) });
+    },
     attachSource: (ref) => new LocalSource(files, ref as LocalSource['ref']),
     locateTarget: async (location, sourceName) => locate(files, location, sourceName),
+    probeClone: (source, target) => probeClone(files, source, target as LocalTargetRef),
     prepareTarget: async (ref, request) => prepare(files, ref as LocalTargetRef, request),
     attachTarget: (ref) => new LocalTarget(files, ref as PreparedRef),
     discardPartial: async (ref) => discard(files, ref as LocalTargetRef),
     finishCommit: async (ref, part, request) => finish(files, ref as LocalTargetRef, part, request),
+    trees: async () => new (await import('./local-tree.js')).LocalTrees(files),
   };
-}
-
-/** Journals of what has no folder of its own are kept here. */
-export function stateFolder(): string {
-  const { BLOCKFERRY_STATE, XDG_STATE_HOME } = process.env;
-  return BLOCKFERRY_STATE || join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'blockferry');
 }
 
 function locate(files: FileLayer, location: Location, sourceName: string): TargetSite {
   const given = location.text;
   try {
+    if (location.links === 'refuse') return fileSite(files, resolve(given), location.shown);
     const there = files.stat(encodePath(given));
-    if (there?.isBlockDevice()) return deviceSite(realpathSync(encodePath(given), 'buffer'), identityOf(there));
+    if (there?.isBlockDevice()) return deviceSite(realpathSync.native(encodePath(given), 'buffer'), identityOf(there));
     if (there?.isDirectory()) return fileSite(files, resolve(given, nameInFolder(given, sourceName)));
     if (given.endsWith('/')) throw folderMissing(given);
     return fileSite(files, resolve(given));
@@ -82,7 +84,7 @@ function folderMissing(path: string): TransferError {
   });
 }
 
-function fileSite(files: FileLayer, path: string): TargetSite {
+function fileSite(files: FileLayer, path: string, shown = showPath(path)): TargetSite {
   const folder = files.stat(encodePath(dirname(path)));
   if (!folder?.isDirectory()) throw folderMissing(dirname(path));
   const there = files.lstat(encodePath(path));
@@ -100,7 +102,8 @@ function fileSite(files: FileLayer, path: string): TargetSite {
   const ref: LocalTargetRef = { scheme: 'file', kind: 'file', path };
   return {
     ref,
-    name: showPath(path),
+    name: shown,
+    fileName: basename(path),
     journalPath: journalPath(path),
     publish: 'atomic',
     limits: LIMITS,
@@ -115,12 +118,13 @@ function fileSite(files: FileLayer, path: string): TargetSite {
 function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   const path = decodePath(real);
   const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
-  const name = createHash('sha256').update(real).digest('hex').slice(0, 32);
+  const name = sha256Hex(real).slice(0, 32);
   const folder = join(stateFolder(), 'devices');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return {
     ref,
     name: showPath(path),
+    fileName: basename(path),
     journalPath: join(folder, `${name}.blockferry-journal`),
     publish: 'in-place',
     limits: LIMITS,
@@ -128,6 +132,12 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
     existing: identity,
     partial: { identity, allocatedBytes: 0 },
   };
+}
+
+function probeClone(files: FileLayer, source: EndpointRef, target: LocalTargetRef): CloneProbe {
+  if (!isLocalFile(source)) return { refused: 'the source is no local file' };
+  if (target.kind === 'device') return { refused: 'a device has no blocks that it could share with a file' };
+  return files.probeClone(source.fds[0] as number, source.size, encodePath(dirname(target.path)));
 }
 
 function prepare(files: FileLayer, ref: LocalTargetRef, request: PrepareRequest): PreparedTarget {

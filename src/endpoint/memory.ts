@@ -162,6 +162,7 @@ export class MemoryStore {
     return {
       ref,
       name: `memory:${name}`,
+      fileName: name,
       journalPath: join(this.#journalFolder, `.${name}.blockferry-journal`),
       publish: 'atomic',
       limits: LIMITS,
@@ -214,7 +215,7 @@ export class MemoryStore {
         return { ...identity, size: bytes.length, mtimeNs: String(version) };
       },
       flush: async () => this.script.flush?.(),
-      commit: async (request) => this.#commit(ref.name, request),
+      commit: (request) => this.#commit(ref.name, request),
       close: async () => undefined,
     };
   }
@@ -236,7 +237,7 @@ export class MemoryStore {
     return before instanceof Promise ? before.then(store) : store();
   }
 
-  async #commit(name: string, { overwrite }: CommitRequest): Promise<void> {
+  async #commit(name: string, { overwrite }: CommitRequest): Promise<readonly string[]> {
     await this.script.commit?.();
     const part = this.#part(name);
     if (this.#files.has(name) && !overwrite) {
@@ -244,6 +245,7 @@ export class MemoryStore {
     }
     this.#files.set(name, part);
     this.#parts.delete(name);
+    return [];
   }
 }
 

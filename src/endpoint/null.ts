@@ -48,7 +48,7 @@ function nullTarget(ref: EndpointRef): Target {
     openChunkBack: () => ({ next: () => 0, close: nothing }),
     mark: () => ({ device: 'null', inode: 'null', size: 0, mtimeNs: '0' }),
     flush: async () => undefined,
-    commit: async () => undefined,
+    commit: async () => [],
     close: async () => undefined,
   };
 }
@@ -64,9 +64,10 @@ export function nullScheme(journalPath: () => string): EndpointScheme {
   const ref: EndpointRef = { scheme: 'null' };
   const limits = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
   return {
-    locateTarget: async () => ({
+    locateTarget: async (_location, sourceName) => ({
       ref,
       name: 'null:',
+      fileName: sourceName,
       journalPath: journalPath(),
       publish: 'atomic',
       limits,

@@ -1,29 +1,29 @@
 /**
- * The hidden names beside a target: `.<name>.blockferry-part` and `.<name>.blockferry-journal`. A name that would be
- * too long for the file system is cut at a character and gets a hash of the whole name, so that two long names never
- * share a partial.
+ * The hidden names beside a target: `.<name>.blockferry-part` and `.<name>.blockferry-journal`. Small files of a tree
+ * have partial names of their own, which no other copy uses.
  */
-import { createHash } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
-import { decodePath, encodePath } from '../platform/path-bytes.js';
+import { crc32 } from 'node:zlib';
+import { hiddenBeside, hiddenName } from '../platform/hidden-name.js';
 
-const NAME_BYTES_MAX = 255;
+const PART_SUFFIX = '.blockferry-part';
 
-function hiddenName(name: string, suffix: string): string {
-  const bytes = Buffer.from(encodePath(name));
-  const room = NAME_BYTES_MAX - 1 - suffix.length;
-  if (bytes.length <= room) return `.${name}${suffix}`;
-  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-  let end = room - hash.length - 1;
-  // A byte 10xxxxxx goes on with the character before it (UTF-8, RFC 3629 section 3).
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return `.${decodePath(bytes.subarray(0, end))}-${hash}${suffix}`;
+/**
+ * The partial name of a small file of a tree, which no other copy uses, nor another file of this one: two names may be
+ * one where the case of letters does not count, and two sources may have files of one name.
+ * @param from path of the source
+ */
+export function treePartName(name: string, from: string, tag: string): string {
+  return hiddenName(name, `.${crc32(from).toString(16).padStart(8, '0')}.${tag}${PART_SUFFIX}`);
+}
+
+export function isTreePart(name: string, tag: string): boolean {
+  return name.startsWith('.') && name.endsWith(`.${tag}${PART_SUFFIX}`);
 }
 
 export function partPath(target: string): string {
-  return join(dirname(target), hiddenName(basename(target), '.blockferry-part'));
+  return hiddenBeside(target, PART_SUFFIX);
 }
 
 export function journalPath(target: string): string {
-  return join(dirname(target), hiddenName(basename(target), '.blockferry-journal'));
+  return hiddenBeside(target, '.blockferry-journal');
 }

@@ -1,5 +1,6 @@
 /** What the file of a scheme offers. A missing member is an ability that the scheme does not have. */
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
   Location,
@@ -11,14 +12,19 @@ import type {
   TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { TreeEnd } from '../core/tree.js';
 
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
+  /** Opens what stands under the name of a located target. */
+  openCommittedSource?(target: EndpointRef): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
   attachSource?(ref: EndpointRef): Source;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
+  /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
+  probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */
@@ -29,6 +35,8 @@ export interface EndpointScheme {
    * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
    */
   finishCommit?(ref: EndpointRef, part: PartMark, request: CommitRequest): Promise<boolean>;
+  /** Folders with all that is in them. */
+  trees?(): Promise<TreeEnd>;
 }
 
 /** Loads the scheme's file the first time that it is asked for. */
@@ -50,7 +58,8 @@ export function ability<K extends keyof EndpointScheme>(
 ): NonNullable<EndpointScheme[K]> {
   const found = scheme[key];
   if (found) return found;
-  const what = key.endsWith('Source') ? 'read from' : 'written to';
+  const others = key.endsWith('Source') ? 'read from' : 'written to';
+  const what = key === 'trees' ? 'an end of a copy of folders or of several files' : others;
   throw new TransferError('E_USAGE', `${name}: such a location cannot be ${what}`, {
     hint: 'Choose another location.',
   });

@@ -149,7 +149,7 @@ export class FileJournals implements Journals {
   }
 
   #assertOurs(path: string, fd: number): void {
-    const wrong = whyNotOurs(this.#files.fstat(fd));
+    const wrong = whyNotOurs(this.#files, dirname(path), this.#files.fstat(fd));
     if (wrong === undefined) return;
     this.#files.closeSync(fd);
     throw unsafe(path, wrong);

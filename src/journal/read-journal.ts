@@ -57,8 +57,12 @@ function isTornStart(files: FileLayer, fd: number): boolean {
   return text.startsWith('\0') || FIRST_LINE.startsWith(text);
 }
 
-/** The whole lines of the file; what follows the last newline is a torn tail. */
-function* linesOf(files: FileLayer, fd: number): Generator<{ text: string; end: number }> {
+/** The whole lines of the file, cut to so many bytes; what follows the last newline is a torn tail. */
+export function* linesOf(
+  files: FileLayer,
+  fd: number,
+  textBytesMax = RECORD_BYTES_MAX,
+): Generator<{ text: string; end: number }> {
   const block = Buffer.alloc(READ_BYTES);
   let rest = Buffer.alloc(0);
   for (let position = 0, end = 0; ; ) {
@@ -68,7 +72,7 @@ function* linesOf(files: FileLayer, fd: number): Generator<{ text: string; end: 
     let from = 0;
     for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, from)) {
       end += at + 1 - from;
-      yield { text: bytes.toString('utf8', from, Math.min(at, from + RECORD_BYTES_MAX)), end };
+      yield { text: bytes.toString('utf8', from, Math.min(at, from + textBytesMax)), end };
       from = at + 1;
     }
     rest = bytes.subarray(from);

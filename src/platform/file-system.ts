@@ -11,9 +11,12 @@ const SEEK_END = 2;
 const SECTOR_BYTES = 512;
 
 /**
- * statfs types whose inodes or times another machine, or a program, may make up (linux/magic.h and the projects' own).
+ * statfs types whose inodes or times another machine, a program, or a mount may make up (linux/magic.h and the
+ * projects' own).
  */
 const REMOTE_TYPES: ReadonlyMap<number, string> = new Map([
+  [0x4d44, 'FAT, whose inodes are numbered anew by every mount'],
+  [0x2011bab0, 'exFAT, as FAT'],
   [0x6969, 'NFS'],
   [0x517b, 'SMB'],
   [0xff534d42, 'CIFS'],
@@ -51,6 +54,17 @@ export function freeBytes(path: PathBytes): number | undefined {
 /** Whether inode numbers cannot be relied on there: a network file system, or one that a program serves. */
 export function isRemoteFileSystem(path: PathBytes): boolean {
   return REMOTE_TYPES.has(Number(BigInt.asUintN(32, statfsSync(path, { bigint: true }).type)));
+}
+
+/**
+ * Makes all that was written to the file system of an open file durable; false where that cannot be asked for, and each
+ * file has to be synced by itself. An error of its storage since the descriptor was opened is thrown (syncfs(2)).
+ */
+export function syncFileSystem(fd: number): boolean {
+  const answer = libc()?.syncfs(fd);
+  if (answer === undefined || answer === -constants.errno.ENOSYS) return false;
+  if (answer < 0) throw errnoError('syncfs', answer);
+  return true;
 }
 
 /** Size of a block device. @throws errno Errors: ENODEV when it is none, or when nothing here knows its size */

@@ -19,10 +19,24 @@ export interface Libc {
   renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
   flock(fd: number, operation: number): number;
   syncfs(fd: number): number;
+  ioctl(fd: number, request: number, argument: Buffer): number;
+  preadv2(fd: number, into: Uint8Array, position: number, flags: number): number;
+  pwritev2(fd: number, bytes: Uint8Array, position: number, flags: number): number;
+  /** `range`: offset and length, 0 for all of it; `counts` begins with the pages that are cached. */
+  cachestat(fd: number, range: Buffer, counts: Buffer): number;
+  /** Fills `names` with names that each end in a NUL, and answers how many bytes that took. */
+  flistxattr(fd: number, names: Buffer): number;
+  /** Fills `value` and answers its length. */
+  fgetxattr(fd: number, name: PathBytes, value: Buffer): number;
+  fsetxattr(fd: number, name: PathBytes, value: Buffer): number;
+  fremovexattr(fd: number, name: PathBytes): number;
+  /** `times`: two of struct timespec, of access and of modification. */
+  futimens(fd: number, times: Buffer): number;
+  utimensat(folder: number, path: PathBytes, times: Buffer, flags: number): number;
   _exit(code: number): never;
 }
 
-type NativeCall = (...args: (number | Buffer)[]) => number;
+type NativeCall = (...args: (number | Uint8Array)[]) => number;
 
 const OFF_T_IS_64_BIT = new Set(['x64', 'arm64', 'riscv64', 'loong64', 'ppc64', 's390x']);
 
@@ -76,15 +90,18 @@ function bindWith(koffi: typeof Koffi): Libc {
     // This one returns its errno and leaves the variable alone.
     posix_fadvise: (fd, offset, length, advice) => -fadvise(fd, offset, length, advice),
     renameat2: (fromFolder, from, toFolder, to, flags) =>
-      rename(fromFolder, terminated(from), toFolder, terminated(to), flags),
+      rename(fromFolder, terminated('renameat2', from), toFolder, terminated('renameat2', to), flags),
     flock: uninterrupted(bound('int flock(int fd, int operation)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
+    ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
+    ...bindAttributes(bound),
+    ...bindUncached(koffi, library, bound),
     _exit: library.func('void _exit(int code)') as unknown as Libc['_exit'],
   };
 }
 
 /** For calls that may be made twice; a rename may not: its second try would not find the file. */
-function uninterrupted(call: NativeCall): NativeCall {
+function uninterrupted<A extends unknown[]>(call: (...args: A) => number): (...args: A) => number {
   return (...args) => {
     for (;;) {
       const answer = call(...args);
@@ -95,16 +112,64 @@ function uninterrupted(call: NativeCall): NativeCall {
 
 function bindRename(bound: (definition: string) => NativeCall): NativeCall {
   const parameters = 'int fromFolder, const uint8_t *from, int toFolder, const uint8_t *to, unsigned int flags';
+  // glibc has it since 2.28, musl only lately.
+  return orAbsent(() => bound(`int renameat2(${parameters})`)) ?? (() => -constants.errno.ENOSYS);
+}
+
+type AttributeCalls = 'flistxattr' | 'fgetxattr' | 'fsetxattr' | 'fremovexattr' | 'futimens' | 'utimensat';
+
+function bindAttributes(bound: (definition: string) => NativeCall): Pick<Libc, AttributeCalls> {
+  const list = bound('int64_t flistxattr(int fd, uint8_t *names, size_t size)');
+  const get = bound('int64_t fgetxattr(int fd, const uint8_t *name, uint8_t *value, size_t size)');
+  const set = bound('int fsetxattr(int fd, const uint8_t *name, const uint8_t *value, size_t size, int flags)');
+  const remove = bound('int fremovexattr(int fd, const uint8_t *name)');
+  const times = bound('int utimensat(int folder, const uint8_t *path, const uint8_t *times, int flags)');
+  return {
+    flistxattr: (fd, names) => list(fd, names, names.length),
+    fgetxattr: (fd, name, value) => get(fd, terminated('fgetxattr', name), value, value.length),
+    fsetxattr: (fd, name, value) => set(fd, terminated('fsetxattr', name), value, value.length, 0),
+    fremovexattr: (fd, name) => remove(fd, terminated('fremovexattr', name)),
+    futimens: bound('int futimens(int fd, const uint8_t *times)'),
+    utimensat: (folder, path, both, flags) => times(folder, terminated('utimensat', path), both, flags),
+  };
+}
+
+/** The same number on every machine. */
+const SYS_CACHESTAT = 451;
+
+function bindUncached(
+  koffi: typeof Koffi,
+  library: Koffi.LibraryHandle,
+  bound: (definition: string) => NativeCall,
+): Pick<Libc, 'preadv2' | 'pwritev2' | 'cachestat'> {
+  const vector = koffi.pointer(koffi.struct({ base: 'uint8_t *', length: 'size_t' }));
+  const flagged = (name: string): Libc['preadv2'] => {
+    const call = orAbsent(() => library.func(name, 'int64_t', ['int', vector, 'int', 'int64_t', 'int']));
+    return (fd, bytes, position, flags) => {
+      const answer = Number(call?.(fd, { base: bytes, length: bytes.length }, 1, position, flags) ?? NaN);
+      if (Number.isNaN(answer)) return -constants.errno.ENOSYS;
+      return answer < 0 ? -koffi.errno() : answer;
+    };
+  };
+  const syscall = bound('int64_t syscall(int64_t number, int64_t fd, uint8_t *range, uint8_t *counts, int64_t flags)');
+  return {
+    preadv2: uninterrupted(flagged('preadv2')),
+    pwritev2: uninterrupted(flagged('pwritev2')),
+    cachestat: (fd, range, counts) => syscall(SYS_CACHESTAT, fd, range, counts, 0),
+  };
+}
+
+function orAbsent<T>(bind: () => T): T | undefined {
   try {
-    return bound(`int renameat2(${parameters})`);
+    return bind();
   } catch {
-    // glibc has it since 2.28, musl only lately; a C library without it is like a kernel without it.
-    return () => -constants.errno.ENOSYS;
+    // A C library without the function is like a kernel without it: its callers have a way around it.
+    return undefined;
   }
 }
 
-function terminated(path: PathBytes): Buffer {
+function terminated(syscall: string, path: PathBytes): Buffer {
   const bytes = Buffer.from(path);
-  if (bytes.includes(0)) throw errnoError('renameat2', -constants.errno.EINVAL, path);
+  if (bytes.includes(0)) throw errnoError(syscall, -constants.errno.EINVAL, path);
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }

@@ -3,7 +3,6 @@
  * stale. Never an fcntl lock: a process loses those when it closes any descriptor of the file.
  */
 import { fstatSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { constants } from 'node:os';
 import { errnoOf } from '../core/errors.js';
 import { errnoError, libc } from './libc.js';
@@ -46,8 +45,9 @@ export async function lockDescriptor(fd: number): Promise<HeldLock | 'busy'> {
   };
 }
 
-function lockBySocket(fd: number): Promise<HeldLock | 'busy'> {
+async function lockBySocket(fd: number): Promise<HeldLock | 'busy'> {
   if (process.platform !== 'linux') throw errnoError('flock', -EOPNOTSUPP);
+  const { createServer } = await import('node:net');
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());

@@ -1,10 +1,47 @@
-/** Tells a file that this user's Blockferry made from one that was planted where it would be. */
-import type { BigIntStats } from 'node:fs';
+/**
+ * Tells a file that this user's Blockferry made from one that was planted where it would be. Where a mount maps owners
+ * (root_squash, vfat, bindfs) our own files do not show our uid: then a file that is made there now tells which uid
+ * they show, and only that one counts as ours.
+ */
+import { type BigIntStats, constants } from 'node:fs';
+import { threadId } from 'node:worker_threads';
+import { errnoOf } from '../core/errors.js';
+import type { FileLayer } from './file-layer.js';
+import { encodePath } from './path-bytes.js';
 
-/** What is wrong with an opened part or journal, as the end of a sentence; undefined when it can be ours. */
-export function whyNotOurs(stat: BigIntStats): string | undefined {
-  const uid = process.getuid?.();
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+
+/**
+ * What is wrong with an opened part or journal, as the end of a sentence; undefined when it can be ours. `anyOwner`: it
+ * is known by something better than its owner.
+ * @param folder where it stands
+ */
+export function whyNotOurs(files: FileLayer, folder: string, stat: BigIntStats, anyOwner = false): string | undefined {
+  const uid = process.geteuid?.();
   if (!stat.isFile()) return 'is not a regular file';
-  if (uid !== undefined && stat.uid !== BigInt(uid)) return `belongs to uid ${stat.uid}, not to uid ${uid}`;
-  return stat.nlink > 1n ? 'has other names (hard links)' : undefined;
+  if (stat.nlink > 1n) return 'has other names (hard links)';
+  if (anyOwner || uid === undefined || stat.uid === BigInt(uid) || stat.uid === uidOfOurs(files, folder))
+    return undefined;
+  return `belongs to uid ${stat.uid}, not to uid ${uid}`;
+}
+
+let probes = 0;
+
+/** The uid that a file shows which we make in that folder; undefined where we cannot make one. */
+function uidOfOurs(files: FileLayer, folder: string): bigint | undefined {
+  const path = encodePath(`${folder}/.${process.pid}-${threadId}-${probes++}.blockferry-probe`);
+  let fd: number | undefined;
+  try {
+    fd = files.openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    return files.fstat(fd).uid;
+  } catch (thrown) {
+    // Whatever keeps us from making it: then nothing shows that the file is ours.
+    if (errnoOf(thrown) === undefined) throw thrown;
+    return undefined;
+  } finally {
+    if (fd !== undefined) {
+      files.closeSync(fd);
+      files.unlinkSync(path);
+    }
+  }
 }

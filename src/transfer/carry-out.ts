@@ -3,17 +3,21 @@
  * the crash contract's.
  */
 import { orLate } from '../core/clock.js';
-import { loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import { loadHasher, sameBytes, zeroDigest } from '../core/digest.js';
 import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
 import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
+import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { Checkpointer } from './checkpointer.js';
+import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
+import { type Kept, readKept } from './kept.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
+import { finishManifest, type ProvenFile, provenFile } from './proven-file.js';
 import { MAP } from './requests.js';
 import { withRetry } from './retry.js';
 import type { TransferParts, TransferRequest } from './transfer.js';
@@ -32,13 +36,17 @@ export interface CarryOutParts extends TransferParts {
   readonly emit: (event: EventBody) => void;
   readonly blockBytes: number;
   readonly lanes: number;
+  readonly manifest: ManifestWriter | undefined;
 }
 
 export class CarryOut {
   readonly #parts: CarryOutParts;
   readonly #checkpointer: Checkpointer;
   readonly #lanes: Lanes;
+  #kept: Kept = {};
   bytesRepaired = 0;
+  /** Of the finished part, where it was asked for. */
+  checksum: Checksum | undefined;
 
   constructor(parts: CarryOutParts) {
     this.#parts = parts;
@@ -52,6 +60,7 @@ export class CarryOut {
       position: work.position,
       sync: request.sync,
       unsynced: work.unsynced,
+      commitFollows: !request.readBack && job.site.publish === 'atomic',
       onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
       onGivenBack: (bytes, error) => {
         progress.bytesVoid += bytes;
@@ -67,6 +76,7 @@ export class CarryOut {
       source: job.source.ref,
       target: work.prepared.ref,
       algorithm: job.algorithm,
+      clone: work.clone,
       alsoSource: job.source.version.strength === 'none',
     });
   }
@@ -76,14 +86,17 @@ export class CarryOut {
     this.#checkpointer.tick();
   }
 
-  /** Answers the root digest, in hex. @throws TransferError, with everything that was finished on record */
-  async run(): Promise<string> {
+  /** Answers what is proven of the target. @throws TransferError, with everything that was finished on record */
+  async run(): Promise<ProvenFile> {
     try {
+      const { request, job } = this.#parts;
+      if (request.preserve) this.#kept = await readKept(job.source, this.#parts);
       await this.#settleZeroes();
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
-      if (this.#parts.request.readBack) await this.#readBack();
+      if (request.readBack) await this.#readBack();
+      await this.#checksum();
       return await this.#commit();
     } catch (thrown) {
       const error = TransferError.from(thrown);
@@ -131,7 +144,7 @@ export class CarryOut {
     const { plan } = this.#parts.work;
     for (;;) {
       await this.#lanes.runPlan();
-      await this.#checkpointer.drain();
+      await this.#lanes.drain();
       if (plan.unsettled === 0) return;
       plan.releaseHeld();
     }
@@ -142,7 +155,10 @@ export class CarryOut {
     const { progress, emit, work } = this.#parts;
     let toRead: readonly number[] = await this.#chunksWithData();
     for (let round = 0; ; round++) {
-      progress.startReadBack(toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0));
+      progress.startReading(
+        'reading-back',
+        toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0),
+      );
       const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
@@ -179,24 +195,48 @@ export class CarryOut {
     return chunks;
   }
 
-  async #commit(): Promise<string> {
-    const { runner, request, job, work, progress } = this.#parts;
+  async #checksum(): Promise<void> {
+    const { request, job, work } = this.#parts;
+    if (!request.checksum) return;
+    const { size } = job.grid;
+    const part = {
+      end: 'part',
+      ref: work.prepared.ref,
+      size,
+      pastCache: request.readBack,
+      name: job.site.name,
+    } as const;
+    this.checksum = await checksumOf(request.checksum, part, this.#parts);
+  }
+
+  async #commit(): Promise<ProvenFile> {
+    const { runner, request, job, work, progress, manifest, emit } = this.#parts;
     progress.phase = 'committing';
     await this.#checkSource();
-    const about = { algorithm: job.algorithm, chunkBytes: job.grid.chunkBytes, size: job.grid.size };
-    const root = toHex(rootDigest(await loadHasher(job.algorithm), about, work.claims.digests));
+    const { algorithm, grid } = job;
+    const { chunkBytes, size } = grid;
+    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
+    if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
-    const part = await runner.run('mark-target', { ref });
-    await this.#checkpointer.append([{ type: 'committing', part, root }]);
+    const { times, attributes } = this.#kept;
+    const part = await runner.run('mark-target', { ref, ...(times && { times }) });
+    const sourceVersion = job.source.version.value;
+    await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
+    await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
       overwrite: request.overwrite,
       sync: request.sync,
       ...(mode !== undefined && { mode }),
+      ...(attributes && { attributes }),
     };
-    await runner.run('commit-target', { ref, request: commit });
-    await runner.run('drop-journal', { ref: job.journal, sync: request.sync });
-    return root;
+    for (const sentence of await runner.run('commit-target', { ref, request: commit }))
+      emit({ type: 'note', message: `--preserve: ${sentence}` });
+    await manifest?.publish();
+    // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
+    const sync = request.sync && job.site.publish === 'in-place';
+    await runner.run('drop-journal', { ref: job.journal, sync });
+    return proven;
   }
 
   /** After hours of copying, one answer that does not come is not the end. */
@@ -206,7 +246,7 @@ export class CarryOut {
       clock,
       random,
       signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', chunk: 0, attempt, waitMs, error: error.toJSON() }),
+      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
     });
   }
 

@@ -36,6 +36,8 @@ export interface CheckpointerParts {
   readonly sync: boolean;
   /** Some claims were made without a flush: they stand or fall with the next one. */
   readonly unsynced: boolean;
+  /** When all is on record, nothing comes before the record of the commit that could take long. */
+  readonly commitFollows: boolean;
   readonly onCheckpoint: (chunks: number, bytes: number, flushMs: number) => void;
   /** A flush failed and these bytes have to be written again. */
   readonly onGivenBack: (bytes: number, error?: TransferError) => void;
@@ -131,11 +133,13 @@ export class Checkpointer {
 
   /** Never rejects: what fails for good is kept for the lanes to meet. */
   async #checkpoint(batch: readonly WrittenChunk[], extraLines: readonly string[]): Promise<void> {
-    const { runner, plan, clock, target, journal, sync, onCheckpoint } = this.#parts;
+    const { runner, plan, clock, target, journal, sync, commitFollows, onCheckpoint } = this.#parts;
     const before = nowMs(clock);
+    const moreFollows = commitFollows && plan.unsettled === batch.length;
     const lines = extraLines.join('') + batch.map((written) => encodeRecord(chunkRecord(written))).join('');
     try {
-      const answer = await runner.run('checkpoint', { target, journal, position: this.#position, lines, sync });
+      const request = { target, journal, position: this.#position, lines, sync, moreFollows };
+      const answer = await runner.run('checkpoint', request);
       this.#position = answer.position;
       this.#unsynced = false;
       for (const { chunk } of batch) plan.settle(chunk);

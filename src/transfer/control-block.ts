@@ -10,8 +10,19 @@ const JOB = 1;
 const ATTACHED = 2;
 const INT32S = 16;
 const COUNTERS_AT = INT32S * 4;
-const COUNTERS = ['readBytes', 'writtenBytes', 'readNs', 'hashNs', 'writeNs', 'limitNs'] as const;
-const PACE_AT = COUNTERS_AT + 8 * 8;
+/** In bytes and nanoseconds; `busyNs` is the whole time in tasks, with what none of the others counts. */
+const COUNTERS = [
+  'readBytes',
+  'writtenBytes',
+  'clonedBytes',
+  'readNs',
+  'readTargetNs',
+  'hashNs',
+  'writeNs',
+  'limitNs',
+  'busyNs',
+] as const;
+const PACE_AT = COUNTERS_AT + COUNTERS.length * 8;
 const PACE_LEVELS = 4;
 const BYTES = PACE_AT + PACE_LEVELS * 2 * 8;
 
@@ -111,9 +122,10 @@ export class ControlBlock {
   }
 
   /** Where the tasks' time went; what the lanes wait for themselves is added by them. */
-  spent(): Pick<TimeSpent, 'sourceReadMs' | 'hashMs' | 'targetWriteMs' | 'limitMs'> {
+  spent(): Pick<TimeSpent, 'sourceReadMs' | 'targetReadMs' | 'hashMs' | 'targetWriteMs' | 'limitMs'> {
     return {
       sourceReadMs: this.counter('readNs') / 1e6,
+      targetReadMs: this.counter('readTargetNs') / 1e6,
       hashMs: this.counter('hashNs') / 1e6,
       targetWriteMs: this.counter('writeNs') / 1e6,
       limitMs: this.counter('limitNs') / 1e6,

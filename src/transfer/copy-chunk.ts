@@ -4,24 +4,11 @@
  * comes next.
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { Clock } from '../core/clock.js';
-import { type Digest, type Hasher, sameBytes } from '../core/digest.js';
+import { type Digest, sameBytes } from '../core/digest.js';
 import type { ChunkReader, ChunkWriter, ReadBack, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { BlockBuffers } from './block-buffers.js';
-import type { ControlBlock } from './control-block.js';
-import type { Pace } from './pace.js';
+import { assertRunning, type ChunkHost, type HashedRange, hashRange } from './hash-range.js';
 import type { ChunkOutcome, ChunkTask, CompareOutcome } from './requests.js';
-
-export interface ChunkHost {
-  readonly control: ControlBlock;
-  readonly pace: Pace;
-  readonly clock: Clock;
-  readonly buffers: BlockBuffers;
-  readonly newHasher: () => Hasher;
-  /** Aborts when the job is stopped, so that waits on the network end. */
-  readonly signal: AbortSignal;
-}
 
 const DIFFERENCES_MAX = 256;
 
@@ -31,13 +18,57 @@ export async function runChunk(
   target: Target,
   host: ChunkHost,
 ): Promise<ChunkOutcome> {
+  const before = host.clock.nowNs();
   try {
-    if (task.work === 'copy') return await copyChunk(task, source, target, host);
-    if (task.work === 'zero') return await zeroChunk(task, target);
+    if (task.work === 'copy')
+      return (await cloneChunk(task, source, target, host)) ?? (await copyChunk(task, source, target, host));
+    if (task.work === 'zero') return await zeroChunk(task, target, host);
     return await proveChunk(task, source, target, host);
   } catch (thrown) {
     throw TransferError.from(thrown).with({ chunk: task.chunk, offset: task.range.offset });
+  } finally {
+    host.control.add('busyNs', host.clock.nowNs() - before);
   }
+}
+
+/**
+ * Shares the blocks of the source and hashes what the target then holds; undefined where blocks are not to be or cannot
+ * be shared. The limit counts the bytes as they are read, since that is what loads the storage.
+ */
+async function cloneChunk(
+  task: ChunkTask,
+  source: Source,
+  target: Target,
+  host: ChunkHost,
+): Promise<ChunkOutcome | undefined> {
+  if (!task.clone) return undefined;
+  const { control, clock, signal } = host;
+  assertRunning(host);
+  // Opening it is what finds that the source has changed.
+  source.openChunk(task.range, signal).close();
+  const before = clock.nowNs();
+  const refused = target.clone ? target.clone(task.source, task.range) : 'the target is no local file';
+  if (refused !== undefined && task.clone === 'always') throw cannotClone(source.name, refused);
+  if (refused !== undefined) return undefined;
+  control.add('writeNs', clock.nowNs() - before);
+  const { length } = task.range;
+  const reader = target.openChunkBack(task.range, signal);
+  const { digest, bytes } = await hashRange(
+    reader,
+    { length, blockBytes: task.blockBytes, of: 'target' },
+    host,
+    host.pace,
+  );
+  if (bytes < length) throw new TransferError('E_TARGET_CHANGED', 'the partial copy became shorter while it was made');
+  control.add('writtenBytes', BigInt(length));
+  control.add('clonedBytes', BigInt(length));
+  return { digest, same: true, pastCache: false };
+}
+
+export function cannotClone(name: string, why: string): TransferError {
+  return new TransferError('E_USAGE', `--reflink always: the blocks of ${name} cannot be shared: ${why}`, {
+    hint: 'With --reflink auto such a file is copied instead.',
+  });
 }
 
 async function copyChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
@@ -67,7 +98,9 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
       rest -= block.length;
     }
     const digest = hasher.digest();
+    const before = clock.nowNs();
     const token = await writer.finish(digest);
+    control.add('writeNs', clock.nowNs() - before);
     return { digest, same: true, pastCache: false, ...(token !== undefined && { token }) };
   } catch (thrown) {
     control.add('writtenBytes', BigInt(-counted));
@@ -80,7 +113,7 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
 }
 
 /** The room for the next block, as large as the pace allows, once it is due. */
-function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Uint8Array | Promise<Uint8Array> {
+export function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Uint8Array | Promise<Uint8Array> {
   assertRunning(host);
   if (!host.pace.limited) return rest < buffer.length ? buffer.subarray(0, rest) : buffer;
   const block = buffer.subarray(0, Math.min(rest, host.pace.blockBytes(buffer.length)));
@@ -93,10 +126,6 @@ async function pacedBlock(block: Uint8Array, host: ChunkHost): Promise<Uint8Arra
   host.control.add('limitNs', host.clock.nowNs() - before);
   assertRunning(host);
   return block;
-}
-
-function assertRunning(host: ChunkHost): void {
-  if (host.control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
 }
 
 /** Fills the block from a source, which never ends early: undefined when that happened at once. */
@@ -149,56 +178,41 @@ function nextRun(bytes: Uint8Array, offset: number, zeroes: Uint8Array): { zero:
   return { zero, length };
 }
 
-async function zeroChunk(task: ChunkTask, target: Target): Promise<ChunkOutcome> {
+async function zeroChunk(task: ChunkTask, target: Target, { control, clock }: ChunkHost): Promise<ChunkOutcome> {
+  const before = clock.nowNs();
   await target.zero(task.range);
+  control.add('writeNs', clock.nowNs() - before);
   return { digest: new Uint8Array(0), same: true, pastCache: false };
 }
 
 async function proveChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
   const expected = task.expected as Digest;
   const { reader, pastCache } = readerOfTarget(task, target, host);
-  const digest = await hashRange(reader, task, host).catch(unreadable);
+  const about = { length: task.range.length, blockBytes: task.blockBytes };
+  const { digest } = await hashRange(reader, { ...about, of: 'target' }, host).catch(unreadable);
   let same = sameBytes(digest, expected);
   if (same && task.alsoSource) {
-    same = sameBytes(await hashRange(source.openChunk(task.range, host.signal), task, host, host.pace), expected);
+    const again = await hashRange(
+      source.openChunk(task.range, host.signal),
+      { ...about, of: 'source' },
+      host,
+      host.pace,
+    );
+    same = sameBytes(again.digest, expected);
   }
   return { digest, same, pastCache };
 }
 
 /** What cannot be read back is as good as wrong: writing it again may help, and tells plainly where it does not. */
-function unreadable(thrown: unknown): Digest {
-  if (thrown instanceof TransferError && thrown.code === 'E_TARGET_WRITE') return new Uint8Array(0);
+function unreadable(thrown: unknown): HashedRange {
+  if (thrown instanceof TransferError && thrown.code === 'E_TARGET_WRITE')
+    return { digest: new Uint8Array(0), bytes: 0 };
   throw thrown;
 }
 
 function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadBack {
   const readBack = task.work === 'read-back' ? target.openReadBack?.(task.range, host.signal) : undefined;
   return readBack ?? { reader: target.openChunkBack(task.range, host.signal), pastCache: false };
-}
-
-/** The digest of what the reader has; of less than the range when it ends early, which then matches nothing. */
-async function hashRange(reader: ChunkReader, task: ChunkTask, host: ChunkHost, pace?: Pace): Promise<Digest> {
-  const hasher = host.newHasher();
-  const buffer = host.buffers.take(task.blockBytes);
-  try {
-    for (let rest = task.range.length; rest > 0; ) {
-      assertRunning(host);
-      const length = Math.min(rest, pace?.blockBytes(buffer.length) ?? buffer.length);
-      await pace?.take(length, host.signal);
-      const block = buffer.subarray(0, length);
-      const before = host.clock.nowNs();
-      const got = await reader.next(block);
-      host.control.add('readNs', host.clock.nowNs() - before);
-      host.control.add('readBytes', BigInt(got));
-      if (got === 0) break;
-      hasher.update(block.subarray(0, got));
-      rest -= got;
-    }
-    return hasher.digest();
-  } finally {
-    reader.close();
-    host.buffers.give(buffer);
-  }
 }
 
 /** Compares the same range of two sources, byte by byte. */
@@ -216,8 +230,10 @@ export async function compareChunk(
       assertRunning(host);
       const length = Math.min(ends.blockBytes, range.length - done);
       const blocks = buffers.map((buffer) => buffer.subarray(0, length)) as [Uint8Array, Uint8Array];
+      const before = host.clock.nowNs();
       await fillBlock(readers[0], blocks[0]);
       await fillBlock(readers[1], blocks[1]);
+      host.control.add('readNs', host.clock.nowNs() - before);
       hasher.update(blocks[0]);
       host.control.add('readBytes', BigInt(length));
       if (!sameBytes(blocks[0], blocks[1])) addDifferences(differing, blocks, range.offset + done);

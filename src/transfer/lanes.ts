@@ -33,6 +33,8 @@ export interface LaneParts {
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
   readonly lanes: number;
+  /** Share the blocks of the source, where that can be (auto) or else fail (always). */
+  readonly clone: 'auto' | 'always' | undefined;
   /** The source has no version: a proof reads it too. */
   readonly alsoSource: boolean;
   /** Aborts when the job is stopped. */
@@ -53,6 +55,7 @@ export class Lanes {
   constructor(parts: LaneParts) {
     this.#parts = parts;
     this.#digestBytes = parts.claims.digests.length / (parts.plan.grid.count || 1);
+    parts.progress.time.laneCount = parts.lanes;
   }
 
   /** Whether all that was read back came from the storage itself. */
@@ -70,7 +73,7 @@ export class Lanes {
    */
   async runPlan(): Promise<void> {
     await this.#runAll(async () => {
-      await this.#waitForRoom();
+      await this.#waitForFlush(this.#parts.checkpointer.room(), 1);
       const entry = this.#parts.plan.next();
       if (entry) await this.#work(entry);
       return entry !== undefined;
@@ -84,8 +87,10 @@ export class Lanes {
       const { value: chunk, done } = chunks.next();
       if (done) return false;
       const entry = { chunk, work: 'read-back', sparseBytes: 0, knownZero: false } as const;
+      this.#parts.plan.map.started(chunk, 'read-back');
       const outcome = await this.#withRetry(entry, this.digestOf(chunk));
-      if (!outcome.same) differing.push(chunk);
+      if (outcome.same) this.#parts.plan.map.settled(chunk);
+      else differing.push(chunk);
       this.#pastCache &&= outcome.pastCache;
       return true;
     });
@@ -93,8 +98,9 @@ export class Lanes {
   }
 
   async #runAll(step: () => Promise<boolean>): Promise<void> {
-    const { lanes, control, clock, signal } = this.#parts;
+    const { lanes, control, clock, signal, progress } = this.#parts;
     const ending = new AbortController();
+    const ends: number[] = [];
     const lane = async (): Promise<void> => {
       try {
         let more = true;
@@ -103,20 +109,33 @@ export class Lanes {
         this.#failure ??= TransferError.from(thrown);
         control.stop();
         ending.abort();
+      } finally {
+        ends.push(nowMs(clock));
       }
     };
     const all = Promise.all(Array.from({ length: lanes }, lane));
     // A task that is stuck in a system call is left behind: its chunk is not on record.
     await orLate(all, clock, STUCK_MS, AbortSignal.any([signal, ending.signal]));
+    const endMs = nowMs(clock);
+    progress.time.lanes.idleMs += ends.reduce((sum, laneEndMs) => sum + endMs - laneEndMs, 0);
     if (this.#failure) throw this.#failure;
     if (control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   }
 
-  async #waitForRoom(): Promise<void> {
-    const { checkpointer, clock, progress } = this.#parts;
+  /** Puts everything on record, which all lanes wait for. @throws TransferError of a checkpoint that failed for good */
+  async drain(): Promise<void> {
+    const { checkpointer, lanes } = this.#parts;
+    await this.#waitForFlush(checkpointer.drain(), lanes);
+  }
+
+  async #waitForFlush(flushed: Promise<void>, lanesWaiting: number): Promise<void> {
+    const { clock, progress } = this.#parts;
     const before = nowMs(clock);
-    await checkpointer.room();
-    progress.lanes.flushMs += nowMs(clock) - before;
+    try {
+      await flushed;
+    } finally {
+      progress.time.lanes.flushMs += (nowMs(clock) - before) * lanesWaiting;
+    }
   }
 
   async #work(entry: PlanEntry): Promise<void> {
@@ -144,21 +163,23 @@ export class Lanes {
   }
 
   #withRetry(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
-    const { clock, random, signal, emit, progress } = this.#parts;
+    const { clock, random, signal, emit, progress, plan } = this.#parts;
     const { chunk } = entry;
     return withRetry((attempt) => this.#run(attempt === 1 ? entry : { ...entry, knownZero: false }, expected), {
       clock,
       random,
       signal,
       onRetry: (attempt, waitMs, error) => {
-        progress.lanes.retryMs += waitMs;
+        progress.time.lanes.retryMs += waitMs;
+        plan.map.retried(chunk);
         emit({ type: 'retry', chunk, attempt, waitMs, error: error.toJSON() });
       },
     });
   }
 
   async #run(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
-    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control } = this.#parts;
+    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control, clone } =
+      this.#parts;
     const task: ChunkTask = {
       ...entry,
       range: plan.grid.range(entry.chunk),
@@ -168,13 +189,14 @@ export class Lanes {
       blockBytes: entry.work === 'read-back' ? READ_BACK_BYTES : blockBytes,
       alsoSource: alsoSource && entry.work === 'prove',
       control: control.shared,
+      ...(entry.work === 'copy' && { clone }),
       ...(expected && { expected }),
     };
     const before = nowMs(clock);
     try {
       return await runner.run('chunk', task);
     } finally {
-      progress.lanes.taskMs += nowMs(clock) - before;
+      progress.time.lanes.taskMs += nowMs(clock) - before;
     }
   }
 }

@@ -3,17 +3,22 @@
  * three: the target is whole already, there is a partial of this very source to go on with, or there is nothing and the
  * job begins afresh.
  */
-import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
+import { ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { CommitRequest, Location, PreparedTarget, TargetSite } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { formatBytes, KiB } from '../core/units.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
+import { cannotClone } from './copy-chunk.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
+import { openSource, type RetryRules } from './retry.js';
+import { assertSpace, chooseChunkBytes } from './sizing.js';
+
+const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
+const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
 
 export interface OpenRequest {
   readonly source: Location;
@@ -24,6 +29,10 @@ export interface OpenRequest {
   readonly overwrite: boolean;
   readonly discard: boolean;
   readonly sync: boolean;
+  /** Where a manifest of the target is to be written. */
+  readonly manifest?: string | undefined;
+  /** Share the blocks of the source. Absent: auto, where that can be. */
+  readonly reflink?: 'auto' | 'always' | 'never' | undefined;
 }
 
 export interface OpenedJob {
@@ -34,6 +43,8 @@ export interface OpenedJob {
   readonly algorithm: Algorithm;
   /** Absent: a commit that was cut short has been finished, and the target is whole. */
   readonly work?: OpenedWork;
+  /** There instead of work: what is on record of the target. */
+  readonly whole?: JournalContent;
   readonly damagedRecords: number;
   /** There was a record of an earlier run, but its partial data is gone. */
   readonly partialLost?: boolean;
@@ -48,10 +59,13 @@ export interface OpenedWork {
   readonly resumed: boolean;
   /** Some claims may never have been flushed. */
   readonly unsynced: boolean;
+  /** Blocks of the source are to be shared; absent: they cannot be, or are not to be. */
+  readonly clone?: 'auto' | 'always' | undefined;
 }
 
-export async function openJob(request: OpenRequest, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
-  const source = await runner.run('open-source', { location: request.source });
+export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
+  const source = await openSource(runner, request.source, rules);
+  const { clock } = rules;
   try {
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
@@ -67,6 +81,12 @@ interface Found {
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly content: JournalContent | undefined;
+}
+
+/** Whether to share blocks, and whether it is certain that this will take next to no space. */
+interface Cloning {
+  readonly clone: 'auto' | 'always' | undefined;
+  readonly spaceless: boolean;
 }
 
 /**
@@ -122,9 +142,9 @@ async function finishEarlierCommit(
   return isSameSource(content, source) && source.version.strength !== 'none' ? 'this' : 'other';
 }
 
-function wholeAlready({ source, site, journal }: Found, { header }: JournalContent): OpenedJob {
-  const grid = new ChunkGrid(header.size, header.chunkBytes);
-  return { source, site, journal, grid, algorithm: header.algorithm, damagedRecords: 0 };
+function wholeAlready({ source, site, journal }: Found, whole: JournalContent): OpenedJob {
+  const { size, chunkBytes, algorithm } = whole.header;
+  return { source, site, journal, grid: new ChunkGrid(size, chunkBytes), algorithm, whole, damagedRecords: 0 };
 }
 
 function raceLost(request: OpenRequest): never {
@@ -135,19 +155,34 @@ function raceLost(request: OpenRequest): never {
 
 async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
   const { source, site, content } = found;
-  if (site.existing && !request.overwrite) throw targetExists(site);
+  if (site.existing && !request.overwrite) throw targetExists(site, request);
   if (request.discard) await runner.run('discard-partial', { ref: site.ref });
   const partial = request.discard ? undefined : site.partial;
   if (partial && !content && site.publish === 'atomic') throw foreignPart(site);
   if (content && (partial || site.publish === 'in-place')) {
     assertSameSource(content, source, site);
-    return resume(request, { ...found, content }, runner);
+    return resume(request, { ...found, content }, await chooseCloning(request, found, runner), runner);
   }
-  const job = await begin(request, found, runner, clock);
+  const job = await begin(request, found, await chooseCloning(request, found, runner), { runner, clock });
   return { ...job, partialLost: content !== undefined };
 }
 
-async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
+/** Asked before anything is written, so that `always` fails early and `auto` never tries in vain. */
+async function chooseCloning(request: OpenRequest, { source, site }: Found, runner: ChunkRunner): Promise<Cloning> {
+  const { reflink = 'auto' } = request;
+  if (reflink === 'never') return { clone: undefined, spaceless: false };
+  const probe = await runner.run('probe-clone', { source: source.ref, target: site.ref });
+  if (typeof probe === 'string') return { clone: reflink, spaceless: probe === 'shares' || reflink === 'always' };
+  if (reflink === 'always') throw cannotClone(source.name, probe.refused);
+  return { clone: undefined, spaceless: false };
+}
+
+async function begin(
+  request: OpenRequest,
+  found: Found,
+  { clone, spaceless }: Cloning,
+  { runner, clock }: { readonly runner: ChunkRunner; readonly clock: Clock },
+): Promise<OpenedJob> {
   const { source, site, journal } = found;
   const { algorithm, sync } = request;
   const chunkBytes = chooseChunkBytes(request, source.size, site);
@@ -155,7 +190,7 @@ async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, cl
   const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
   const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
   const plan = new Plan(grid, facts);
-  assertSpace(plan, source, site);
+  if (!spaceless) assertSpace(plan, source, site);
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {
@@ -173,7 +208,8 @@ async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, cl
     ref: site.ref,
     request: { size: source.size, partial: 'create', sync },
   });
-  const work = { prepared, plan, claims: emptyClaims(grid, algorithm), position, resumed: false, unsynced: false };
+  const claims = emptyClaims(grid, algorithm);
+  const work = { prepared, plan, claims, position, resumed: false, unsynced: false, clone };
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
@@ -181,14 +217,16 @@ async function begin(request: OpenRequest, found: Found, runner: ChunkRunner, cl
 async function resume(
   request: OpenRequest,
   found: Found & { readonly content: JournalContent },
+  { clone, spaceless }: Cloning,
   runner: ChunkRunner,
 ): Promise<OpenedJob> {
   const { source, site, journal, content } = found;
   const { algorithm, chunkBytes, size } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
+  const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync },
+    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
@@ -196,38 +234,16 @@ async function resume(
     const claims = content.claims;
     const facts = { sourceMap, targetMap, claims: claims.kinds, zeroed: false, endsLast: site.publish === 'in-place' };
     const plan = new Plan(grid, facts);
-    assertSpace(plan, source, site);
+    if (!spaceless) assertSpace(plan, source, site);
     const { goodBytes, header } = content;
     const takeUp = { ref: journal, goodBytes, header, sync: request.sync };
     const position = await runner.run('take-up-journal', takeUp);
-    const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced };
+    const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced, clone };
     return { source, site, journal, grid, algorithm, work, damagedRecords: content.news.damagedRecords };
   } catch (thrown) {
     await runner.run('close-target', { ref: prepared.ref });
     throw thrown;
   }
-}
-
-/**
- * Small enough that one chunk takes no more than two seconds at the limit, large enough for the target and for our
- * memory.
- */
-function chooseChunkBytes(request: OpenRequest, size: number, site: TargetSite): number {
-  const { chunkBytesMin, chunkBytesMax, chunkCountMax } = site.limits;
-  const rate = request.rateBytesPerSecond;
-  const paced = rate > 0 ? Math.max(64 * KiB, 2 ** Math.floor(Math.log2(rate * 2))) : CHUNK_BYTES_DEFAULT;
-  let chunkBytes = request.chunkBytes ?? Math.min(CHUNK_BYTES_DEFAULT, paced);
-  const countMax = Math.min(chunkCountMax, CHUNK_COUNT_MAX);
-  if (request.chunkBytes === undefined) while (size / chunkBytes > countMax) chunkBytes *= 2;
-  if (chunkBytes >= chunkBytesMin && chunkBytes <= chunkBytesMax && size / chunkBytes <= countMax) return chunkBytes;
-  const bounds = `${formatBytes(chunkBytesMin)} to ${formatBytes(chunkBytesMax)} and at most ${countMax} chunks`;
-  throw new TransferError(
-    'E_USAGE',
-    `chunks of ${formatBytes(chunkBytes)} do not suit this copy: it allows ${bounds}`,
-    {
-      hint: 'Leave --chunk-size out, and a fitting one is chosen.',
-    },
-  );
 }
 
 function assertApart(source: SourceInfo, site: TargetSite): void {
@@ -241,12 +257,11 @@ function assertApart(source: SourceInfo, site: TargetSite): void {
   });
 }
 
-function targetExists(site: TargetSite): TransferError {
+function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferError {
   const device = site.publish === 'in-place';
+  const only = manifest === undefined ? '' : '\nA copy to null: writes the manifest of a file that is there already.';
   return new TransferError('E_TARGET_EXISTS', `${site.name} exists already and was left as it is`, {
-    hint: device
-      ? 'It is a device: --overwrite writes over what is on it.'
-      : 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.',
+    hint: `${device ? ON_DEVICE : REPLACE}${only}`,
   });
 }
 
@@ -267,24 +282,5 @@ function assertSameSource(content: JournalContent, source: SourceInfo, site: Tar
   const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
   throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
     hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away.',
-  });
-}
-
-/** Counts what the partial holds already, and no hole of the source: better to begin than to refuse wrongly. */
-function assertSpace(plan: Plan, source: SourceInfo, site: TargetSite): void {
-  if (site.freeBytes === undefined) return;
-  let [toCopy, claimed] = [0, 0];
-  plan.forEach((chunk, work) => {
-    const { length } = plan.grid.range(chunk);
-    if (work === 'prove') claimed += length;
-    if (work === 'copy') toCopy += length;
-  });
-  const allocated = source.allocatedBytes ?? Number.POSITIVE_INFINITY;
-  const spare = Math.max(0, (site.partial?.allocatedBytes ?? 0) - claimed);
-  const needed = Math.min(toCopy, allocated) - spare;
-  if (needed <= site.freeBytes) return;
-  const message = `${site.name} needs ${formatBytes(needed)} more; ${formatBytes(site.freeBytes)} are free`;
-  throw new TransferError('E_NO_SPACE', message, {
-    hint: 'Nothing was lost. Free some space, then run the same command again.',
   });
 }

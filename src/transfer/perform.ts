@@ -2,27 +2,35 @@
  * Carries out the work that a runner was asked for: the table from names to deeds, and what one thread keeps between
  * them (the endpoints that it is attached to, its buffers, its hashers).
  */
-import { ChunkGrid } from '../core/chunk.js';
+import type { ByteRange } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
-import type { EndpointRef, Extent, Source, Target } from '../core/endpoint.js';
+import type { EndpointRef, Source, Target } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
+import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
+import { hashWhole } from './checksum.js';
 import { ControlBlock } from './control-block.js';
-import { type ChunkHost, compareChunk, runChunk } from './copy-chunk.js';
+import { compareChunk, runChunk } from './copy-chunk.js';
+import { mapExtents } from './extent-map.js';
+import { type ChunkHost, hashRange } from './hash-range.js';
 import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
-import { MAP, type Work, type WorkName } from './requests.js';
+import type { SourceInfo, Work, WorkName } from './requests.js';
+import type { TreeParts, TreeWork } from './tree-deeds.js';
+import { verifyFiles } from './verify-files.js';
 
 export interface PerformerParts {
   readonly registry: Registry;
   readonly journals: Journals;
+  /** Loaded when folders are copied, and not for a single file. */
+  readonly treeJournals?: () => Promise<TreeJournals>;
   readonly clock: Clock;
 }
 
-type Deeds = { [N in WorkName]: (request: Work[N]['in']) => Promise<Work[N]['out']> };
+type Deeds<Names extends WorkName> = { [N in Names]: (request: Work[N]['in']) => Promise<Work[N]['out']> };
 
 /** What this thread holds of one job. */
 interface Attachments {
@@ -32,11 +40,13 @@ interface Attachments {
 }
 
 const NEVER = new AbortController().signal;
+const whole = (size: number): ByteRange => ({ offset: 0, length: size });
 
 export class Performer {
   readonly #parts: PerformerParts;
   readonly #jobs = new Map<number, Attachments>();
   readonly #buffers = new BlockBuffers();
+  #trees: Promise<Deeds<TreeWork>> | undefined;
 
   constructor(parts: PerformerParts) {
     this.#parts = parts;
@@ -45,44 +55,41 @@ export class Performer {
   /** @throws TransferError whatever goes wrong */
   async perform<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
     try {
-      return await this.#deeds[name](request);
+      const deeds = Object.hasOwn(this.#deeds, name) ? this.#deeds : await this.#treeDeeds();
+      return await (deeds as Deeds<WorkName>)[name](request);
     } catch (thrown) {
       throw TransferError.from(thrown);
     }
   }
 
-  readonly #deeds: Deeds = {
+  readonly #deeds: Deeds<Exclude<WorkName, TreeWork>> = {
     'open-source': async ({ location }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
-      const source = await ability(scheme, location.name, 'openSource')(location);
-      const { ref, name, fileName, size, sizeIs, version, readsPerWorker, mode, identity, allocatedBytes } = source;
-      await source.detach?.();
-      return {
-        ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
-        ...(mode !== undefined && { mode }),
-        ...(identity && { identity }),
-        ...(allocatedBytes !== undefined && { allocatedBytes }),
-      };
+      return sourceInfo(await ability(scheme, location.name, 'openSource')(location));
     },
+    'open-committed': async ({ ref }) => sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref)),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
-      return (
-        source.extents && mapExtents(source.extents({ offset: 0, length: source.size }, NEVER), source.size, chunkBytes)
-      );
+      return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);
     },
+    'source-attributes': async ({ ref }) => (await this.#source(ref)).attributes?.(),
     'check-source': async ({ ref }) => (await this.#source(ref)).assertUnchanged(),
     'close-source': async ({ ref }) => (await this.#source(ref)).close(),
     'locate-target': async ({ location, sourceName }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       return ability(scheme, location.name, 'locateTarget')(location, sourceName);
     },
+    'probe-clone': async ({ source, target }) => {
+      const scheme = await schemeOf(this.#parts.registry, target.scheme);
+      return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
+    },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {
       const target = await this.#target(ref);
-      return target.extents && mapExtents(target.extents({ offset: 0, length: size }, NEVER), size, chunkBytes);
+      return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
-    'mark-target': async ({ ref }) => (await this.#target(ref)).mark(),
+    'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
       return (await scheme.finishCommit?.(ref, part, request)) ?? false;
@@ -94,13 +101,20 @@ export class Performer {
     'begin-journal': async ({ ref, header, sync }) => this.#parts.journals.begin(ref, header, sync),
     'take-up-journal': async ({ ref, goodBytes, header, sync }) =>
       this.#parts.journals.takeUp(ref, { goodBytes, header }, sync),
-    checkpoint: async ({ target, journal, position, lines, sync }) => {
+    checkpoint: async ({ target, journal, position, lines, sync, moreFollows }) => {
       // Durable first, recorded second (crash contract, rule 3).
       if (target && sync) await (await this.#target(target)).flush();
-      return { position: this.#parts.journals.append(journal, position, lines, sync) };
+      return { position: this.#parts.journals.append(journal, position, lines, sync && !moreFollows) };
     },
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),
+    checksum: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      if (task.end === 'part')
+        return hashWhole(task, await this.#kept(job, 'target', task.ref, (ref) => this.#target(ref)), host);
+      return hashWhole(task, await this.#kept(job, 'committed', task.ref, (ref) => this.#source(ref)), host);
+    },
     chunk: async (task) => {
       const job = this.#attach(task.control);
       const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
@@ -113,12 +127,29 @@ export class Performer {
       const other = await this.#kept(job, 'other', task.other, (ref) => this.#source(ref));
       return compareChunk(task.range, { one, other, blockBytes: task.blockBytes }, await this.#host(job, task));
     },
+    hash: async (task) => {
+      const job = this.#attach(task.control);
+      const host = await this.#host(job, task);
+      const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
+      const about = { length: task.range.length, blockBytes: task.blockBytes, of: 'source' } as const;
+      return (await hashRange(source.openChunk(task.range, host.signal), about, host)).digest;
+    },
+    'verify-files': async (task) => {
+      const job = this.#attach(task.control);
+      const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
+      return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
+    },
     'look-at-place': (request) => this.#measure('look-at-place', request),
     'open-scratch': (request) => this.#measure('open-scratch', request),
     'fill-scratch': (request) => this.#measure('fill-scratch', request),
     'clear-scratch': (request) => this.#measure('clear-scratch', request),
     measure: (request) => this.#measure('measure', request),
   };
+
+  async #treeDeeds(): Promise<Deeds<TreeWork>> {
+    this.#trees ??= loadTreeDeeds(this.#parts, (task) => this.#host(this.#attach(task.control), task));
+    return this.#trees;
+  }
 
   /** The benchmark's deeds are loaded when they are asked for: a copy starts without them. */
   async #measure<N extends keyof MeasureWork>(name: N, request: MeasureWork[N]['in']): Promise<MeasureWork[N]['out']> {
@@ -131,10 +162,9 @@ export class Performer {
     return deeds[name](request);
   }
 
-  async #ability<K extends 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial'>(
-    ref: EndpointRef,
-    key: K,
-  ) {
+  async #ability<
+    K extends 'openCommittedSource' | 'prepareTarget' | 'attachTarget' | 'attachSource' | 'discardPartial',
+  >(ref: EndpointRef, key: K) {
     return ability(await schemeOf(this.#parts.registry, ref.scheme), `${ref.scheme}://`, key);
   }
 
@@ -194,18 +224,25 @@ export class Performer {
   }
 }
 
-/** What each chunk is made of; extents themselves never leave the thread, there can be millions. */
-async function mapExtents(
-  extents: Iterable<Extent> | AsyncIterable<Extent>,
-  size: number,
-  chunkBytes: number,
-): Promise<Uint8Array> {
-  const grid = new ChunkGrid(size, chunkBytes);
-  const [hasData, hasZero] = [new Uint8Array(grid.count), new Uint8Array(grid.count)];
-  for await (const { kind, offset, length } of extents) {
-    if (length === 0) continue;
-    (kind === 'data' ? hasData : hasZero).fill(1, grid.at(offset), grid.at(offset + length - 1) + 1);
-  }
-  // What no extent speaks of counts as data: that is only slower, never wrong.
-  return hasData.map((data, chunk) => (!hasZero[chunk] ? MAP.data : data ? MAP.mixed : MAP.zero));
+async function loadTreeDeeds(
+  { registry, treeJournals }: PerformerParts,
+  host: TreeParts['host'],
+): Promise<Deeds<TreeWork>> {
+  const [{ treeDeeds }, journals] = [await import('./tree-deeds.js'), await treeJournals?.()];
+  if (!journals) throw new TransferError('E_BUG', 'no journals for trees were given');
+  return treeDeeds({ registry, treeJournals: journals, host });
+}
+
+/** What crosses the thread of an opened source; this thread lets go of it. */
+async function sourceInfo(source: Source): Promise<SourceInfo> {
+  const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
+  const { mode, modifiedNs, identity, allocatedBytes } = source;
+  await source.detach?.();
+  return {
+    ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
+    ...(mode !== undefined && { mode }),
+    ...(modifiedNs !== undefined && { modifiedNs }),
+    ...(identity && { identity }),
+    ...(allocatedBytes !== undefined && { allocatedBytes }),
+  };
 }

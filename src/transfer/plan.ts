@@ -5,6 +5,7 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { KiB } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
+import { ChunkMap } from './chunk-map.js';
 import { type ChunkWork, MAP } from './requests.js';
 
 /** todo.* → active → written (finished, not yet journalled) → settled. */
@@ -23,7 +24,7 @@ export interface PlanFacts {
   readonly claims?: Uint8Array | undefined;
   /** A chunk that was never issued reads as zero at the target. */
   readonly zeroed: boolean;
-  /** Keep the first and the last chunk back until everything else is durable. */
+  /** Keep the first and the last chunk back until everything else is durable; one on record may stay as it is. */
   readonly endsLast: boolean;
 }
 
@@ -38,6 +39,8 @@ export interface PlanEntry {
 
 export class Plan {
   readonly grid: ChunkGrid;
+  /** What people see of all this. */
+  readonly map: ChunkMap;
   readonly #facts: PlanFacts;
   readonly #states: Uint8Array;
   /** Chunks that were issued once: their bytes at the target may be anything. */
@@ -48,6 +51,7 @@ export class Plan {
 
   constructor(grid: ChunkGrid, facts: PlanFacts) {
     this.grid = grid;
+    this.map = new ChunkMap(grid.count);
     this.#facts = facts;
     this.#states = new Uint8Array(grid.count);
     this.#touched = new Uint8Array(grid.count);
@@ -55,8 +59,9 @@ export class Plan {
       const state = this.#firstState(chunk);
       this.#states[chunk] = state;
       if (state !== STATE.settled) this.#unsettled++;
+      else this.map.zero(chunk);
+      if (state === STATE.prove) this.map.claimed(chunk);
     }
-    if (facts.endsLast) this.#hold([0, grid.count - 1]);
   }
 
   #firstState(chunk: number): number {
@@ -77,21 +82,26 @@ export class Plan {
     return this.#facts.zeroed || this.#facts.targetMap?.[chunk] === MAP.zero;
   }
 
-  #hold(chunks: readonly number[]): void {
-    for (const chunk of chunks) {
-      if (this.#states[chunk] === STATE.copy || this.#states[chunk] === STATE.zero) this.#states[chunk] = STATE.held;
-    }
+  get #ends(): readonly number[] {
+    return this.grid.count > 1 ? [0, this.grid.count - 1] : [0];
+  }
+
+  /** Whether the chunk may not be written yet, because others are not on record. */
+  #mustWait(chunk: number): boolean {
+    const ends = this.#ends;
+    if (!this.#facts.endsLast || !ends.includes(chunk) || this.#states[chunk] === STATE.prove) return false;
+    return this.#unsettled > ends.filter((end) => this.#states[end] !== STATE.settled).length;
   }
 
   /** Lets the chunks that were kept back be taken, once they are all that is left. */
   releaseHeld(): void {
-    const held = [...new Set([0, this.grid.count - 1])].filter((chunk) => this.#states[chunk] === STATE.held);
-    if (held.length === this.#unsettled) for (const chunk of held) this.giveBack(chunk);
+    const held = this.#ends.filter((chunk) => this.#states[chunk] === STATE.held);
+    if (held.length === this.#unsettled) for (const chunk of held) this.#letGo(chunk);
   }
 
   /** The next chunk to work on, which is then active; undefined when there is none to start now. */
   next(): PlanEntry | undefined {
-    const chunk = this.#returned.pop() ?? this.#scan();
+    const chunk = this.#nextAllowed();
     if (chunk === undefined) return undefined;
     const state = this.#states[chunk];
     const sourceKind = this.#facts.sourceMap?.[chunk];
@@ -102,8 +112,17 @@ export class Plan {
       knownZero: this.#readsZero(chunk),
     };
     this.#states[chunk] = STATE.active;
+    this.map.started(chunk, entry.work);
     if (entry.work !== 'prove') this.#touched[chunk] = 1;
     return entry;
+  }
+
+  #nextAllowed(): number | undefined {
+    for (;;) {
+      const chunk = this.#returned.pop() ?? this.#scan();
+      if (chunk === undefined || !this.#mustWait(chunk)) return chunk;
+      this.#states[chunk] = STATE.held;
+    }
   }
 
   #scan(): number | undefined {
@@ -117,17 +136,24 @@ export class Plan {
   /** The chunk is at the target, and will be settled when a checkpoint has recorded it. */
   written(chunk: number): void {
     this.#states[chunk] = STATE.written;
+    this.map.written(chunk);
   }
 
   /** The chunk is at the target and on record. */
   settle(chunk: number): void {
     if (this.#states[chunk] !== STATE.settled) this.#unsettled--;
     this.#states[chunk] = STATE.settled;
+    this.map.settled(chunk);
   }
 
   /** What is at the target for this chunk cannot be trusted: it is copied again. */
   giveBack(chunk: number): void {
     if (this.#states[chunk] === STATE.settled) this.#unsettled++;
+    this.map.again(chunk);
+    this.#letGo(chunk);
+  }
+
+  #letGo(chunk: number): void {
     this.#touched[chunk] = 1;
     this.#states[chunk] = this.#facts.sourceMap?.[chunk] === MAP.zero ? STATE.zero : STATE.copy;
     this.#returned.push(chunk);

@@ -2,14 +2,17 @@
  * Runs work on threads of piscina. Tasks are never aborted by the pool, which would kill the thread: the control block
  * stops them.
  */
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
+import type * as PiscinaModule from 'piscina';
 import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import { type ChunkRunner, rebuild } from './chunk-runner.js';
 import type { Work, WorkName } from './requests.js';
 
+/** Required, since it is CommonJS inside, and the first thread waits for it: an import takes longer. */
+const { Piscina } = createRequire(import.meta.url)('piscina') as typeof PiscinaModule;
 /** How long a thread that is stuck in a system call is waited for. */
 const STUCK_MS = 2000;
 const TASKS_PER_WORKER = 8;
@@ -28,7 +31,7 @@ export function defaultWorkers(): number {
 
 /** A pool of one thread: so the runner, and not a queue, decides which thread gets what. */
 interface Thread {
-  readonly pool: Piscina;
+  readonly pool: PiscinaModule.Piscina;
   running: number;
 }
 

@@ -7,6 +7,7 @@ import type { EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../cor
 import { formatRate } from '../core/units.js';
 import type { ControlBlock } from './control-block.js';
 import type { Pace } from './pace.js';
+import { TimeBook } from './time-book.js';
 
 /** At most four progress events a second. */
 export const TICK_MS = 250;
@@ -14,15 +15,8 @@ const RATE_WINDOW_MS = 5000;
 /** What takes less than this share of the lanes' time holds nobody back. */
 const BINDING_SHARE = 0.4;
 
-/** Time that lanes spend outside tasks, in milliseconds; the lanes themselves add to it. */
-export interface LaneTime {
-  taskMs: number;
-  retryMs: number;
-  flushMs: number;
-}
-
 export class Progress {
-  phase: Phase = 'opening';
+  readonly time: TimeBook;
   proof: ProofLevel = 'written';
   bytesTotal = 0;
   bytesReused = 0;
@@ -31,7 +25,6 @@ export class Progress {
   bytesMismatched = 0;
   /** Bytes that were written and have to be written again. */
   bytesVoid = 0;
-  readonly lanes: LaneTime = { taskMs: 0, retryMs: 0, flushMs: 0 };
   readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #clock: Clock;
@@ -53,25 +46,31 @@ export class Progress {
     this.#pace = parts.pace;
     this.#clock = parts.clock;
     this.#counts = parts.counts ?? 'writtenBytes';
+    this.time = new TimeBook(parts.control, parts.clock);
     this.#samples.push({ atMs: nowMs(this.#clock), bytes: 0 });
   }
 
-  spent(): TimeSpent {
-    const inTasks = this.#control.spent();
-    const worked = inTasks.sourceReadMs + inTasks.hashMs + inTasks.targetWriteMs + inTasks.limitMs;
-    const { taskMs, retryMs, flushMs } = this.lanes;
-    return { ...inTasks, workerMs: Math.max(0, taskMs - worked), retryMs, flushMs };
+  get phase(): Phase {
+    return this.time.phase;
+  }
+
+  set phase(phase: Phase) {
+    this.time.enter(phase);
   }
 
   /** From here on reading counts, up to `bytesTotal`. */
-  startReadBack(bytesTotal: number): void {
-    this.phase = 'reading-back';
+  startReading(phase: 'reading-back' | 'checksumming', bytesTotal: number): void {
+    this.phase = phase;
     this.#readBack = { from: this.#control.counter('readBytes'), bytesTotal };
     this.#samples.length = 0;
   }
 
+  get #reads(): boolean {
+    return this.phase === 'reading-back' || this.phase === 'checksumming';
+  }
+
   #readBackDone(): { readonly bytesDone: number; readonly bytesTotal: number } | undefined {
-    if (!this.#readBack || this.phase !== 'reading-back') return undefined;
+    if (!this.#readBack || !this.#reads) return undefined;
     const { from, bytesTotal } = this.#readBack;
     return { bytesDone: Math.min(bytesTotal, this.#control.counter('readBytes') - from), bytesTotal };
   }
@@ -93,14 +92,14 @@ export class Progress {
       ...(readBack && { readBack }),
       rateBytesPerSecond: Math.round(rate),
       ...(rate > 0 && { remainingMs: Math.round((rest / rate) * 1000) }),
-      spent: this.spent(),
+      spent: this.time.spent(),
     };
   }
 
   /** What moves now, whichever way: bytes that are sent, or read for a proof. */
   #rate(): number {
     const atMs = nowMs(this.#clock);
-    const moved = this.phase === 'reading-back' ? 'readBytes' : 'writtenBytes';
+    const moved = this.#reads ? 'readBytes' : 'writtenBytes';
     this.#samples.push({ atMs, bytes: this.#control.counter(moved) });
     while (this.#samples.length > 2 && atMs - (this.#samples[0]?.atMs ?? atMs) > RATE_WINDOW_MS) this.#samples.shift();
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
@@ -110,7 +109,7 @@ export class Progress {
 
   /** A limit event when something else holds the job back than at the last look; undefined otherwise. */
   limitEvent(): EventBody | undefined {
-    const spent = this.spent();
+    const spent = this.time.spent();
     const before = this.#lastSpent;
     this.#lastSpent = spent;
     if (!before) return undefined;
@@ -128,7 +127,7 @@ export class Progress {
 
 const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = {
   source: 'reading the source takes most of the time',
-  target: 'writing to the target takes most of the time',
+  target: 'writing to the target, or reading it again, takes most of the time',
   cpu: 'hashing takes most of the time',
   flush: 'the target takes long to make written data durable',
   retry: 'waiting to try again after an error',
@@ -139,7 +138,7 @@ function binding(now: TimeSpent, before: TimeSpent): LimitEvent['limit'] {
   const shares: readonly (readonly [LimitEvent['limit'], number])[] = [
     ['rate', now.limitMs - before.limitMs],
     ['source', now.sourceReadMs - before.sourceReadMs],
-    ['target', now.targetWriteMs - before.targetWriteMs],
+    ['target', now.targetWriteMs - before.targetWriteMs + now.targetReadMs - before.targetReadMs],
     ['cpu', now.hashMs - before.hashMs],
     ['flush', now.flushMs - before.flushMs],
     ['retry', now.retryMs - before.retryMs],

@@ -2,8 +2,11 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Algorithm, Digest } from '../core/digest.js';
 import type {
+  CloneProbe,
   CommitRequest,
   EndpointRef,
+  FileAttributes,
+  FileTimes,
   Location,
   PartMark,
   PreparedTarget,
@@ -12,7 +15,19 @@ import type {
   TargetSite,
   Token,
 } from '../core/endpoint.js';
+import type {
+  FileGroup,
+  FilesOutcome,
+  FilesRequest,
+  FinishedFile,
+  Listing,
+  SourceTree,
+  TargetTree,
+  TreeRef,
+} from '../core/tree.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
+import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
+import type { ChecksumTask } from './checksum.js';
 import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
@@ -25,6 +40,7 @@ export type SourceInfo = Pick<
   | 'sizeIs'
   | 'version'
   | 'mode'
+  | 'modifiedNs'
   | 'identity'
   | 'allocatedBytes'
   | 'readsPerWorker'
@@ -51,6 +67,8 @@ export interface ChunkTask {
   readonly sparseBytes: number;
   /** copy: the target is known to read as zero here, so that zero blocks need nothing. */
   readonly knownZero: boolean;
+  /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
+  readonly clone?: 'auto' | 'always' | undefined;
   /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
@@ -66,6 +84,13 @@ export interface ChunkOutcome {
   readonly same: boolean;
   /** read-back: the bytes came from the storage, and not from a cache of this machine. */
   readonly pastCache: boolean;
+}
+
+export interface FilesTask extends FilesRequest {
+  readonly journal: TreeJournalRef;
+  readonly algorithm: Algorithm;
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
 }
 
 export interface CompareTask {
@@ -84,6 +109,48 @@ export interface CompareOutcome {
   readonly differing: readonly ByteRange[];
 }
 
+export interface HashTask {
+  readonly range: ByteRange;
+  readonly source: EndpointRef;
+  readonly algorithm: Algorithm;
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
+/** Files below a folder, each compared with digests, or with the file of the same path below another folder. */
+export interface VerifyFilesTask {
+  readonly folder: string;
+  readonly otherFolder?: string;
+  readonly files: readonly FileToVerify[];
+  readonly blockBytes: number;
+  readonly control: SharedArrayBuffer;
+}
+
+/** A whole file, or the range of a large one that this task is about. */
+export interface FileToVerify {
+  readonly path: string;
+  /** Bytes of the whole file. */
+  readonly size: number;
+  readonly range: ByteRange;
+  /** Absent: compare with the other folder, where it may be a symbolic link. */
+  readonly digests?: { readonly algorithm: Algorithm; readonly chunkBytes: number; readonly bytes: Uint8Array };
+  readonly link?: boolean;
+}
+
+/**
+ * missing: nothing of that name · kind: no regular file, or behind a symbolic link · size: another one · different:
+ * other bytes in these ranges · unreadable: whether it is the same cannot be told.
+ */
+export type FileProblem =
+  | { readonly problem: 'missing' }
+  | { readonly problem: 'kind'; readonly reason: string }
+  | { readonly problem: 'unreadable'; readonly reason: string }
+  | { readonly problem: 'size'; readonly size: number; readonly expectedSize: number }
+  | { readonly problem: 'different'; readonly differing: readonly ByteRange[] };
+
+/** What is wrong with the file at this place of the task's list; of files that are right nothing is said. */
+export type FileFinding = FileProblem & { readonly at: number };
+
 export interface CheckpointRequest {
   /** Absent: nothing to flush. */
   readonly target?: EndpointRef;
@@ -91,19 +158,25 @@ export interface CheckpointRequest {
   readonly position: number;
   readonly lines: string;
   readonly sync: boolean;
+  /** Another append follows at once and makes these lines durable, too. */
+  readonly moreFollows?: boolean;
 }
 
 export interface Work extends MeasureWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
+  'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
+  /** What stands under the name of a located target since its commit, as a source. */
+  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
+  'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
-  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: void };
+  'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
-  'mark-target': { in: { ref: EndpointRef }; out: PartMark };
+  'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
@@ -113,8 +186,30 @@ export interface Work extends MeasureWork {
   checkpoint: { in: CheckpointRequest; out: { position: number } };
   'drop-journal': { in: { ref: JournalRef; sync: boolean }; out: void };
   'close-journal': { in: { ref: JournalRef }; out: void };
+  'open-source-tree': { in: { location: Location; recursive: boolean }; out: SourceTree };
+  'open-target-tree': { in: { location: Location; dryRun: boolean }; out: TargetTree };
+  'open-tree-journal': { in: TreeJournalRequest; out: OpenedTreeJournal };
+  'list-folder': { in: { ref: TreeRef; folder: string }; out: Listing };
+  'copy-files': { in: FilesTask; out: FilesOutcome };
+  'locate-in-tree': { in: { ref: TreeRef; folder: string; name: string }; out: { location: Location; fd: number } };
+  'record-files': { in: { journal: TreeJournalRef; files: readonly FinishedFile[]; sync: boolean }; out: void };
+  'unrecord-file': { in: { journal: TreeJournalRef; path: string; sync: boolean }; out: void };
+  'write-tree-manifest': { in: { journal: OpenedTreeJournal; path: string; sync: boolean }; out: void };
+  'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
+  'restrict-folders': {
+    in: { target: TreeRef; folders: FilesOutcome['restrict']; journal: TreeJournalRef };
+    out: string[];
+  };
+  'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };
+  /** The tree is complete: all of it durable, and on record as that. */
+  'settle-tree': { in: { target: TreeRef; journal: TreeJournalRef }; out: void };
+  'close-in-tree': { in: { scheme: string; fd: number }; out: void };
+  /** The SHA-256 of the whole, in hex. */
+  checksum: { in: ChecksumTask; out: string };
   chunk: { in: ChunkTask; out: ChunkOutcome };
   compare: { in: CompareTask; out: CompareOutcome };
+  hash: { in: HashTask; out: Digest };
+  'verify-files': { in: VerifyFilesTask; out: FileFinding[] };
 }
 
 export type WorkName = keyof Work;

@@ -4,13 +4,18 @@
  * chunk.
  */
 import type { Clock } from '../core/clock.js';
+import type { Location } from '../core/endpoint.js';
 import { type ErrorCode, TransferError } from '../core/errors.js';
+import type { ChunkRunner } from './chunk-runner.js';
+import type { SourceInfo } from './requests.js';
 
 const ATTEMPTS_DEFAULT = 8;
 /** A disk that fails a read three times is not going to get well within the minute; a network often does. */
 const ATTEMPTS: Readonly<Partial<Record<ErrorCode, number>>> = { E_SOURCE_READ: 3, E_TARGET_WRITE: 3 };
 const FIRST_DELAY_MS = 250;
 const DELAY_MS_MAX = 30_000;
+/** Nothing is lost yet when the very first request fails, and a wrong address should be told soon. */
+const ATTEMPTS_TO_OPEN = 4;
 /** A server may ask for any wait; one beyond this is for the job to decide on. */
 const RETRY_AFTER_MS_MAX = 120_000;
 
@@ -20,6 +25,13 @@ export interface RetryRules {
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly onRetry: (attempt: number, waitMs: number, error: TransferError) => void;
+  /** At most so many calls, whatever the error. */
+  readonly attemptsMax?: number;
+}
+
+/** Opens a source; a server that is away for a moment is asked again a few times. */
+export function openSource(runner: ChunkRunner, location: Location, rules: RetryRules): Promise<SourceInfo> {
+  return withRetry(() => runner.run('open-source', { location }), { ...rules, attemptsMax: ATTEMPTS_TO_OPEN });
 }
 
 /** Calls `work` until it succeeds, fails for good or runs out of attempts; the last error is what is thrown. */
@@ -30,7 +42,8 @@ export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules:
     } catch (thrown) {
       const error = TransferError.from(thrown);
       const { retryAfterMs } = error.detail;
-      const given = attempt >= (ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT);
+      const attemptsMax = Math.min(ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT, rules.attemptsMax ?? ATTEMPTS_DEFAULT);
+      const given = attempt >= attemptsMax;
       if (rules.signal.aborted) throw stopped(error);
       if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX) throw error;
       const ceilingMs = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** (attempt - 1));

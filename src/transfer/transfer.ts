@@ -9,17 +9,26 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
+import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel } from '../core/events.js';
+import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
+import type { ManifestWriter } from '../journal/manifest-writer.js';
+import { showPath } from '../platform/path-bytes.js';
+import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
+import { type Checksum, type ChecksumRequest, checksumOf } from './checksum.js';
+import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
-import { type OpenedJob, type OpenRequest, openJob } from './opening.js';
+import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
+import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
+import { finishManifest, noManifest, type ProvenFile, provenByJournal } from './proven-file.js';
+import type { RetryRules } from './retry.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -28,6 +37,10 @@ export interface TransferRequest extends OpenRequest {
   readonly blockBytes?: number | undefined;
   /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack: boolean;
+  /** Keep the attributes of the source. */
+  readonly preserve?: boolean | undefined;
+  /** Read the finished copy once more, in order, for its checksum. */
+  readonly checksum?: ChecksumRequest | undefined;
 }
 
 export interface TransferResult {
@@ -39,6 +52,8 @@ export interface TransferResult {
   readonly bytesZero: number;
   /** Written in this run. */
   readonly bytesCopied: number;
+  /** Shared with the source instead of written (reflinks). */
+  readonly bytesCloned: number;
   /** On record from an earlier run, but not what the storage held: copied again. */
   readonly bytesMismatched: number;
   /** Read back, found wrong, and written again. */
@@ -46,9 +61,14 @@ export interface TransferResult {
   readonly proof: ProofLevel;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
-  /** The hash over all chunk digests, in hex; empty when an earlier run had finished all but the tidying up. */
+  /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
   readonly root: string;
+  /** The manifest that was written. */
+  readonly manifest?: string;
+  /** Of the whole target, where it was asked for. */
+  readonly checksum?: Checksum;
   readonly elapsedMs: number;
+  readonly spent: TimeAccount;
 }
 
 export interface TransferParts {
@@ -56,6 +76,19 @@ export interface TransferParts {
   readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
+  /** Default: what the system says. */
+  readonly memoryBytes?: MemoryBytes;
+  /** Called when all is proven and the target is about to get its name; what it throws keeps that from happening. */
+  readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
+}
+
+/** A partial copy that is whole. */
+export interface ProvenPart {
+  readonly part: PartMark;
+  readonly sourceVersion: string;
+  readonly chunkBytes: number;
+  /** All chunk digests, one behind the other. */
+  readonly digests: Uint8Array;
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;
@@ -72,7 +105,11 @@ export class Transfer {
   readonly #pace: Pace;
   readonly #progress: Progress;
   readonly #stop = new AbortController();
+  #manifest: ManifestWriter | undefined;
+  #proven: ProvenFile | undefined;
+  #checksum: Checksum | undefined;
   #names: { readonly source: string; readonly target: string };
+  #plan: Plan | undefined;
 
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
@@ -95,34 +132,51 @@ export class Transfer {
     this.#pace.setRate(bytesPerSecond);
   }
 
+  /** Digests and root of the target, once `run` has resolved; undefined where damage to a journal cost some. */
+  get proven(): ProvenFile | undefined {
+    return this.#proven;
+  }
+
+  /** What has become of the chunks, in at most so many cells; undefined until both ends are known. */
+  chunkMap(cells: number): ChunkMapView | undefined {
+    return this.#plan?.map.view(cells);
+  }
+
   /** Carries the job out; to be called once. @throws TransferError */
   async run(): Promise<TransferResult> {
     const { runner, clock } = this.#parts;
     const startMs = nowMs(clock);
     try {
       this.#state('connecting', 'looking at both ends');
-      const job = await openJob(this.#request, runner, clock);
+      const { manifest, sync } = this.#request;
+      if (manifest !== undefined) {
+        const { ManifestWriter } = await import('../journal/manifest-writer.js');
+        this.#manifest = await ManifestWriter.begin(manifest, { sync });
+      }
+      const job = sparing(await openJob(this.#request, runner, this.#retryRules()), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       this.#progress.bytesTotal = job.grid.size;
-      const done = await this.#withEnds(job);
+      const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');
-      return this.#result(job, done, nowMs(clock) - startMs);
+      return this.#result(job, bytesRepaired, nowMs(clock) - startMs);
     } catch (thrown) {
       const error = TransferError.from(thrown);
       this.#state(error.code === 'E_STOPPED' ? 'suspended' : 'error', error.message, error);
       throw error;
     } finally {
+      await this.#manifest?.abandon().catch((thrown) => this.#note(TransferError.from(thrown).message));
       this.events.end();
     }
   }
 
-  async #withEnds(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  /** Answers the bytes that were read back wrong and repaired. */
+  async #withEnds(job: OpenedJob): Promise<number> {
     const { runner } = this.#parts;
     try {
-      const done = job.work ? await this.#carryOut(job) : await this.#tidyUp(job);
+      const bytesRepaired = job.work ? await this.#carryOut(job, job.work) : await this.#tidyUp(job);
       this.#progress.phase = 'done';
       this.events.emit(this.#progress.event());
-      return done;
+      return bytesRepaired;
     } finally {
       this.#control.stop();
       this.#control.closeAll();
@@ -134,8 +188,8 @@ export class Transfer {
     }
   }
 
-  async #carryOut(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
-    const work = job.work as NonNullable<OpenedJob['work']>;
+  async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
+    this.#plan = work.plan;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
@@ -150,23 +204,70 @@ export class Transfer {
       emit: (event) => this.events.emit(event),
       blockBytes: this.#request.blockBytes ?? BLOCK_BYTES_DEFAULT,
       lanes: this.#lanes(job),
+      manifest: this.#manifest,
     });
     this.#state('transferring', work.resumed ? resumedText(job.grid, work.claims) : 'copying');
     const ticking = this.#tick(carryOut);
     try {
-      return { root: await carryOut.run(), bytesRepaired: carryOut.bytesRepaired };
+      this.#proven = await carryOut.run();
+      this.#checksum = carryOut.checksum;
+      return carryOut.bytesRepaired;
     } finally {
       this.#stop.abort();
       await ticking;
     }
   }
 
+  #retryRules(): RetryRules {
+    const { clock, random } = this.#parts;
+    const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
+      this.events.emit({ type: 'retry', attempt, waitMs, error: error.toJSON() });
+    return { clock, random, signal: this.#stop.signal, onRetry };
+  }
+
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
-  async #tidyUp(job: OpenedJob): Promise<{ root: string; bytesRepaired: number }> {
+  async #tidyUp(job: OpenedJob): Promise<number> {
+    const { runner } = this.#parts;
+    const { grid, journal, site, whole } = job;
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
-    this.#progress.bytesReused = job.grid.size;
-    await this.#parts.runner.run('drop-journal', { ref: job.journal, sync: this.#request.sync });
-    return { root: '', bytesRepaired: 0 };
+    this.#progress.bytesReused = grid.size;
+    try {
+      this.#checksum = await this.#checksumCommitted(job);
+      this.#proven = whole && (await provenByJournal(whole));
+      if (this.#manifest) {
+        if (!this.#proven) throw noManifest(site.name);
+        await finishManifest(this.#manifest, site.fileName, this.#proven);
+        await this.#manifest.publish();
+      }
+    } catch (thrown) {
+      await runner.run('close-journal', { ref: journal });
+      throw thrown;
+    }
+    await runner.run('drop-journal', { ref: journal, sync: this.#request.sync });
+    return 0;
+  }
+
+  /** The run that was cut short need not have been asked for it, and its value is not on record. */
+  async #checksumCommitted({ site }: OpenedJob): Promise<Checksum | undefined> {
+    const { runner, clock } = this.#parts;
+    if (!this.#request.checksum) return undefined;
+    const { ref, size } = await runner.run('open-committed', { ref: site.ref });
+    const ticking = this.#tick();
+    const parts = { runner, clock, control: this.#control, progress: this.#progress, signal: this.#stop.signal };
+    const about = {
+      end: 'committed',
+      ref: sparingCache(ref, size, this.#parts.memoryBytes),
+      size,
+      pastCache: false,
+      name: site.name,
+    } as const;
+    try {
+      return await checksumOf(this.#request.checksum, about, parts);
+    } finally {
+      this.#stop.abort();
+      await ticking;
+      await runner.run('close-source', { ref });
+    }
   }
 
   /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
@@ -178,10 +279,10 @@ export class Transfer {
     return Math.max(1, Math.min(wanted, paced, job.grid.count));
   }
 
-  async #tick(carryOut: CarryOut): Promise<void> {
+  async #tick(carryOut?: CarryOut): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
-      carryOut.tick();
+      carryOut?.tick();
       this.events.emit(this.#progress.event());
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
@@ -196,9 +297,10 @@ export class Transfer {
     this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
   }
 
-  #result(job: OpenedJob, done: { root: string; bytesRepaired: number }, elapsedMs: number): TransferResult {
+  #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
     const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCopied = this.#control.counter('writtenBytes');
+    const bytesCloned = this.#control.counter('clonedBytes');
+    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
     const { chunkBytes } = job.grid;
     return {
@@ -208,13 +310,28 @@ export class Transfer {
       bytesZero,
       bytesMismatched,
       bytesCopied,
+      bytesCloned,
       proof,
       algorithm,
       chunkBytes,
-      ...done,
+      bytesRepaired,
+      root: this.#proven?.root ?? '',
+      ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
+      ...(this.#checksum && { checksum: this.#checksum }),
       elapsedMs: Math.round(elapsedMs),
+      spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
+}
+
+/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
+function sparing(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
+    ...end,
+    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+  });
+  const { source, work } = job;
+  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }
 
 function resumedText(grid: ChunkGrid, { kinds }: Claims): string {

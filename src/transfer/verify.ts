@@ -3,20 +3,18 @@ import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js
 import { nowMs } from '../core/clock.js';
 import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
-import { ControlBlock } from './control-block.js';
-import { EventStream } from './event-stream.js';
-import { Pace } from './pace.js';
-import { Progress, TICK_MS } from './progress.js';
+import { sparingCache } from './cache-use.js';
+import type { EventStream } from './event-stream.js';
 import type { CompareOutcome, SourceInfo } from './requests.js';
-import { withRetry } from './retry.js';
+import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
+import { VerifyLanes } from './verify-lanes.js';
 
-const BLOCK_BYTES = 256 * KiB;
-const DETACH_MS = 2000;
+export const VERIFY_BLOCK_BYTES = 256 * KiB;
 /** More ranges than this are counted but not listed. */
-const RANGES_MAX = 10_000;
+export const RANGES_MAX = 10_000;
 
 export interface VerifyRequest {
   readonly one: Location;
@@ -35,29 +33,28 @@ export interface VerifyResult {
   readonly root: string;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
+  /** The other is a manifest, which says how the digests were proven; ranges are then whole chunks. */
+  readonly proof?: ProofLevel;
   readonly elapsedMs: number;
 }
 
 export class Verification {
-  readonly events: EventStream;
   readonly #request: VerifyRequest;
   readonly #parts: TransferParts;
-  readonly #control = ControlBlock.create();
-  readonly #stop = new AbortController();
-  readonly #progress: Progress;
-  #failure: TransferError | undefined;
+  readonly #lanes: VerifyLanes;
 
   constructor(request: VerifyRequest, parts: TransferParts) {
     this.#request = request;
     this.#parts = parts;
-    this.events = new EventStream(() => parts.clock.wallMs());
-    const pace = new Pace(this.#control.pace, parts.clock);
-    this.#progress = new Progress({ control: this.#control, pace, clock: parts.clock, counts: 'readBytes' });
+    this.#lanes = new VerifyLanes(parts);
+  }
+
+  get events(): EventStream {
+    return this.#lanes.events;
   }
 
   suspend(): void {
-    this.#control.stop();
-    this.#stop.abort();
+    this.#lanes.suspend();
   }
 
   /** To be called once. @throws TransferError; that the two differ is an answer and no error */
@@ -67,19 +64,15 @@ export class Verification {
     const opened: SourceInfo[] = [];
     try {
       for (const location of [this.#request.one, this.#request.other]) {
-        opened.push(await runner.run('open-source', { location }));
+        const end = await openSource(runner, location, this.#lanes.retryRules());
+        opened.push({ ...end, ref: sparingCache(end.ref, end.size, this.#parts.memoryBytes) });
       }
       const [one, other] = opened as [SourceInfo, SourceInfo];
       const compared = await this.#compare(one, other);
       for (const end of opened) await runner.run('check-source', { ref: end.ref });
-      return this.#result(one, other, compared, nowMs(clock) - startMs);
+      return await this.#result(one, other, compared, nowMs(clock) - startMs);
     } finally {
-      this.events.end();
-      this.#control.stop();
-      this.#control.closeAll();
-      if (await this.#control.untilDetached(this.#parts.clock, DETACH_MS)) {
-        for (const { ref } of opened) await runner.run('close-source', { ref });
-      }
+      await this.#lanes.end(opened.map(({ ref }) => ref));
     }
   }
 
@@ -87,70 +80,29 @@ export class Verification {
     const grid = new ChunkGrid(Math.min(one.size, other.size), CHUNK_BYTES_DEFAULT);
     const digests = new Uint8Array(grid.count * DIGEST_BYTES[this.#request.algorithm]);
     const differing: ByteRange[][] = [];
-    this.#progress.bytesTotal = grid.size;
-    this.#progress.phase = 'reading-back';
+    this.#lanes.progress.bytesTotal = grid.size;
     let next = 0;
-    const lane = async (): Promise<void> => {
-      while (next < grid.count && !this.#control.stopped) {
-        const chunk = next++;
-        const outcome = await this.#compareChunk(grid.range(chunk), one, other);
-        digests.set(outcome.digest, chunk * outcome.digest.length);
-        if (outcome.differing.length > 0) differing[chunk] = [...outcome.differing];
-      }
-    };
-    const ticking = this.#tick();
     const perWorker = Math.max(one.readsPerWorker, other.readsPerWorker);
-    const lanes = Array.from({ length: this.#parts.runner.workers * perWorker }, () =>
-      lane().catch((e) => this.#fail(e)),
-    );
-    await Promise.all(lanes);
-    this.#stop.abort();
-    await ticking;
-    if (this.#failure) throw this.#failure;
-    if (this.#control.stopped) throw new TransferError('E_STOPPED', 'stopped; nothing was changed');
+    await this.#lanes.run(this.#parts.runner.workers * perWorker, async () => {
+      if (next >= grid.count) return false;
+      const chunk = next++;
+      const outcome = await this.#compareChunk(chunk, grid.range(chunk), one, other);
+      digests.set(outcome.digest, chunk * outcome.digest.length);
+      if (outcome.differing.length > 0) differing[chunk] = [...outcome.differing];
+      return true;
+    });
     const longer = one.size > other.size ? one : other;
     const tail = longer.size - grid.size;
-    if (tail > 0 && longer.sizeIs === 'capacity') this.#tellOfTail(longer.name, tail);
+    if (tail > 0 && longer.sizeIs === 'capacity') this.#lanes.note(deviceTail(longer.name, tail));
     else if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
     return { grid, digest: digests, differing: differing.flat() };
   }
 
-  #compareChunk(range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {
-    const { runner, clock, random } = this.#parts;
+  #compareChunk(chunk: number, range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {
     const { algorithm } = this.#request;
-    const control = this.#control.shared;
-    const task = { range, one: one.ref, other: other.ref, algorithm, blockBytes: BLOCK_BYTES, control };
-    return withRetry(() => runner.run('compare', task), {
-      clock,
-      random,
-      signal: this.#stop.signal,
-      onRetry: (attempt, waitMs, error) =>
-        this.events.emit({
-          type: 'retry',
-          chunk: Math.floor(range.offset / CHUNK_BYTES_DEFAULT),
-          attempt,
-          waitMs,
-          error: error.toJSON(),
-        }),
-    });
-  }
-
-  /** What a device has behind the image that was put on it belongs to nobody. */
-  #tellOfTail(name: string, tail: number): void {
-    const message = `${name} has ${formatBytes(tail)} more than the other, which were not compared: it is a device`;
-    this.events.emit({ type: 'note', message });
-  }
-
-  #fail(thrown: unknown): void {
-    this.#failure ??= TransferError.from(thrown);
-    this.#control.stop();
-  }
-
-  async #tick(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
-      this.events.emit(this.#progress.event());
-    }
+    const { control } = this.#lanes;
+    const task = { range, one: one.ref, other: other.ref, algorithm, blockBytes: VERIFY_BLOCK_BYTES, control };
+    return this.#lanes.withRetry(chunk, () => this.#parts.runner.run('compare', task));
   }
 
   async #result(
@@ -177,7 +129,12 @@ export class Verification {
   }
 }
 
-function mergeTouching(ranges: readonly ByteRange[]): ByteRange[] {
+/** What a device has behind the image that was put on it belongs to nobody. */
+export function deviceTail(name: string, tail: number): string {
+  return `${name} has ${formatBytes(tail)} more than the other, which were not compared: it is a device`;
+}
+
+export function mergeTouching(ranges: readonly ByteRange[]): ByteRange[] {
   const merged: { offset: number; length: number }[] = [];
   for (const { offset, length } of ranges) {
     const last = merged.at(-1);

@@ -1,10 +1,9 @@
 /** What every source promises (core/endpoint), as tests over a factory: any implementation must pass all of them. */
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import type { ByteRange } from '../../src/core/chunk.js';
-import type { ChunkReader, Location, Source } from '../../src/core/endpoint.js';
-import { TransferError } from '../../src/core/errors.js';
-import { KiB } from '../../src/core/units.js';
+import type { Location, Source } from '../../src/core/endpoint.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { codeOf, never, readChunk, readOn } from '../support/reading.js';
 
 export interface SourceUnderTest {
   readonly scheme: EndpointScheme;
@@ -20,40 +19,6 @@ export interface SourceUnderTest {
 
 /** What a kind of source does not have: it tells no extents, is never missing, never changes. */
 type Lack = 'extents' | 'missing' | 'change';
-
-const never = new AbortController().signal;
-
-/** The bytes of a range, read in blocks of one size. */
-async function read(source: Source, range: ByteRange, blockBytes = 64 * KiB): Promise<Buffer> {
-  const reader = source.openChunk(range, never);
-  try {
-    return await readOn(reader, range.length, blockBytes);
-  } finally {
-    reader.close();
-  }
-}
-
-async function readOn(reader: ChunkReader, length: number, blockBytes: number): Promise<Buffer> {
-  const whole = Buffer.alloc(length);
-  for (let done = 0; done < length; ) {
-    const block = new Uint8Array(Math.min(blockBytes, length - done));
-    const got = await reader.next(block);
-    expect(got).toBe(block.length);
-    whole.set(block, done);
-    done += got;
-  }
-  return whole;
-}
-
-async function codeOf(work: () => unknown): Promise<string> {
-  try {
-    await work();
-    return 'no error';
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(TransferError);
-    return (thrown as TransferError).code;
-  }
-}
 
 /** `make` answers what the machine lacks when it cannot make the source. */
 export function sourceContract(
@@ -98,13 +63,14 @@ export function sourceContract(
         { offset: 300_001, length: 200_000 },
         { offset: source.size - 70_000, length: 70_000 },
       ];
-      for (const range of ranges) expectBytes(await read(source, range), range);
+      for (const range of ranges) expectBytes(await readChunk(source, range), range);
     });
 
     test('a block is filled whole, whatever its size, except at the end of the range', async (context) => {
       const source = await opened(context);
       const range = { offset: 4097, length: 150_000 };
-      for (const blockBytes of [1000, 4096, 65_536, 150_000]) expectBytes(await read(source, range, blockBytes), range);
+      for (const blockBytes of [1000, 4096, 65_536, 150_000])
+        expectBytes(await readChunk(source, range, blockBytes), range);
       const reader = source.openChunk({ offset: 10, length: 100 }, never);
       expect(await reader.next(new Uint8Array(1000))).toBe(100);
       reader.close();
@@ -129,7 +95,7 @@ export function sourceContract(
       reader.close();
       reader.close();
       const range = { offset: 0, length: 50_000 };
-      expectBytes(await read(source, range), range);
+      expectBytes(await readChunk(source, range), range);
     });
 
     test('its ref is plain data, and is all that another thread needs', async (context) => {
@@ -138,9 +104,9 @@ export function sourceContract(
       expect(attached?.size).toBe(source.size);
       expect(attached?.version).toEqual(source.version);
       const range = { offset: 123_456, length: 99_999 };
-      expectBytes(await read(attached as Source, range), range);
+      expectBytes(await readChunk(attached as Source, range), range);
       await attached?.detach?.();
-      expectBytes(await read(source, range), range);
+      expectBytes(await readChunk(source, range), range);
     });
 
     testWith('extents')('its extents are in order, without gaps, and never call data zero', async (context) => {

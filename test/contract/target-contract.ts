@@ -2,9 +2,9 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange } from '../../src/core/chunk.js';
 import type { ChunkReader, Location, PreparedTarget, Target, TargetSite } from '../../src/core/endpoint.js';
-import { TransferError } from '../../src/core/errors.js';
 import { KiB } from '../../src/core/units.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { codeOf, never } from '../support/reading.js';
 import { Seeded } from '../support/seeded.js';
 
 export interface TargetUnderTest {
@@ -16,7 +16,6 @@ export interface TargetUnderTest {
   close?(): Promise<void>;
 }
 
-const never = new AbortController().signal;
 const size = 300 * KiB + 77;
 const bytes = new Seeded(3).bytes(size);
 const commit = { overwrite: false, sync: true } as const;
@@ -40,16 +39,6 @@ async function readAll(reader: ChunkReader): Promise<Buffer> {
   }
   reader.close();
   return Buffer.concat(parts);
-}
-
-async function codeOf(work: () => unknown): Promise<string> {
-  try {
-    await work();
-    return 'no error';
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(TransferError);
-    return (thrown as TransferError).code;
-  }
 }
 
 export function targetContract(name: string, make: () => Promise<TargetUnderTest>): void {

@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
 import { decodePath } from '../../src/platform/path-bytes.js';
@@ -15,8 +14,7 @@ import {
   patch,
   scratchFolder,
 } from '../support/copying.js';
-
-const main = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+import { MAIN } from './command.js';
 
 interface Said {
   readonly status: number | null;
@@ -25,7 +23,7 @@ interface Said {
 }
 
 function blockferry(args: readonly string[], cwd?: string): Said {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', cwd });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', cwd });
   return { status, stdout, stderr };
 }
 
@@ -35,7 +33,7 @@ function blockferryRaw(args: readonly Buffer[]): Said {
   // The dot keeps newlines at the end, which $(…) would cut off.
   const words = args.map((arg, n) => `a${n}="$(printf '${octal(arg)}.')"; a${n}="\${a${n}%.}"`);
   const script = `${words.join('\n')}\nexec "$0" "$1" ${args.map((_, n) => `"$a${n}"`).join(' ')}`;
-  const { status, stdout, stderr } = spawnSync('sh', ['-c', script, process.execPath, main], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', script, process.execPath, MAIN], { encoding: 'utf8' });
   return { status, stdout, stderr };
 }
 
@@ -119,7 +117,7 @@ test('a limit on the size of files ends in a clear error, and the copy goes on w
   const pair = pairIn(scratchFolder(), 8 * MiB);
   const limited = spawnSync(
     'sh',
-    ['-c', 'ulimit -f 4096; exec "$@"', 'sh', process.execPath, main, 'copy', pair.source, pair.target],
+    ['-c', 'ulimit -f 4096; exec "$@"', 'sh', process.execPath, MAIN, 'copy', pair.source, pair.target],
     {
       encoding: 'utf8',
     },
@@ -130,3 +128,26 @@ test('a limit on the size of files ends in a clear error, and the copy goes on w
   expect(blockferry(['copy', pair.source, pair.target])).toMatchObject({ status: 0 });
   expectDone(pair);
 });
+
+test.for([[], ['--json']])(
+  'a copy whose output has no room is whole all the same, and says so: %s',
+  (flags, context) => {
+    context.skip(!existsSync('/dev/full'), 'needs /dev/full');
+    const pair = pairIn(scratchFolder(), 2 * MiB);
+    const full = (...args: readonly string[]) => {
+      const script = ['-c', 'exec "$0" "$@" > /dev/full', process.execPath, MAIN, ...args];
+      return spawnSync('sh', script, { encoding: 'utf8' });
+    };
+    const { status, stderr } = full('copy', ...flags, pair.source, pair.target);
+    expect(status).toBe(3);
+    expect(stderr).toMatch(
+      /the output cannot be written: ENOSPC.*\n {2}The work itself is done, and what it made is kept/,
+    );
+    expectDone(pair);
+    expect(full('verify', ...flags, pair.target, pair.source).status).toBe(3);
+    expect(full('status', ...flags, pair.target).status).toBe(3);
+    expect(full('copy', ...flags, pair.source, pair.target)).toMatchObject({ status: 2 });
+    patch(pair.target, 5, Buffer.from('other'));
+    expect(full('verify', ...flags, pair.target, pair.source).status).toBe(4);
+  },
+);

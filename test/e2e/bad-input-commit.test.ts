@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { copy, verify } from '../../src/index.js';
 import { encodeRecord } from '../../src/journal/journal.js';
@@ -31,8 +31,9 @@ import {
   pairIn,
   partialCopy,
   scratchFolder,
+  switchNative,
 } from '../support/copying.js';
-import { type Mount, mountsAvailable, openPlace } from '../support/mounts.js';
+import { placeFor } from '../support/mounts.js';
 
 const SIZE = 8 * MiB;
 
@@ -63,8 +64,7 @@ test('an existing target keeps its bytes until the new copy is whole', async () 
 test.for(['0', '1'])(
   'a target that appears meanwhile is never replaced; --overwrite sends nothing again (BLOCKFERRY_NO_NATIVE=%s)',
   async (off) => {
-    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
-    onTestFinished(() => void vi.unstubAllEnvs());
+    switchNative(off);
     const pair = pairIn(scratchFolder(), SIZE);
     const ended = await disturbedCopy(pair, () => writeFileSync(pair.target, 'appeared'));
     expectClear(ended, { code: 'E_TARGET_EXISTS', exitCode: 2, names: pair.target, says: /--overwrite/ });
@@ -137,9 +137,7 @@ test('a copy that is stopped at once keeps what there is, also of a file of no b
 test.for(['ext4', 'xfs', 'btrfs', 'tmpfs'] as const)(
   '%s: a copy can be read back past the cache',
   async (place, context) => {
-    context.skip(!mountsAvailable(place === 'tmpfs' ? undefined : place), 'needs mounts in a private namespace');
-    const mount: Mount = await openPlace(place);
-    onTestFinished(() => mount.unmount());
+    const mount = await placeFor(context, place);
     const pair = pairIn(mount.folder, SIZE);
     const { proof } = await copyNow({ ...pair, readBack: true });
     // A tmpfs has nothing behind its cache; Linux lets O_DIRECT through there since 6.6, and refuses it before.
@@ -181,8 +179,7 @@ test('a commit that was cut short before the name was given proves everything ag
 test.for(['0', '1'])(
   'a commit that was cut short between link and unlink is finished by the next run (BLOCKFERRY_NO_NATIVE=%s)',
   async (off) => {
-    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
-    onTestFinished(() => void vi.unstubAllEnvs());
+    switchNative(off);
     const pair = await killedInCommit();
     linkSync(pair.part, pair.target);
     expect(await copyNow(pair)).toMatchObject({ bytesTotal: SIZE, bytesCopied: 0 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { status, verify } from '../../src/index.js';
+import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import { startCopy } from '../support/copy-process.js';
 import {
   bytesOf,
@@ -18,6 +19,7 @@ import {
   partialCopy,
   scratchFolder,
 } from '../support/copying.js';
+import { inlineTransfer } from '../support/inline-copy.js';
 import { attachLoop, mountsAvailable } from '../support/mounts.js';
 
 const SIZE = 16 * MiB;
@@ -195,4 +197,56 @@ test('a device is never copied onto itself', async (context) => {
   });
   expect(journals()).toEqual([]);
   expectSame(disk, disk);
+});
+
+test.for([
+  ['is a hole', 'truncate -s 0 "$0"; truncate -s 16M "$0"; printf data | dd of="$0" bs=1M seek=7 conv=notrunc'],
+  [
+    'holds written zeroes',
+    'dd if=/dev/zero of="$0" bs=1M count=1 conv=notrunc; dd if="$0" of="$0" bs=1M count=1 seek=15',
+  ],
+] as const)(
+  'a first and last chunk that %s at the source are zero on the device, in the root and when read back',
+  async ([, make], context) => {
+    const target = await device(context, 16);
+    execFileSync('sh', ['-ec', make.replaceAll('conv=notrunc', 'conv=notrunc status=none'), source], {
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    const plain = await copyNow({ source, target: join(scratchFolder(), 'plain.img') });
+    for (const readBack of [false, true]) {
+      execFileSync('dd', [`of=${target}`, 'bs=1M', 'conv=fsync', 'status=none'], { input: bytesOf(SIZE, 'old') });
+      const { root, proof } = await copyNow({ source, target, overwrite: true, readBack });
+      expect({ root, proof }).toEqual({ root: plain.root, proof: readBack ? 'read-back' : 'written' });
+      expect(firstDifference(source, target, SIZE)).toBe(-1);
+    }
+    expect(headOf(target).equals(Buffer.alloc(4096))).toBe(true);
+  },
+);
+
+test('a first chunk that is found wrong is written again when the others are mended', async (context) => {
+  const target = await device(context, 16);
+  const options = { source, target, overwrite: true, chunkBytes: CHUNK, lanes: 1 };
+  const dying: FileLayer = {
+    ...realFiles,
+    unlinkSync: () => {
+      throw new Error('this process was killed');
+    },
+  };
+  await expect(inlineTransfer({ ...options, files: dying }).run()).rejects.toThrow();
+  expect((await status(target)).partial).toMatchObject({ bytesClaimed: SIZE });
+  for (const chunk of [0, 9, 63]) {
+    execFileSync('dd', [`of=${target}`, `bs=${CHUNK}`, `seek=${chunk}`, 'conv=notrunc,fsync', 'status=none'], {
+      input: 'intruder',
+    });
+  }
+  const written: number[] = [];
+  const writeSync = (fd: number, bytes: Uint8Array, from: number, length: number, at: number): number => {
+    if (length === CHUNK) written.push(at / CHUNK);
+    return realFiles.writeSync(fd, bytes, from, length, at);
+  };
+  const files: FileLayer = { ...realFiles, writeSync: writeSync as FileLayer['writeSync'] };
+  await inlineTransfer({ ...options, files, blockBytes: CHUNK }).run();
+  expect([written[0], new Set(written)]).toEqual([9, new Set([0, 9, 63])]);
+  expect(firstDifference(source, target, SIZE)).toBe(-1);
+  expect(journals()).toEqual([]);
 });

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { verify } from '../../src/index.js';
-import { startCopy } from '../support/copy-process.js';
+import { AS_NOBODY, needRoot, startCopy } from '../support/copy-process.js';
 import {
   bytesOf,
   copyNow,
@@ -19,7 +19,7 @@ import {
   partialCopy,
   scratchFolder,
 } from '../support/copying.js';
-import { canMount, mountsAvailable, mountTmpfs } from '../support/mounts.js';
+import { mounted } from '../support/mounts.js';
 
 const SIZE = 8 * MiB;
 
@@ -134,9 +134,7 @@ test('a pipe or a character device is no target', async () => {
 });
 
 test('a read-only file system is named, and the partial is used once it can be written', async (context) => {
-  context.skip(!mountsAvailable(), 'needs mounts in a private namespace');
-  const mount = await mountTmpfs(32);
-  onTestFinished(() => mount.unmount());
+  const mount = await mounted(context, 'tmpfs', 32);
   const pair = pairIn(mount.folder, SIZE);
   await mount.remount('ro');
   const fresh = await failureOf(copyNow(pair));
@@ -152,8 +150,8 @@ test('a read-only file system is named, and the partial is used once it can be w
 });
 
 test('a user without rights is told which file or folder it is about', async (context) => {
-  const through = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-  context.skip(!canMount() || !existsSync('/usr/bin/setpriv'), 'needs root and setpriv');
+  needRoot(context);
+  const through = AS_NOBODY;
   const pair = pairIn(scratchFolder(), 10);
   execFileSync('chmod', ['755', pair.folder, join(pair.source, '..')]);
   const denied = await startCopy(pair, { through }).ended;

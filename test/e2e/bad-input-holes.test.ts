@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
 import { copy } from '../../src/index.js';
 import {
@@ -12,9 +12,10 @@ import {
   partialCopy,
   patch,
   scratchFolder,
+  switchNative,
   targetIn,
 } from '../support/copying.js';
-import { openPlace, PLACES, placeAvailable } from '../support/mounts.js';
+import { PLACES, placeFor } from '../support/mounts.js';
 
 const SIZE = 30 * MiB;
 const DATA_BYTES = 6 * MiB;
@@ -36,11 +37,8 @@ const allocated = (path: string): number => statSync(path).blocks * 512;
 test.for(PLACES.flatMap((place) => (['0', '1'] as const).map((off) => [place, off] as const)))(
   'on %s a sparse file keeps its holes (BLOCKFERRY_NO_NATIVE=%s)',
   async ([place, off], context) => {
-    context.skip(!placeAvailable(place), `needs ${place} in a private mount namespace`);
-    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
-    onTestFinished(() => void vi.unstubAllEnvs());
-    const mount = await openPlace(place);
-    onTestFinished(() => mount.unmount());
+    switchNative(off);
+    const mount = await placeFor(context, place);
     const source = makeSparse(join(scratchFolder(), 'sparse.img'));
     const pair = { source, ...targetIn(mount.folder) };
     const done = await copy({ ...pair, chunkBytes: CHUNK, readBack: true }).result;
@@ -57,8 +55,7 @@ test.for(['0', '1'])(
     const source = makeSparse(join(scratchFolder(), 'sparse.img'));
     const pair = { source, ...targetIn(scratchFolder()) };
     await partialCopy(pair, 28 * MiB);
-    vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
-    onTestFinished(() => void vi.unstubAllEnvs());
+    switchNative(off);
     await copyNow(pair);
     expectDone(pair);
     if (off === '0') expect(allocated(pair.target)).toBeLessThanOrEqual(DATA_BYTES + MiB);
@@ -89,8 +86,7 @@ test('a file that is one hole takes no space and no time', async () => {
 test('written zeroes become holes where the source shows none', async () => {
   const source = join(scratchFolder(), 'zeroes.img');
   execFileSync('dd', ['if=/dev/zero', `of=${source}`, 'bs=1M', 'count=16', 'status=none']);
-  vi.stubEnv('BLOCKFERRY_NO_NATIVE', '1');
-  onTestFinished(() => void vi.unstubAllEnvs());
+  switchNative('1');
   const pair = { source, ...targetIn(scratchFolder()) };
   await copyNow(pair);
   expectDone(pair);

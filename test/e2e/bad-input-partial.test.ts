@@ -19,8 +19,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { copyLines, statusLines } from '../../src/cli/render/summary.js';
 import { MiB } from '../../src/core/units.js';
-import { status } from '../../src/index.js';
+import { copy, status } from '../../src/index.js';
+import { needRoot } from '../support/copy-process.js';
 import {
   CHUNK,
   copyNow,
@@ -54,9 +56,16 @@ test('exactly the chunks of a partial in which a bit flipped are sent again', as
     const [byte] = readFileSync(pair.part).subarray(at, at + 1);
     patch(pair.part, at, Buffer.from([(byte as number) ^ 0x10]));
   }
-  const done = await copyNow(pair);
+  const run = copy({ ...pair, workers: 2 });
+  const notes: string[] = [];
+  for await (const event of run) if (event.type === 'note') notes.push(event.message);
+  const done = await run.result;
   expect(done.bytesReused).toBe(claimedBytes - flipped.length * CHUNK);
   expect(done.bytesCopied).toBe(SIZE - done.bytesReused);
+  // That a storage does not hold what it was given is told, and not just mended.
+  expect(done.bytesMismatched).toBe(flipped.length * CHUNK);
+  expect(notes).toEqual([expect.stringMatching(/^768 KiB on record were not what .* holds and were copied again/)]);
+  expect(copyLines(done, true).join('\n')).toContain('768 KiB on record but not on the storage, copied again');
   expectDone(pair);
 });
 
@@ -74,9 +83,8 @@ test('a partial that is complete but for flipped bits sends those chunks and not
 
 test('a partial that was cut off keeps what is left of it', async () => {
   truncateSync(pair.part, 4 * CHUNK + 5);
-  const done = await copyNow(pair);
-  expect(done.bytesReused).toBeGreaterThanOrEqual(3 * CHUNK);
-  expect(done.bytesReused).toBeLessThanOrEqual(4 * CHUNK);
+  const left = readFileSync(pair.journal, 'utf8').match(/ chunk [0-3] /g) ?? [];
+  expect(await copyNow(pair)).toMatchObject({ bytesReused: left.length * CHUNK });
   expectDone(pair);
 });
 
@@ -86,14 +94,20 @@ test('a partial to which something was appended loses just that', async () => {
   expectDone(pair);
 });
 
-test('a journal without its partial begins afresh', async () => {
+test('a journal without its partial says so in a status, and begins afresh', async () => {
   rmSync(pair.part);
+  const seen = await status(pair.target);
+  expect(seen).toMatchObject({ exists: false, half: 'journal', partial: { bytesClaimed: claimedBytes } });
+  expect(statusLines(seen, 'gone')).toContain('  its partial data is gone: the next run begins afresh');
   expect(await copyNow(pair)).toMatchObject({ bytesReused: 0, bytesCopied: SIZE });
   expectDone(pair);
 });
 
-test('a partial without its journal is left as it is; --discard is the way out', async () => {
+test('a partial without its journal is named in a status and left as it is; --discard is the way out', async () => {
   rmSync(pair.journal);
+  const seen = await status(pair.target);
+  expect(seen).toEqual({ target: pair.target, exists: false, half: 'data' });
+  expect(statusLines(seen, undefined).join()).toMatch(/its journal is gone: --discard throws it away/);
   const before = readFileSync(pair.part);
   const error = await failureOf(copyNow(pair));
   expectClear(error, { code: 'E_PART_FOREIGN', exitCode: 2, names: pair.target, says: /left as it is.*--discard/ });
@@ -217,7 +231,7 @@ test('a folder or a pipe planted as the journal is named, for a copy and for a s
 });
 
 test('a partial of another user is refused', async (context) => {
-  context.skip(process.getuid?.() !== 0, 'needs root');
+  needRoot(context);
   chownSync(pair.part, 65534, 65534);
   expectClear(await failureOf(copyNow(pair)), { code: 'E_PART_UNSAFE', exitCode: 2, names: pair.part });
   chownSync(pair.part, 0, 0);

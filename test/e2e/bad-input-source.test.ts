@@ -1,8 +1,11 @@
 import { appendFileSync, chmodSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
+import { status } from '../../src/index.js';
+import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import {
   bytesOf,
+  CHUNK,
   copyNow,
   disturbedCopy,
   expectClear,
@@ -16,6 +19,7 @@ import {
   patch,
   scratchFolder,
 } from '../support/copying.js';
+import { inlineTransfer } from '../support/inline-copy.js';
 
 const SIZE = 8 * MiB;
 
@@ -95,4 +99,21 @@ test('a source that changes between two runs is refused, and its bytes stay as t
   rmSync(pair.journal);
   await copyNow(pair);
   expectDone(pair);
+});
+
+test('a chunk that was read while the source changed is not put on record', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  const blockBytes = CHUNK / 8;
+  const changesAt = 3 * CHUNK + 4 * blockBytes;
+  const readSync = (fd: number, into: Uint8Array, from: number, length: number, at: number): number => {
+    // Behind what is read already, so that this chunk is half of the old source, half of the new one.
+    if (at === changesAt) patch(pair.source, at + length, Buffer.from('new'));
+    return realFiles.readSync(fd, into, from, length, at);
+  };
+  const files: FileLayer = { ...realFiles, readSync: readSync as FileLayer['readSync'] };
+  const ended = await failureOf(inlineTransfer({ ...pair, files, chunkBytes: CHUNK, blockBytes, lanes: 1 }).run());
+  expectClear(ended, { code: 'E_SOURCE_CHANGED', exitCode: 3, names: pair.source, says: /--discard/ });
+  expect(ended.detail.chunk).toBe(3);
+  expectPartialOnly(pair);
+  expect((await status(pair.target)).partial).toMatchObject({ bytesClaimed: 3 * CHUNK });
 });

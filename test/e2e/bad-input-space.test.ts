@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { KiB, MiB, TiB } from '../../src/core/units.js';
 import { status } from '../../src/index.js';
 import {
@@ -17,15 +17,7 @@ import {
   scratchFolder,
   targetIn,
 } from '../support/copying.js';
-import { type LoopKind, type Mount, mountLoop, mountsAvailable, mountTmpfs } from '../support/mounts.js';
-
-const NO_MOUNTS = 'needs mounts in a private namespace';
-
-async function mounted(kind: LoopKind | 'tmpfs', sizeMiB: number): Promise<Mount> {
-  const mount = kind === 'tmpfs' ? await mountTmpfs(sizeMiB) : await mountLoop(kind, sizeMiB);
-  onTestFinished(() => mount.unmount());
-  return mount;
-}
+import { mounted } from '../support/mounts.js';
 
 /** Takes all of the space but `spareBytes`, and answers the file that has it. */
 function fill(folder: string, spareBytes = 0): string {
@@ -47,8 +39,7 @@ function fill(folder: string, spareBytes = 0): string {
 }
 
 test('a copy that cannot fit is refused before it begins, and says how much is missing', async (context) => {
-  context.skip(!mountsAvailable(), NO_MOUNTS);
-  const { folder } = await mounted('tmpfs', 8);
+  const { folder } = await mounted(context, 'tmpfs', 8);
   const pair = pairIn(folder, 16 * MiB);
   const error = await failureOf(copyNow(pair));
   expectClear(error, { code: 'E_NO_SPACE', exitCode: 3, names: pair.target, says: /Free some space/ });
@@ -57,8 +48,7 @@ test('a copy that cannot fit is refused before it begins, and says how much is m
 });
 
 test('what a partial copy holds already counts as space that it has', async (context) => {
-  context.skip(!mountsAvailable(), NO_MOUNTS);
-  const { folder } = await mounted('tmpfs', 16);
+  const { folder } = await mounted(context, 'tmpfs', 16);
   const pair = pairIn(folder, 12 * MiB);
   await partialCopy(pair, 8 * MiB);
   fill(folder, 5 * MiB);
@@ -68,8 +58,7 @@ test('what a partial copy holds already counts as space that it has', async (con
 });
 
 test('a partial for which there is no room is refused, kept, and completed once there is', async (context) => {
-  context.skip(!mountsAvailable(), NO_MOUNTS);
-  const { folder } = await mounted('tmpfs', 16);
+  const { folder } = await mounted(context, 'tmpfs', 16);
   const pair = pairIn(folder, 12 * MiB);
   await partialCopy(pair, 4 * MiB);
   const neighbour = fill(folder);
@@ -88,9 +77,8 @@ test('a partial for which there is no room is refused, kept, and completed once 
 test.for(['tmpfs', 'ext4', 'xfs', 'btrfs'] as const)(
   'a %s that fills up in the middle keeps what was copied, and the same command goes on once space is freed',
   async (kind, context) => {
-    context.skip(!mountsAvailable(kind === 'tmpfs' ? undefined : kind), NO_MOUNTS);
     // A btrfs writes each rewritten byte to a new place, so it needs more room than the image to go on.
-    const { folder } = await mounted(kind, kind === 'btrfs' ? 300 : 40);
+    const { folder } = await mounted(context, kind, kind === 'btrfs' ? 300 : 40);
     const pair = pairIn(folder, 24 * MiB);
     let neighbour = '';
     const ended = await disturbedCopy(
@@ -116,8 +104,7 @@ test.for(['tmpfs', 'ext4', 'xfs', 'btrfs'] as const)(
 );
 
 test('a full disk loses no finished chunk, however long the journal has become', async (context) => {
-  context.skip(!mountsAvailable(), NO_MOUNTS);
-  const { folder } = await mounted('tmpfs', 24);
+  const { folder } = await mounted(context, 'tmpfs', 24);
   const pair = pairIn(folder, 12 * MiB);
   const small = { ...pair, chunkBytes: 8 * KiB };
   let neighbour = '';
@@ -136,9 +123,8 @@ test('a full disk loses no finished chunk, however long the journal has become',
 });
 
 test('a file that the file system cannot hold is refused by name, and nothing is left', async (context) => {
-  context.skip(!mountsAvailable('ext4'), NO_MOUNTS);
   // With blocks of 1 KiB, which is what so small an ext4 gets, a file ends at 4 TiB.
-  const { folder } = await mounted('ext4', 32);
+  const { folder } = await mounted(context, 'ext4', 32);
   const source = join(scratchFolder(), 'large.img');
   closeSync(openSync(source, 'w'));
   truncateSync(source, 5 * TiB);

@@ -28,7 +28,7 @@ test('a sector that cannot be read is named with chunk and byte; then only the r
   const pair = { source, ...targetIn(scratchFolder()) };
 
   const run = copy({ ...pair, chunkBytes: CHUNK, workers: 2 });
-  const retries: number[] = [];
+  const retries: (number | undefined)[] = [];
   for await (const event of run) if (event.type === 'retry') retries.push(event.chunk);
   const error = await failureOf(run.result);
   expectClear(error, { code: 'E_SOURCE_READ', exitCode: 3, names: source, says: /kept/ });

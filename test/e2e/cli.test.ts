@@ -31,6 +31,8 @@ test('goes on after kill -9, and status tells of the partial in between', async 
   const { folder, content } = await workFolder(60 * MiB);
   const first = blockferry(folder, 'copy', '--json', '--limit', '15MiB', 'disk.img', 'copy.img');
   await first.event(({ type }) => type === 'checkpoint');
+  // However long the status takes, the copy is not done before it.
+  first.child.kill('SIGSTOP');
   const running = await blockferry(folder, 'status', 'copy.img').ended;
   expect(running.out).toContain(`still running: process ${first.child.pid} on ${hostname()}`);
   first.child.kill('SIGKILL');

@@ -1,9 +1,18 @@
 /** A copy in a process of its own, so that it can be killed, be another user, or hold what this process then meets. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, type TestContext } from 'vitest';
 import type { CopyOptions, ErrorJson, TransferEvent, TransferResult } from '../../src/index.js';
+
+export const NOBODY = 65534;
+/** Starts a copy as that user. */
+export const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] as const;
+
+export function needRoot(context: TestContext): void {
+  context.skip(process.getuid?.() !== 0 || !existsSync('/usr/bin/setpriv'), 'needs root and setpriv');
+}
 
 const built = new URL('../../dist/src/index.js', import.meta.url);
 

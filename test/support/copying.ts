@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
 import { journalPath, partPath } from '../../src/endpoint/part-names.js';
 import { type CopyOptions, type CopyRun, copy, TransferError, type TransferResult } from '../../src/index.js';
@@ -28,6 +28,12 @@ export function scratchFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'bad-input-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** Until the test ends, '1' leaves koffi out and '0' takes it where it is there. */
+export function switchNative(off: string): void {
+  vi.stubEnv('BLOCKFERRY_NO_NATIVE', off);
+  onTestFinished(() => void vi.unstubAllEnvs());
 }
 
 /** `length` bytes that look random and are the same for the same seed; never a run of zeroes. */

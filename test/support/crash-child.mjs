@@ -1,17 +1,19 @@
 /**
- * A process that copies one file and kills itself with SIGKILL at a chosen moment: when an event comes, or around a
+ * A process that copies one file, or a tree, and kills itself with SIGKILL at a chosen moment: when an event comes, or around a
  * call on files. It runs the built engine. What it is to do comes as JSON in its only argument; it prints JSON lines.
  */
 
 import { systemClock } from '../../dist/src/core/clock.js';
 import { localScheme } from '../../dist/src/endpoint/local.js';
 import { parseLocation } from '../../dist/src/endpoint/location.js';
-import { copy } from '../../dist/src/index.js';
+import { copy, copyTree } from '../../dist/src/index.js';
 import { FileJournals } from '../../dist/src/journal/file-journal.js';
+import { TreeJournals } from '../../dist/src/journal/tree-journal.js';
 import { realFiles } from '../../dist/src/platform/file-layer.js';
 import { InlineRunner } from '../../dist/src/transfer/inline-runner.js';
 import { Performer } from '../../dist/src/transfer/perform.js';
 import { Transfer } from '../../dist/src/transfer/transfer.js';
+import { TreeCopy } from '../../dist/src/tree/tree-copy.js';
 
 const { options, kill } = JSON.parse(process.argv[2]);
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -39,9 +41,10 @@ function deadlyFiles({ call, nth, when }) {
 
 /** The engine on this one thread, with the given file calls. */
 function copyInline(files) {
-  const parts = { registry: { file: () => localScheme(files) }, journals: new FileJournals(files), clock: systemClock };
+  const journals = new FileJournals(files);
+  const treeJournals = async () => new TreeJournals(files, journals);
+  const parts = { registry: { file: () => localScheme(files) }, journals, treeJournals, clock: systemClock };
   const request = {
-    source: parseLocation(options.source),
     target: parseLocation(options.target),
     algorithm: 'xxh64',
     chunkBytes: options.chunkBytes,
@@ -51,14 +54,26 @@ function copyInline(files) {
     discard: false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    manifest: options.manifest,
+    preserve: options.preserve,
+    checksum: options.checksum,
+    reflink: options.reflink,
   };
   const runner = new InlineRunner(new Performer(parts), 2);
-  const transfer = new Transfer(request, { runner, clock: systemClock, random: Math.random });
-  return { events: transfer.events, result: transfer.run() };
+  const ends = { runner, clock: systemClock, random: Math.random };
+  const work = options.sources
+    ? new TreeCopy({ ...request, ...treeRequest() }, ends)
+    : new Transfer({ ...request, source: parseLocation(options.source) }, ends);
+  return { events: work.events, result: work.run() };
+}
+
+function treeRequest() {
+  const sources = options.sources.map((source) => parseLocation(source));
+  return { sources, recursive: true, preserve: options.preserve ?? false, include: [], exclude: [], dryRun: false };
 }
 
 function copyInPool() {
-  const run = copy(options);
+  const run = options.sources ? copyTree(options) : copy(options);
   return { events: run, result: run.result };
 }
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { performerParts } from '../../src/compose.js';
 import type { ErrorJson } from '../../src/core/errors.js';
 import { parseLocation } from '../../src/endpoint/location.js';
-import type { CopyOptions } from '../../src/index.js';
+import type { CopyOptions, CopyTreeOptions } from '../../src/index.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { type PartialStatus, partialStatus } from '../../src/transfer/partial-status.js';
 import { Performer } from '../../src/transfer/perform.js';
@@ -29,10 +29,10 @@ export type Kill =
       readonly when: 'before' | 'after' | 'torn';
     };
 
-export interface CrashRun {
+export interface CrashRun<Result = TransferResult> {
   readonly killed: boolean;
   readonly exitCode: number | null;
-  readonly result?: TransferResult;
+  readonly result?: Result;
   readonly error?: ErrorJson;
   /** The last that was said before the end. */
   readonly bytesDone: number;
@@ -40,7 +40,10 @@ export interface CrashRun {
   readonly errorOutput: string;
 }
 
-export async function runCrashChild(options: CopyOptions, kill: Kill): Promise<CrashRun> {
+export async function runCrashChild<Result = TransferResult>(
+  options: CopyOptions | CopyTreeOptions,
+  kill: Kill,
+): Promise<CrashRun<Result>> {
   const child = spawn(process.execPath, [CHILD, JSON.stringify({ options, kill })], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

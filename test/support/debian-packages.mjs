@@ -20,8 +20,14 @@ export const debianPackages = [
     neededBy: 'unreadable sectors (FUSE with injected EIO)',
   },
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
+  { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },
   { name: 'tmux', command: 'tmux', neededBy: 'what the terminal shows' },
+  { name: 'bash', command: 'bash', neededBy: 'completion in bash' },
+  { name: 'zsh', command: 'zsh', neededBy: 'completion in zsh' },
+  { name: 'fish', command: 'fish', neededBy: 'completion in fish' },
+  { name: 'man-db', command: 'man', neededBy: 'the man page, read by man' },
+  { name: 'groff', command: 'groff', neededBy: 'the man page, checked for warnings' },
   { name: 'openssl', command: 'openssl', neededBy: 'https, with a certificate made for the test' },
 ];
 

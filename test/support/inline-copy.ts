@@ -5,6 +5,7 @@ import { parseLocation } from '../../src/endpoint/location.js';
 import type { Registry } from '../../src/endpoint/registry.js';
 import { FileJournals } from '../../src/journal/file-journal.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
+import type { MemoryBytes } from '../../src/transfer/cache-use.js';
 import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { Performer } from '../../src/transfer/perform.js';
@@ -17,6 +18,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
   readonly files?: FileLayer;
   readonly clock?: Clock;
   readonly workers?: number;
+  readonly memoryBytes?: MemoryBytes;
   /** Ends besides local ones. */
   readonly registry?: Registry;
   /** Puts something between the engine and its runner. */
@@ -26,7 +28,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
 /** A transfer that was not started yet. With the default clock only looking at it takes time, and nobody waits long. */
 export function inlineTransfer(options: InlineOptions): Transfer {
   const { source, target, files = realFiles, clock = new FakeClock({ lookMs: 1 }), ...others } = options;
-  const { workers, registry, around = (runner) => runner, ...rest } = others;
+  const { workers, registry, memoryBytes, around = (runner) => runner, ...rest } = others;
   const parts = { registry: { file: () => localScheme(files), ...registry }, journals: new FileJournals(files), clock };
   const request: TransferRequest = {
     algorithm: 'xxh64',
@@ -40,5 +42,5 @@ export function inlineTransfer(options: InlineOptions): Transfer {
     target: parseLocation(target),
   };
   const runner = around(new InlineRunner(new Performer(parts), workers));
-  return new Transfer(request, { runner, clock, random: () => 0.5 });
+  return new Transfer(request, { runner, clock, random: () => 0.5, ...(memoryBytes && { memoryBytes }) });
 }

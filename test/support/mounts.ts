@@ -8,6 +8,7 @@ import { mkdtemp, open, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { onTestFinished, type TestContext } from 'vitest';
 
 export type LoopKind = 'ext4' | 'xfs' | 'btrfs';
 
@@ -101,6 +102,14 @@ export function placeAvailable(place: Place): boolean {
   return place === 'tmpfs' ? mountsAvailable() : mountsAvailable(place);
 }
 
+/** A folder of its own on such a file system until the test ends; skips the test where it cannot be had. */
+export async function placeFor(context: TestContext, place: Place): Promise<Mount> {
+  context.skip(!placeAvailable(place), `needs ${place} in a private mount namespace`);
+  const mount = await openPlace(place);
+  onTestFinished(() => mount.unmount());
+  return mount;
+}
+
 /** A folder of its own on such a file system, with room for some 64 MiB. */
 export async function openPlace(place: Place): Promise<Mount> {
   if (place === 'tmpfs') return mountTmpfs(64);
@@ -110,6 +119,14 @@ export async function openPlace(place: Place): Promise<Mount> {
     throw new Error("the default file system is nobody's to remount");
   };
   return { folder, remount: refuse, unmount: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Such a file system until the test ends; skips the test where it cannot be had. */
+export async function mounted(context: TestContext, kind: LoopKind | 'tmpfs', sizeMiB: number): Promise<Mount> {
+  context.skip(!placeAvailable(kind), `needs ${kind} in a private mount namespace`);
+  const mount = kind === 'tmpfs' ? await mountTmpfs(sizeMiB) : await mountLoop(kind, sizeMiB);
+  onTestFinished(() => mount.unmount());
+  return mount;
 }
 
 /** A block device of `sizeMiB` over a sparse image. */

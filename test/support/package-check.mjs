@@ -53,7 +53,13 @@ try {
 function pack() {
   const [packed] = JSON.parse(run(root, 'npm', ['pack', '--json', '--pack-destination', scratch]));
   const paths = packed.files.map((file) => file.path);
-  for (const needed of ['LICENSE', 'README.md', 'dist/src/cli/main.js', 'dist/workers/chunk-worker.js']) {
+  for (const needed of [
+    'LICENSE',
+    'README.md',
+    'dist/src/cli/main.js',
+    'dist/workers/chunk-worker.js',
+    'man/blockferry.1',
+  ]) {
     if (!paths.includes(needed)) throw new Error(`The package lacks ${needed}: see "files" in package.json.`);
   }
   const foreign = paths.filter((path) => !isOurs(path));
@@ -65,7 +71,7 @@ function pack() {
 
 /** The compiler never deletes, so dist may hold what an older source left. */
 function isOurs(path) {
-  if (!path.startsWith('dist/')) return /^(package\.json|[A-Z]+(\.md)?)$/.test(path);
+  if (!path.startsWith('dist/')) return /^(package\.json|[A-Z]+(\.md)?|man\/blockferry\.1)$/.test(path);
   return existsSync(join(root, path.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts')));
 }
 

@@ -21,7 +21,7 @@ export interface RawServer {
   stop(): Promise<void>;
 }
 
-export async function serveRaw(answer: (socket: Socket, request: RawRequest) => unknown): Promise<RawServer> {
+export async function serveRaw(answer: (socket: Socket, request: RawRequest) => unknown, port = 0): Promise<RawServer> {
   const asked: RawRequest[] = [];
   const sockets = new Set<Socket>();
   let accepted = 0;
@@ -43,7 +43,7 @@ export async function serveRaw(answer: (socket: Socket, request: RawRequest) => 
       answer(socket, request);
     });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

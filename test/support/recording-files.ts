@@ -125,6 +125,17 @@ export class RecordingFiles {
         if (done) this.#note(fd, { kind: 'punch', at: range.offset, length: range.length });
         return done;
       },
+      setTimes: (fd, times) => {
+        this.#assertAlive();
+        realFiles.setTimes(fd, times);
+      },
+      applyAttributes: (fd, attributes) => {
+        this.#assertAlive();
+        return realFiles.applyAttributes(fd, attributes);
+      },
+      // Other ways of writing than by write() are not part of the model.
+      probeClone: () => ({ refused: 'not here' }),
+      writeUncached: () => undefined,
       fsyncSync: (fd) => this.#noteSync(fd),
       fdatasyncSync: (fd) => this.#noteSync(fd),
       closeSync: (fd) => {

@@ -41,13 +41,18 @@ function makeCase(number: number, seeded: Seeded): Case {
     overwrite,
     sync: seeded.chance(0.7),
     readBack: seeded.chance(0.3),
+    preserve: seeded.chance(0.3),
+    ...(seeded.chance(0.2) && { checksum: { algorithm: 'sha256' as const } }),
   };
   return { source, options, image: readFileSync(source), ...(old && { old }) };
 }
 
 /** The calls of a copy's beginning and end happen once or a few times; writes happen for each block. */
 const FEW_CALLS = ['openSync', 'ftruncateSync', 'fdatasyncSync', 'closeSync', 'fstat', 'lstat'] as const;
-const END_CALLS = ['fchmodSync', 'fsyncSync', 'publishNew', 'renameSync', 'unlinkSync', 'syncFolder'] as const;
+const END_CALLS = [
+  ...(['fchmodSync', 'fsyncSync', 'publishNew', 'renameSync', 'unlinkSync', 'syncFolder'] as const),
+  ...(['setTimes', 'applyAttributes'] as const),
+] as const;
 
 function chooseKill(seeded: Seeded, copy: Case): Kill {
   const kind = seeded.random();

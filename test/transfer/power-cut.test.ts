@@ -30,7 +30,7 @@ function newFolder(): string {
   return folder;
 }
 
-type Options = Pick<InlineOptions, 'overwrite' | 'discard' | 'sync' | 'source'>;
+type Options = Pick<InlineOptions, 'overwrite' | 'discard' | 'sync' | 'source' | 'preserve'>;
 
 function run(folder: string, files: FileLayer, options: Partial<Options>) {
   // Time passes with every look, so that there is a checkpoint every few chunks.
@@ -164,17 +164,19 @@ test('a power cut during a new copy leaves nothing or the whole image, and the n
   expect(cuts).toBeGreaterThan(200);
 });
 
-test('a power cut while a target is overwritten leaves the old image or the whole new one', async () => {
-  const folder = newFolder();
-  const old = Buffer.from('the old image');
-  writeFileSync(join(folder, 'copy.img'), old);
-  const options = { overwrite: true };
-  for await (const outcome of everyCut(await record(folder, options), options, old)) {
-    expect(['old', 'new'], outcome.about).toContain(outcome.before);
-    if (outcome.last) expect(outcome.before, outcome.about).toBe('new');
-    expectCompleted(outcome, outcome.about);
-  }
-});
+test.for([{ overwrite: true }, { overwrite: true, preserve: true }])(
+  'a power cut while a target is overwritten leaves the old image or the whole new one (%o)',
+  async (options) => {
+    const folder = newFolder();
+    const old = Buffer.from('the old image');
+    writeFileSync(join(folder, 'copy.img'), old);
+    for await (const outcome of everyCut(await record(folder, options), options, old)) {
+      expect(['old', 'new'], outcome.about).toContain(outcome.before);
+      if (outcome.last) expect(outcome.before, outcome.about).toBe('new');
+      expectCompleted(outcome, outcome.about);
+    }
+  },
+);
 
 test('a power cut after a kill and during the next run loses nothing that was on record', async () => {
   const whole = await record(newFolder(), {});

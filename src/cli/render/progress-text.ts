@@ -2,7 +2,7 @@
  * Progress as text, for any width: parts are dropped, from the least to the most important, and nothing ever wraps.
  * Plain ASCII, since a character that some terminals draw two columns wide would break the line.
  */
-import type { LimitEvent, ProgressEvent } from '../../core/events.js';
+import type { FileCounts, LimitEvent, ProgressEvent } from '../../core/events.js';
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 
 const BAR_COLUMNS_MIN = 8;
@@ -11,7 +11,7 @@ const GAP = '  ';
 /** Room for the longest of each, so that the bar keeps its length while the numbers change. */
 const RATE_COLUMNS = '1023 KiB/s'.length;
 const LEFT_COLUMNS = '23 h 59 min left'.length;
-const BYTES_COLUMNS = '1023 KiB'.length;
+export const BYTES_COLUMNS = '1023 KiB'.length;
 
 export interface Look {
   /** Columns that may be used. */
@@ -19,8 +19,11 @@ export interface Look {
   readonly colour: boolean;
 }
 
+type Amounts = Pick<ProgressEvent, 'bytesDone' | 'bytesTotal'>;
+
 /** One line: ` 42% [####....]  431 MiB of 1.00 GiB  20.0 MiB/s  28 s left`; the first to go is the amount. */
 export function barLine(event: ProgressEvent, look: Look): string {
+  if (event.files && event.files.total === undefined) return growingLine(event, look);
   const progress = ofThePhase(event);
   const percent = percentText(progress);
   const cells = [
@@ -33,6 +36,17 @@ export function barLine(event: ProgressEvent, look: Look): string {
   if (spare() < BAR_COLUMNS_MIN) return withoutBar(progress, look);
   const bar = drawnBar(progress, Math.min(spare(), BAR_COLUMNS_MAX), look.colour);
   return joined([`${percent} ${bar}`, ...cells]).trimEnd();
+}
+
+/** As long as files are still being found, there is no whole that a bar could be a part of. */
+function growingLine(progress: ProgressEvent, look: Look): string {
+  const amount = `     ${growingText(progress)}`;
+  const line = joined([amount, rateText(progress)]).trimEnd();
+  return line.length <= look.columns ? line : cut(amount, look.columns);
+}
+
+function growingText({ bytesDone, bytesTotal }: Amounts): string {
+  return `${formatBytes(bytesDone)} of at least ${formatBytes(bytesTotal)}`;
 }
 
 function withoutBar(progress: ProgressEvent, look: Look): string {
@@ -57,8 +71,11 @@ export function limitLine(doing: string, limit: LimitEvent | undefined, look: Lo
 export function plainLine(event: ProgressEvent, doing: string, limit: LimitEvent | undefined): string {
   const progress = ofThePhase(event);
   const reason = limit && limit.limit !== 'none' ? ` (${limit.reason})` : '';
-  const parts = [amountText(progress), rateText(progress), leftText(progress)].filter((part) => part !== '');
-  return `${doing}: ${percentText(progress).trim()}, ${parts.join(', ')}${reason}`;
+  const growing = progress.files !== undefined && progress.files.total === undefined;
+  const parts = growing
+    ? [growingText(progress), rateText(progress)]
+    : [percentText(progress).trim(), amountText(progress), rateText(progress), leftText(progress)];
+  return `${doing}: ${parts.filter((part) => part !== '').join(', ')}${reason}`;
 }
 
 /** Reading back has its own way from 0 to 100 %. */
@@ -68,25 +85,33 @@ function ofThePhase(progress: ProgressEvent): ProgressEvent {
 
 /** What the phase is called, for people. */
 export function doingText(progress: ProgressEvent, verb: 'copying' | 'comparing'): string {
-  if (verb === 'comparing') return verb;
-  return DOING[progress.phase];
+  const doing = verb === 'comparing' ? verb : DOING[progress.phase];
+  return progress.files ? `${doing}, ${filesText(progress.files)}` : doing;
+}
+
+function filesText({ done, total, skipped, failed }: FileCounts): string {
+  const parts = [total === undefined ? `${done} files done and more being found` : `${done} of ${total} files done`];
+  if (failed > 0) parts.push(`${failed} failed`);
+  if (skipped > 0) parts.push(`${skipped} skipped`);
+  return parts.join(', ');
 }
 
 const DOING: Readonly<Record<ProgressEvent['phase'], string>> = {
   opening: 'looking at both ends',
   copying: 'copying',
   'reading-back': 'reading back from the storage',
+  checksumming: 'reading once more for the checksum',
   committing: 'putting the target in place',
   done: 'done',
 };
 
 /** Never 100 before all is done. */
-function percentText({ bytesDone, bytesTotal }: ProgressEvent): string {
+export function percentText({ bytesDone, bytesTotal }: Amounts): string {
   const percent = bytesTotal === 0 ? 100 : Math.floor((bytesDone / bytesTotal) * 100);
   return `${String(percent).padStart(3)}%`;
 }
 
-function amountText({ bytesDone, bytesTotal }: ProgressEvent): string {
+function amountText({ bytesDone, bytesTotal }: Amounts): string {
   return `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`;
 }
 
@@ -98,16 +123,10 @@ function leftText({ remainingMs, bytesDone, bytesTotal }: ProgressEvent): string
   return remainingMs === undefined || bytesDone >= bytesTotal ? '' : `${formatDuration(remainingMs)} left`;
 }
 
-function drawnBar({ bytesDone, bytesTotal }: ProgressEvent, columns: number, colour: boolean): string {
+export function drawnBar({ bytesDone, bytesTotal }: Amounts, columns: number, colour: boolean): string {
   const full = bytesTotal === 0 ? columns : Math.floor((bytesDone / bytesTotal) * columns);
   const done = '#'.repeat(full);
   return `[${colour && full > 0 ? `\x1b[36m${done}\x1b[39m` : done}${'.'.repeat(columns - full)}]`;
-}
-
-/** How many columns a line of ours takes; colours take none. */
-export function plainColumns(line: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the colour sequences are our own.
-  return line.replace(/\x1b\[\d+m/g, '').length;
 }
 
 function cut(text: string, columns: number): string {

@@ -2,11 +2,12 @@
  * Tells people how a run goes, on the standard error: a bar on a terminal, a line now and then elsewhere. Whoever asked
  * for JSON or for quiet gets neither.
  */
-import type { LimitEvent, ProgressEvent, RetryEvent, TransferEvent } from '../../core/events.js';
+import type { FileEvent, LimitEvent, ProgressEvent, RetryEvent, TransferEvent } from '../../core/events.js';
 import { formatDuration } from '../../core/units.js';
 import type { OutputFlags } from '../program.js';
 import type { Session } from '../session.js';
 import { doingText, plainLine } from './progress-text.js';
+import type { MapView } from './screen.js';
 
 export interface Reporter {
   event(event: TransferEvent): Promise<void>;
@@ -22,14 +23,20 @@ const PLAIN_EVERY_MS = 5000;
 /** A reason that changes all the time reads as noise. */
 const REASON_HOLDS_MS = 1000;
 
-export async function createReporter(session: Session, verb: Verb, flags: OutputFlags): Promise<Reporter> {
+/** @param map the chunks of the one file that is copied, where it is one */
+export async function createReporter(
+  session: Session,
+  verb: Verb,
+  flags: OutputFlags,
+  map?: MapView,
+): Promise<Reporter> {
   if (flags.json) return jsonReporter(session);
   if (flags.quiet) return SILENT;
   // Serial consoles and some containers have terminals without a size.
   const { isTTY, columns, rows } = session.err.stream;
   if (!isTTY || !columns || !rows || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
   const { BarReporter } = await import('./bar-reporter.js');
-  return new BarReporter(session, verb);
+  return new BarReporter(session, verb, map);
 }
 
 const nothing = (): undefined => undefined;
@@ -95,10 +102,17 @@ export class CalmLimit {
 export function saidOf(event: TransferEvent): string | undefined {
   if (event.type === 'note') return `note: ${event.message}`;
   if (event.type === 'retry') return retryText(event);
+  if (event.type === 'file') return fileText(event);
   const resumed = event.type === 'state' && event.state === 'transferring' && event.reason !== 'copying';
   return resumed ? event.reason : undefined;
 }
 
 function retryText({ chunk, attempt, waitMs, error }: RetryEvent): string {
-  return `chunk ${chunk}: ${error.message}; trying again in ${formatDuration(waitMs)} (retry ${attempt})`;
+  const what = chunk === undefined ? '' : `chunk ${chunk}: `;
+  return `${what}${error.message}; trying again in ${formatDuration(waitMs)} (retry ${attempt})`;
+}
+
+function fileText({ state, path, reason, error }: FileEvent): string | undefined {
+  if (state !== 'refused' && state !== 'failed') return undefined;
+  return `${state}: ${path}: ${reason ?? error?.message ?? 'no reason is known'}`;
 }

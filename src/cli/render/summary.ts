@@ -2,7 +2,7 @@
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 import type { PartialStatus, TransferResult, VerifyResult } from '../../index.js';
 
-const RANGES_SHOWN = 20;
+export const RANGES_SHOWN = 20;
 /** A comparison lists no more than this. */
 const RANGES_LISTED_MAX = 10_000;
 
@@ -13,15 +13,21 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
     `${result.source} is copied to ${result.target}: ${formatBytes(bytesTotal)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const amounts = [
+    amount(result.bytesCloned, 'shared with the source'),
     amount(result.bytesReused, 'from an earlier run, proven again'),
     amount(result.bytesZero, 'zero'),
     amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
   ].filter((text) => text !== undefined);
   if (amounts.length > 0) lines.push(`  ${[`${formatBytes(bytesCopied)} sent`, ...amounts].join('; ')}`);
-  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : 'hashed while copying';
-  lines.push(`  proven: ${proof}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  const hashed = result.bytesCloned > 0 && bytesCopied === 0 ? 'hashed after sharing' : 'hashed while copying';
+  const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
+  const expected = result.checksum?.expected === undefined ? '' : '; SHA-256 as expected';
+  lines.push(`  proven: ${proof}${expected}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  // In the form that sha256sum -c reads.
+  if (result.checksum) lines.push(`  SHA256 (${result.target}) = ${result.checksum.value}`);
   if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
+  if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;
 }
 
@@ -36,14 +42,21 @@ function rootText({ algorithm, root, chunkBytes }: Pick<TransferResult, 'algorit
 export function verifyLines(result: VerifyResult): string[] {
   const { one, other, differing } = result;
   if (result.same) {
+    const bytes = Math.min(one.size, other.size);
+    const size = `${formatBytes(bytes)} (${bytes} bytes)`;
     return [
-      `same: ${one.name} and ${other.name} hold the same ${formatBytes(one.size)} (${one.size} bytes)`,
+      result.proof === undefined
+        ? `same: ${one.name} and ${other.name} hold the same ${size}`
+        : `same: ${one.name} is what ${other.name} says: ${size}`,
       `  root: ${rootText(result)}`,
     ];
   }
   const ranges = `${differing.length === RANGES_LISTED_MAX ? 'at least ' : ''}${count(differing.length, 'range')}`;
+  const bytes = count(result.bytesDiffering, 'byte');
   const lines = [
-    `different: ${one.name} and ${other.name} differ in ${count(result.bytesDiffering, 'byte')}, in ${ranges}`,
+    result.proof === undefined
+      ? `different: ${one.name} and ${other.name} differ in ${bytes}, in ${ranges}`
+      : `different: ${one.name} is not what ${other.name} says: ${ranges} of whole chunks, ${bytes}`,
   ];
   if (one.size !== other.size) lines.push(`  sizes: ${one.size} and ${other.size} bytes`);
   for (const { offset, length } of differing.slice(0, RANGES_SHOWN)) {
@@ -54,7 +67,7 @@ export function verifyLines(result: VerifyResult): string[] {
   return lines;
 }
 
-function count(amount: number, what: string): string {
+export function count(amount: number, what: string): string {
   return `${amount} ${what}${amount === 1 ? '' : 's'}`;
 }
 

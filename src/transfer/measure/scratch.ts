@@ -92,7 +92,7 @@ async function lockedIn(files: FileLayer, own: string, flags: number): Promise<n
   try {
     const lock = await lockDescriptor(fd);
     const [opened, there] = [files.fstat(fd), files.lstat(path)];
-    if (lock !== 'busy' && there?.ino === opened.ino && whyNotOurs(opened) === undefined) {
+    if (lock !== 'busy' && there?.ino === opened.ino && whyNotOurs(files, own, opened) === undefined) {
       heldLocks.set(fd, lock);
       return fd;
     }

@@ -1,40 +1,10 @@
+import stringWidth from 'string-width';
 import { expect, test } from 'vitest';
-import { barLine, doingText, limitLine, plainColumns, plainLine } from '../../../src/cli/render/progress-text.js';
+import { barLine, doingText, limitLine, plainLine } from '../../../src/cli/render/progress-text.js';
 import { CalmLimit, saidOf } from '../../../src/cli/render/reporter.js';
-import type { LimitEvent, ProgressEvent } from '../../../src/core/events.js';
+import type { ProgressEvent } from '../../../src/core/events.js';
 import { GiB, KiB, MiB, TiB } from '../../../src/core/units.js';
-
-const spent = {
-  sourceReadMs: 0,
-  hashMs: 0,
-  targetWriteMs: 0,
-  limitMs: 0,
-  workerMs: 0,
-  retryMs: 0,
-  flushMs: 0,
-};
-
-function progress(change: Partial<ProgressEvent> = {}): ProgressEvent {
-  return {
-    schema: 1,
-    at: 0,
-    type: 'progress',
-    phase: 'copying',
-    proof: 'written',
-    bytesDone: 430 * MiB,
-    bytesTotal: GiB,
-    bytesReused: 0,
-    bytesZero: 0,
-    rateBytesPerSecond: 20 * MiB,
-    remainingMs: 29_700,
-    spent,
-    ...change,
-  };
-}
-
-function limit(reason: string, at = 0): LimitEvent {
-  return { schema: 1, at, type: 'limit', limit: 'target', reason };
-}
+import { limit, progress } from '../../support/scripted-run.js';
 
 const samples: readonly ProgressEvent[] = [
   progress(),
@@ -49,9 +19,9 @@ test.each([true, false])('the bar never takes more than the columns that there a
   for (const sample of samples) {
     for (let columns = 20; columns <= 200; columns++) {
       const look = { columns, colour };
-      expect(plainColumns(barLine(sample, look))).toBeLessThanOrEqual(columns);
+      expect(stringWidth(barLine(sample, look))).toBeLessThanOrEqual(columns);
       const line = limitLine('copying', limit('writing to the target takes most of the time'), look);
-      expect(plainColumns(line)).toBeLessThanOrEqual(columns);
+      expect(stringWidth(line)).toBeLessThanOrEqual(columns);
     }
   }
 });

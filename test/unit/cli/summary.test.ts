@@ -3,23 +3,8 @@ import { errorLines } from '../../../src/cli/render/error-text.js';
 import { copyLines, statusLines, verifyLines } from '../../../src/cli/render/summary.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { GiB, MiB } from '../../../src/core/units.js';
-import type { PartialStatus, TransferResult, VerifyResult } from '../../../src/index.js';
-
-const copied: TransferResult = {
-  source: 'a.img',
-  target: 'b.img',
-  bytesTotal: GiB,
-  bytesReused: 0,
-  bytesMismatched: 0,
-  bytesZero: 0,
-  bytesCopied: GiB,
-  bytesRepaired: 0,
-  proof: 'written',
-  algorithm: 'xxh64',
-  chunkBytes: 8 * MiB,
-  root: '0123456789abcdef',
-  elapsedMs: 2000,
-};
+import type { PartialStatus, VerifyResult } from '../../../src/index.js';
+import { sampleResult } from '../../support/scripted-run.js';
 
 const compared: VerifyResult = {
   same: true,
@@ -34,7 +19,7 @@ const compared: VerifyResult = {
 };
 
 test('a plain copy is summed up in three lines', () => {
-  expect(copyLines(copied, true)).toEqual([
+  expect(copyLines(sampleResult, true)).toEqual([
     'a.img is copied to b.img: 1.00 GiB in 2.0 s, 512 MiB/s',
     '  proven: hashed while copying',
     '  root: xxh64:0123456789abcdef (chunks of 8.00 MiB)',
@@ -42,7 +27,13 @@ test('a plain copy is summed up in three lines', () => {
 });
 
 test('a resumed copy says what it did not send again, and what is only as safe as the page cache', () => {
-  const resumed = { ...copied, bytesCopied: 500 * MiB, bytesReused: 400 * MiB, bytesZero: 100 * MiB, bytesRepaired: 8 };
+  const resumed = {
+    ...sampleResult,
+    bytesCopied: 500 * MiB,
+    bytesReused: 400 * MiB,
+    bytesZero: 100 * MiB,
+    bytesRepaired: 8,
+  };
   const lines = copyLines({ ...resumed, proof: 'read-back' }, false);
   expect(lines[1]).toBe(
     '  500 MiB sent; 400 MiB from an earlier run, proven again; 100 MiB zero; 8 B read back wrong and repaired',

@@ -1,8 +1,9 @@
 /** The connections of the fast way: how many there are, when one is used again, and what happens when one ends. */
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { readChunk } from '../../support/reading.js';
 import { good, rig, whole } from './http-fast-rig.js';
-import { disk, failure, middle, middleBytes, readChunk } from './http-helpers.js';
+import { disk, failure, middle, middleBytes } from './http-helpers.js';
 
 describe('connections that are shared', () => {
   test('many chunks at once share eight connections', async () => {

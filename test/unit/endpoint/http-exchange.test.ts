@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici';
 import { expect, test } from 'vitest';
 import { attachHttpSource } from '../../../src/endpoint/http.js';
 import { AHEAD_BYTES_MAX } from '../../../src/endpoint/http-exchange.js';
-import { never } from './http-helpers.js';
+import { never } from '../../support/reading.js';
 
 const MiB = 1024 * 1024;
 

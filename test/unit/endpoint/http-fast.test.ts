@@ -8,8 +8,9 @@ import { describe, expect, test } from 'vitest';
 import type { HttpRequest } from '../../../src/endpoint/http-exchange.js';
 import { FastClient } from '../../../src/endpoint/http-fast.js';
 import { goodHead } from '../../support/raw-server.js';
+import { never, readChunk, readOn } from '../../support/reading.js';
 import { good, PlainRecorder, rig, whole } from './http-fast-rig.js';
-import { disk, failure, middle, middleBytes, never, readChunk, readOn } from './http-helpers.js';
+import { disk, failure, middle, middleBytes } from './http-helpers.js';
 
 describe('the straight case', () => {
   test('a request is one plain GET', async () => {

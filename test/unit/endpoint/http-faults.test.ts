@@ -3,6 +3,7 @@ import { HttpResponse } from 'msw';
 import { describe, expect, test } from 'vitest';
 import { parseRetryAfter } from '../../../src/endpoint/http-errors.js';
 import { cutAfter, fileHandler, type Spoil, stallAfter, without } from '../../support/http-scenarios.js';
+import { never, readChunk } from '../../support/reading.js';
 import {
   answering,
   chunkFailure,
@@ -10,11 +11,9 @@ import {
   failure,
   middle,
   middleBytes,
-  never,
   newClient,
   open,
   openFailure,
-  readChunk,
   serve,
 } from './http-helpers.js';
 

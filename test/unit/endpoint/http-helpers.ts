@@ -2,16 +2,14 @@
 import { HttpResponse } from 'msw';
 import { Agent } from 'undici';
 import { afterAll, afterEach } from 'vitest';
-import type { ByteRange } from '../../../src/core/chunk.js';
-import type { ChunkReader, Source } from '../../../src/core/endpoint.js';
+import type { Source } from '../../../src/core/endpoint.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { closeHttp, openHttpSource } from '../../../src/endpoint/http.js';
 import type { HttpClient } from '../../../src/endpoint/http-exchange.js';
 import { FastClient } from '../../../src/endpoint/http-fast.js';
 import { parseLocation } from '../../../src/endpoint/location.js';
 import { fileHandler, type ScenarioServer, type Spoil, serveHandlers } from '../../support/http-scenarios.js';
-
-export const never = new AbortController().signal;
+import { readChunk } from '../../support/reading.js';
 
 /** Bytes that differ at every offset and from seed to seed (xorshift32). */
 export function someBytes(length: number, seed: number): Buffer {
@@ -47,27 +45,6 @@ export function newClient({ silenceMsMax = 60_000, ca }: { silenceMsMax?: number
 
 export function open(url: string, client: HttpClient | undefined = plain): Promise<Source> {
   return openHttpSource(parseLocation(url), client);
-}
-
-export async function readChunk(source: Source, range: ByteRange, blockBytes = 65_536): Promise<Buffer> {
-  const reader = source.openChunk(range, never);
-  try {
-    return await readOn(reader, range.length, blockBytes);
-  } finally {
-    reader.close();
-  }
-}
-
-/** Reads `length` bytes, a block at a time, all of them into one buffer that is used again, as a worker does. */
-export async function readOn(reader: ChunkReader, length: number, blockBytes = 65_536): Promise<Buffer> {
-  const whole = Buffer.alloc(length);
-  const block = new Uint8Array(blockBytes);
-  for (let done = 0; done < length; ) {
-    const count = await reader.next(block.subarray(0, Math.min(blockBytes, length - done)));
-    whole.set(block.subarray(0, count), done);
-    done += count;
-  }
-  return whole;
 }
 
 /** The TransferError that the promise fails with; anything else fails the test. */

@@ -3,7 +3,8 @@ import { HttpResponse, http } from 'msw';
 import { MockAgent } from 'undici';
 import { describe, expect, test } from 'vitest';
 import { fileHandler, type Spoil } from '../../support/http-scenarios.js';
-import { answering, disk, failure, middle, middleBytes, open, openFailure, readChunk, serve } from './http-helpers.js';
+import { readChunk } from '../../support/reading.js';
+import { answering, disk, failure, middle, middleBytes, open, openFailure, serve } from './http-helpers.js';
 
 describe('redirects and secrets', () => {
   const to = (location: string): Spoil => answering(302, { location });

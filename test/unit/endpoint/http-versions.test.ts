@@ -3,6 +3,7 @@ import { HttpResponse } from 'msw';
 import { describe, expect, test } from 'vitest';
 import { attachHttpSource } from '../../../src/endpoint/http.js';
 import { fileHandler, type Spoil, without } from '../../support/http-scenarios.js';
+import { readChunk } from '../../support/reading.js';
 import {
   answering,
   chunkFailure,
@@ -12,7 +13,6 @@ import {
   middleBytes,
   open,
   openFailure,
-  readChunk,
   serve,
 } from './http-helpers.js';
 

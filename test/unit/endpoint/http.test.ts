@@ -7,7 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attachHttpSource, closeHttp } from '../../../src/endpoint/http.js';
 import { type Nginx, nginxAvailable, startNginx } from '../../support/nginx.js';
-import { failure, never, newClient, open, readChunk, readOn, someBytes } from './http-helpers.js';
+import { never, readChunk, readOn } from '../../support/reading.js';
+import { failure, newClient, open, someBytes } from './http-helpers.js';
 
 const MiB = 1024 * 1024;
 const disk = someBytes(3 * MiB + 5, 1);

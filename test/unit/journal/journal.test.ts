@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
-import { TransferError } from '../../../src/core/errors.js';
 import { FileJournals } from '../../../src/journal/file-journal.js';
 import {
   CLAIM,
@@ -15,6 +14,7 @@ import {
   type JournalRecord,
 } from '../../../src/journal/journal.js';
 import { realFiles } from '../../../src/platform/file-layer.js';
+import { codeOf } from '../../support/reading.js';
 
 const COUNT = 40;
 const header: JournalHeader = {
@@ -57,16 +57,6 @@ async function contentOf(path: string): Promise<JournalContent | undefined> {
   const { ref, content } = await journals.open(path, false);
   journals.close(ref);
   return content;
-}
-
-async function codeOf(work: () => unknown): Promise<string> {
-  try {
-    await work();
-    return 'no error';
-  } catch (thrown) {
-    expect(thrown).toBeInstanceOf(TransferError);
-    return (thrown as TransferError).code;
-  }
 }
 
 /** No claim may come out of damage: each that is left is one that was made, with its own digest. */

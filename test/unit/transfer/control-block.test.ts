@@ -14,7 +14,13 @@ test('all who attach to the shared memory see the same job, counters, pace and s
   other.add('hashNs', 2_500_000n);
   other.add('writeNs', 3_500_000n);
   other.add('limitNs', 4_500_000n);
-  expect(control.spent()).toEqual({ sourceReadMs: 1.5, hashMs: 2.5, targetWriteMs: 3.5, limitMs: 4.5 });
+  expect(control.spent()).toEqual({
+    sourceReadMs: 1.5,
+    hashMs: 2.5,
+    targetWriteMs: 3.5,
+    targetReadMs: 0,
+    limitMs: 4.5,
+  });
   other.pace[1] = 77n;
   expect(control.pace[1]).toBe(77n);
   expect(other.stopped).toBe(false);

@@ -12,7 +12,10 @@ const progress = (bytesDone: number): EventBody => ({
   bytesReused: 0,
   bytesZero: 0,
   rateBytesPerSecond: 0,
-  spent: { sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, limitMs: 0, workerMs: 0, retryMs: 0, flushMs: 0 },
+  spent: {
+    ...{ sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, targetReadMs: 0, limitMs: 0 },
+    ...{ workerMs: 0, flushMs: 0, retryMs: 0, idleMs: 0, otherMs: 0 },
+  },
 });
 
 async function rest(stream: EventStream): Promise<TransferEvent[]> {

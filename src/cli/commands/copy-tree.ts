@@ -1,0 +1,70 @@
+/** `blockferry copy` of several files and of folders: troubles of single files are listed, and set the exit code. */
+import { systemClock } from '../../core/clock.js';
+import { ERROR_KINDS, TransferError } from '../../core/errors.js';
+import { formatBytes } from '../../core/units.js';
+import { type CopyTreeOptions, copyTree, type PlannedFile, type TreeResult } from '../../index.js';
+import { EXIT_INTERRUPTED, follow } from '../follow.js';
+import type { CopyFlags } from '../program.js';
+import { createReporter } from '../render/reporter.js';
+import { planTotalLines, treeLines } from '../render/tree-copy-summary.js';
+import { invocation, resumeCommand } from '../resume-command.js';
+import type { Session } from '../session.js';
+import { sharedOptions } from './copy.js';
+
+export async function runCopyTree(
+  session: Session,
+  sources: readonly string[],
+  target: string,
+  flags: CopyFlags,
+): Promise<number> {
+  assertForTrees(flags);
+  const reporter = await createReporter(session, 'copying', flags);
+  try {
+    const result = await follow(copyTree(treeOptions(session, sources, target, flags)), reporter, session);
+    if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
+    else if (flags.dryRun) for (const line of planTotalLines(result, flags.limit)) session.out.line(line);
+    else if (!flags.quiet) for (const line of treeLines(result, flags.sync)) session.out.line(line);
+    return exitCodeOf(result);
+  } catch (thrown) {
+    if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
+    const command = resumeCommand(session.args, invocation(process.argv[1] ?? 'blockferry', process.env));
+    session.err.line('blockferry: stopped; finished files and chunks are kept');
+    session.err.line(command ? `  Go on with: ${command}` : '  Go on with the same command.');
+    return EXIT_INTERRUPTED;
+  }
+}
+
+function treeOptions(session: Session, sources: readonly string[], target: string, flags: CopyFlags): CopyTreeOptions {
+  const onPlanned = (files: readonly PlannedFile[]): void => {
+    for (const file of files) {
+      if (flags.json) session.out.json({ schema: 1, type: 'planned', ...file });
+      else if (!flags.quiet)
+        session.out.line(`${file.action.padEnd(7)} ${formatBytes(file.size).padStart(9)}  ${file.path}`);
+    }
+  };
+  return {
+    ...sharedOptions(flags),
+    ...{ sources, target },
+    recursive: flags.recursive ?? false,
+    preserve: flags.preserve ?? false,
+    include: flags.include ?? [],
+    exclude: flags.exclude ?? [],
+    dryRun: flags.dryRun ?? false,
+    ...(flags.manifest !== undefined && { manifest: flags.manifest }),
+    ...(flags.dryRun && { onPlanned }),
+  };
+}
+
+/** What speaks of a single file means nothing for many. */
+function assertForTrees(flags: CopyFlags): void {
+  if (flags.checksum === undefined) return;
+  throw new TransferError('E_USAGE', '--checksum is for the copy of a single file', {
+    hint: 'For folders and several files, --manifest writes down the digests of all of them.',
+  });
+}
+
+/** The gravest of what went wrong with single files. */
+function exitCodeOf({ failures, refused, failed }: TreeResult): number {
+  if (refused + failed === 0) return 0;
+  return Math.max(...failures.map(({ error }) => ERROR_KINDS[error.code].exitCode));
+}

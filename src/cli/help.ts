@@ -1,0 +1,112 @@
+/**
+ * What the help says behind the options, and how it groups them. Texts keep to 80 columns, and end in examples: the man
+ * page takes them from here too.
+ */
+import type { Command, Option } from 'commander';
+
+export const EXAMPLES = `
+Examples:
+  blockferry copy disk.vhd /backup/            copy, or go on with an
+                                               interrupted copy
+  blockferry copy -r vms/ /backup/vms          a whole folder
+  blockferry copy --limit 50MiB disk.vhd /backup/
+  blockferry verify /backup/disk.vhd disk.vhd  compare every byte
+  blockferry status /backup/disk.vhd           how far an interrupted copy got
+  blockferry bench /vms /backup                what these two could do, and the
+                                               best settings
+
+Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the
+network failed, 4 different or damaged, 5 journal, 130 interrupted (finished
+work is kept). Where the output itself cannot be written, what would be 0 is 3,
+and the work is done all the same.
+`;
+
+export const COPY_HELP = `
+The target appears under its name whole and proven, or not at all. After an
+interruption the same command goes on where it stopped. With --overwrite the new
+file gets the owner and permissions of the old one, or with --preserve those of
+the source; a symbolic link is replaced, not followed. A location that begins
+with "-" goes behind "--".
+
+Examples:
+  blockferry copy disk.vhd /backup/            into a folder, under its name
+  blockferry copy disk.vhd /backup/monday.vhd  under another name
+  blockferry copy -r --preserve vms/ /backup/vms
+  blockferry copy -r --exclude '*.log' --dry-run vms/ /backup/vms
+  blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
+  blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
+  blockferry copy --manifest disk.manifest disk.vhd /backup/
+  blockferry copy --explain disk.vhd /backup/  and where the time went
+`;
+
+export const VERIFY_HELP = `
+Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges
+are listed. With --manifest a file is compared chunk by chunk, and a folder file
+by file; what else is in the folder is counted and no failure. Symbolic links in
+a folder are not followed.
+
+Examples:
+  blockferry verify /backup/disk.vhd disk.vhd
+  blockferry verify --quiet /backup/disk.vhd disk.vhd && rm disk.vhd
+  blockferry verify -r /backup/vms vms/
+  blockferry verify --manifest vms.manifest /backup/vms
+`;
+
+export const STATUS_HELP = `
+Exit code 0: there is a partial copy or a target, and this says which. Exit code
+2: there is neither.
+
+Examples:
+  blockferry status /backup/disk.vhd
+  blockferry status --json /backup/disk.vhd    for a script
+`;
+
+export const BENCH_HELP = `
+A folder is measured by a scratch file that is made in it, and removed however
+this ends; two locations are also copied with the engine itself, from the first
+to the second, which must be a folder. Files, devices and URLs are only ever
+read. What is read is dropped from the page cache, so that the storage is
+measured. No more than --size is written in all; more than 1 GiB is asked about
+first.
+
+Examples:
+  blockferry bench /backup                     read, write, sync and hash there
+  blockferry bench /vms /backup                each of them, then copies from
+                                               one to the other
+  blockferry bench disk.vhd /backup            with a file of yours as the source
+  blockferry bench --size 16GiB --seconds 5 --yes /backup
+  blockferry bench --svg backup.svg https://host/disk.vhd /backup
+`;
+
+export const COMPLETION_HELP = `
+Examples:
+  eval "$(blockferry completion bash)"         in ~/.bashrc
+  eval "$(blockferry completion zsh)"          in ~/.zshrc, behind compinit
+  blockferry completion fish > ~/.config/fish/completions/blockferry.fish
+`;
+
+/** The options of a command that has many, under what they are about. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  'What is copied:': ['--recursive', '--include', '--exclude', '--preserve', '--dry-run'],
+  'The target:': ['--overwrite', '--discard'],
+  'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
+  'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  'What is told:': ['--explain', '--json', '--quiet'],
+};
+const GROUPED = ['copy'];
+const HELP_COLUMNS = 80;
+
+/** At every width of the terminal: texts are easier to read so, and the same everywhere. */
+export function arrangeHelp(program: Command): void {
+  for (const command of [program, ...program.commands]) command.configureHelp({ helpWidth: HELP_COLUMNS });
+  for (const command of program.commands) if (GROUPED.includes(command.name())) group(command);
+}
+
+/** Sorts the options as well, since groups are shown in the order in which they are met. */
+function group(command: Command): void {
+  const headings = Object.keys(GROUPS);
+  const groupOf = ({ long }: Option): number => headings.findIndex((heading) => GROUPS[heading]?.includes(long ?? ''));
+  const options = command.options as Option[];
+  options.sort((one, other) => groupOf(one) - groupOf(other));
+  for (const option of options) option.helpGroup(headings[groupOf(option)] ?? 'Options:');
+}

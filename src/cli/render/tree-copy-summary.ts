@@ -1,0 +1,47 @@
+/** What came of a tree copy, as a few calm lines. */
+import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
+import type { TreeResult } from '../../index.js';
+
+export function treeLines(result: TreeResult, sync: boolean): string[] {
+  const { files, links, folders, skipped, bytesCopied, bytesSkipped, elapsedMs, target } = result;
+  const rate = bytesCopied > 0 && elapsedMs > 0 ? `, ${formatRate((bytesCopied * 1000) / elapsedMs)}` : '';
+  const lines = [
+    `${count(files, 'file')} copied to ${target}: ${formatBytes(bytesCopied)} in ${formatDuration(elapsedMs)}${rate}`,
+  ];
+  const also = [
+    ...(folders > 0 ? [`${count(folders, 'folder')} made`] : []),
+    ...(links > 0 ? [`${count(links, 'link')} copied as ${links === 1 ? 'a link' : 'links'}`] : []),
+    ...(skipped > 0 ? [`${count(skipped, 'file')} (${formatBytes(bytesSkipped)}) finished before and unchanged`] : []),
+  ];
+  if (also.length > 0) lines.push(`  ${also.join('; ')}`);
+  lines.push(`  proven: hashed while copying${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  return [...lines, ...troubleLines(result)];
+}
+
+/** The end of a dry run. */
+export function planTotalLines(result: TreeResult, limit: number | undefined): string[] {
+  const { files, links, skipped, bytesCopied, target } = result;
+  const rest = skipped > 0 ? `; ${count(skipped, 'file')} finished before` : '';
+  const linked = links > 0 ? ` and ${count(links, 'link')}` : '';
+  const total = `${count(files, 'file')}${linked} to copy to ${target}: ${formatBytes(bytesCopied)}${rest}`;
+  return [total, ...timeLines(result, limit), ...troubleLines(result), 'nothing was changed (--dry-run)'];
+}
+
+/** Only what is known: the limit, and how fast the source is read; the target was not written to. */
+function timeLines({ bytesCopied, readBytesPerSecond: read }: TreeResult, limit: number | undefined): string[] {
+  const rate = Math.min(limit || Number.POSITIVE_INFINITY, read ?? Number.POSITIVE_INFINITY);
+  if (!Number.isFinite(rate) || bytesCopied === 0) return [];
+  const why = rate === limit ? 'the limit' : 'how fast the source was read past the cache';
+  return [`  takes at least ${formatDuration((bytesCopied / rate) * 1000)}, at ${formatRate(rate)}: ${why}`];
+}
+
+function troubleLines({ refused, failed }: TreeResult): string[] {
+  return [
+    ...(refused > 0 ? [`  ${count(refused, 'file')} refused, and left alone: told above`] : []),
+    ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above; the same command tries them again`] : []),
+  ];
+}
+
+function count(amount: number, what: string): string {
+  return `${amount.toLocaleString('en-US')} ${what}${amount === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,42 @@
+/** One symbolic link of a tree, copied as a link: made under its name, or beside it where it replaces something. */
+import { readlinkSync } from 'node:fs';
+import { errnoOf, TransferError } from '../core/errors.js';
+import { applyLinkAttributes, readLinkAttributes } from '../platform/attributes.js';
+import type { FileLayer } from '../platform/file-layer.js';
+import { type PathBytes, showPath } from '../platform/path-bytes.js';
+import { localError } from './local-errors.js';
+import { targetExists } from './local-part.js';
+
+/** The bytes that the link leads to. @throws TransferError E_SOURCE_CHANGED, E_SOURCE_MISSING */
+export function readLink(from: PathBytes, shown: string): Buffer {
+  try {
+    return readlinkSync(from, { encoding: 'buffer' });
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EINVAL') throw localError('open-source', shown, thrown);
+    throw new TransferError('E_SOURCE_CHANGED', `${showPath(shown)} is no link any more`, {
+      hint: 'It was left out; the same command copies what it is now.',
+    });
+  }
+}
+
+export interface NewLink {
+  readonly text: Buffer;
+  readonly from: PathBytes;
+  readonly to: PathBytes;
+  /** For people. */
+  readonly shown: string;
+  /** A hidden name: the link is to take the place of something. */
+  readonly part?: PathBytes;
+  readonly preserve: boolean;
+}
+
+/** Answers what could not be kept, in sentences. @throws TransferError E_TARGET_EXISTS and others */
+export function makeLink(files: FileLayer, { text, from, to, shown, part, preserve }: NewLink): string[] {
+  try {
+    files.symlinkSync(text, part ?? to);
+    if (part) files.renameSync(part, to);
+    return preserve ? applyLinkAttributes(to, readLinkAttributes(from)) : [];
+  } catch (thrown) {
+    throw errnoOf(thrown) === 'EEXIST' ? targetExists(shown) : localError('open-target', shown, thrown);
+  }
+}

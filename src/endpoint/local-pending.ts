@@ -1,0 +1,152 @@
+/**
+ * Small files that are written and wait for their names: durable first, on record second, named last. After a flush
+ * that failed none of them gets its name, for a second flush would "succeed" (crash contract, rule 3).
+ */
+import { constants } from 'node:fs';
+import { type Hasher, toHex } from '../core/digest.js';
+import { TransferError } from '../core/errors.js';
+import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
+import { DirectReader } from '../platform/direct-io.js';
+import type { FileLayer } from '../platform/file-layer.js';
+import { inFolder, type Step } from '../platform/folder.js';
+import { localError } from './local-errors.js';
+import { targetExists, vanished } from './local-part.js';
+import { joinPath } from './tree-paths.js';
+
+const { O_RDONLY, O_DIRECTORY } = constants;
+/** What one flush and one record may hold back. */
+const BYTES_MAX = 64 * 1024 * 1024;
+const BLOCK_BYTES = 256 * 1024;
+
+export interface PendingFile {
+  readonly finished: FinishedFile;
+  readonly folder: Step;
+  readonly name: string;
+  readonly part: string;
+  /** Something stood under the name when it was looked at. */
+  readonly replaces: boolean;
+}
+
+export class PendingFiles {
+  readonly #files: FileLayer;
+  readonly #request: FilesRequest;
+  readonly #host: FilesHost;
+  /** One descriptor a file system, opened before its first write: it learns of every failure since (syncfs(2)). */
+  readonly #flushers = new Map<bigint, number>();
+  #pastCache = true;
+  #pending: PendingFile[] = [];
+  #bytes = 0;
+
+  constructor(files: FileLayer, request: FilesRequest, host: FilesHost) {
+    this.#files = files;
+    this.#request = request;
+    this.#host = host;
+  }
+
+  get isFull(): boolean {
+    return this.#bytes >= BYTES_MAX;
+  }
+
+  /** To be called before anything is written in the folder. */
+  prepareFlush(folder: Step): void {
+    const { sync, readBack } = this.#request;
+    if (!(sync || readBack) || this.#flushers.has(folder.device)) return;
+    this.#flushers.set(folder.device, this.#files.openSync(inFolder(folder, ''), O_RDONLY | O_DIRECTORY));
+  }
+
+  /** Whether all that was read back came from the storage itself; where that cannot be, nothing was read back. */
+  get pastCache(): boolean {
+    return this.#pastCache;
+  }
+
+  add(file: PendingFile): void {
+    this.#pending.push(file);
+    this.#bytes += file.finished.size;
+  }
+
+  /** Each file, and why it did not get its name. @throws TransferError E_FLUSH, E_NO_SPACE, E_JOURNAL_WRITE */
+  settle(): (readonly [file: PendingFile, refusal: TransferError | undefined])[] {
+    const settled = this.#pending;
+    this.#pending = [];
+    this.#bytes = 0;
+    if (settled.length === 0) return [];
+    const { sync, readBack } = this.#request;
+    if (sync || readBack) this.#flush(settled);
+    const refused = new Map<PendingFile, TransferError>();
+    if (readBack) for (const file of settled) this.#readBack(file, refused);
+    const proven = settled.filter((file) => !refused.has(file));
+    this.#host.record(proven.map(({ finished }) => finished));
+    for (const file of proven) {
+      const refusal = this.#publish(file);
+      if (refusal) refused.set(file, refusal);
+    }
+    const nameless = proven.filter((file) => refused.has(file));
+    if (nameless.length > 0) this.#host.unrecord(nameless.map(({ finished }) => finished.path));
+    return settled.map((file) => [file, refused.get(file)]);
+  }
+
+  close(): void {
+    for (const fd of this.#flushers.values()) this.#files.closeSync(fd);
+  }
+
+  #flush(settled: readonly PendingFile[]): void {
+    try {
+      for (const fd of this.#flushers.values()) if (!this.#files.syncFileSystem(fd)) this.#flushEach(settled);
+    } catch (thrown) {
+      throw localError('flush-target', this.#request.target.path, thrown);
+    }
+  }
+
+  #flushEach(settled: readonly PendingFile[]): void {
+    for (const { folder, part } of settled) {
+      const fd = this.#files.openSync(inFolder(folder, part), O_RDONLY);
+      try {
+        this.#files.fsyncSync(fd);
+      } finally {
+        this.#files.closeSync(fd);
+      }
+    }
+  }
+
+  /** What does not read back as it was written is thrown away; the next run copies it again. */
+  #readBack(file: PendingFile, refused: Map<PendingFile, TransferError>): void {
+    const { finished, folder, part } = file;
+    const path = inFolder(folder, part);
+    const direct = DirectReader.open(path, BLOCK_BYTES);
+    this.#pastCache &&= direct !== undefined;
+    try {
+      const digest = direct ? digestOf(this.#host.newHasher(), (at) => direct.read(at, BLOCK_BYTES)) : undefined;
+      if (digest === undefined || digest === finished.digests) return;
+      const shown = joinPath(this.#request.target.path, finished.path);
+      const hint = 'It was left out. Do not trust this storage or the way to it; the same command tries again.';
+      refused.set(file, new TransferError('E_INTEGRITY', `${shown} reads back wrong`, { hint }));
+      this.#files.unlinkSync(path);
+    } finally {
+      direct?.close();
+    }
+  }
+
+  /** What came to be under the name meanwhile is never replaced: two names of the source may be one there. */
+  #publish({ finished, folder, name, part, replaces }: PendingFile): TransferError | undefined {
+    const [from, to] = [inFolder(folder, part), inFolder(folder, name)];
+    const shown = joinPath(this.#request.target.path, finished.path);
+    try {
+      if (replaces) this.#files.renameSync(from, to);
+      else if (this.#files.publishNew(from, to) === 'exists') throw targetExists(shown);
+      return undefined;
+    } catch (thrown) {
+      if (!this.#files.lstat(from)) return vanished(shown);
+      this.#files.unlinkSync(from);
+      return localError('commit-target', shown, thrown);
+    }
+  }
+}
+
+/** Reads to the end, in the buffer of the reader. */
+function digestOf(hasher: Hasher, read: (at: number) => Uint8Array): string {
+  for (let at = 0, block = read(at); block.length > 0; block = read(at)) {
+    hasher.update(block);
+    at += block.length;
+  }
+  return toHex(hasher.digest());
+}

@@ -1,0 +1,203 @@
+/**
+ * The bytes of one small file, from an open source to a hidden partial file: read, hashed, written, and looked at again
+ * for a change meanwhile. Holes of the source stay holes, by blocks.
+ */
+import { type BigIntStats, constants } from 'node:fs';
+import { sameBytes, toHex } from '../core/digest.js';
+import { errnoOf, TransferError } from '../core/errors.js';
+import type { FilesHost } from '../core/tree.js';
+import { applyAttributes, readAttributes } from '../platform/attributes.js';
+import { DirectReader } from '../platform/direct-io.js';
+import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
+import { whyNotOurs } from '../platform/own-file.js';
+import { type PathBytes, showPath } from '../platform/path-bytes.js';
+import { localError } from './local-errors.js';
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const MODE_BITS = 0o777n;
+const PROBE_BYTES = 1024 * 1024;
+
+export interface SmallFile {
+  /** Where it lies, as the kernel is told, and as people are. */
+  readonly from: PathBytes;
+  readonly shown: string;
+  readonly part: PathBytes;
+  /** The folder that the partial file is in. */
+  readonly folder: string;
+  /** What the target's name stands for now, when it is to be replaced. */
+  readonly replaces?: BigIntStats | undefined;
+  readonly preserve: boolean;
+}
+
+export interface WrittenFile {
+  readonly source: BigIntStats;
+  readonly target: BigIntStats;
+  readonly digest: string;
+  readonly notKept: readonly string[];
+}
+
+/** @throws TransferError E_SOURCE_MISSING, E_SOURCE_ACCESS, E_SOURCE_KIND */
+export function openSmallFile(files: FileLayer, from: PathBytes, shown: string): { fd: number; stat: BigIntStats } {
+  let fd: number | undefined;
+  try {
+    fd = files.openSync(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const stat = files.fstat(fd);
+    if (stat.isDirectory()) throw otherKind(shown, 'a folder');
+    if (!stat.isFile()) throw specialFile(shown);
+    return { fd, stat };
+  } catch (thrown) {
+    if (fd !== undefined) files.closeSync(fd);
+    if (errnoOf(thrown) === 'ELOOP') throw otherKind(shown, 'a link');
+    throw errnoOf(thrown) === 'ENXIO' ? specialFile(shown) : localError('open-source', shown, thrown);
+  }
+}
+
+function otherKind(shown: string, now: string): TransferError {
+  return new TransferError('E_SOURCE_CHANGED', `${showPath(shown)} was a file and is ${now} now`, {
+    hint: 'It was left out; the same command copies what it is now.',
+  });
+}
+
+export function specialFile(shown: string): TransferError {
+  return new TransferError('E_SOURCE_KIND', `${showPath(shown)} is a special file (a pipe, a socket or a device)`, {
+    hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
+  });
+}
+
+/** Writes the partial file; after a failure there is none. @throws TransferError */
+export async function writeSmallFile(
+  files: FileLayer,
+  file: SmallFile,
+  source: { readonly fd: number; readonly stat: BigIntStats },
+  host: FilesHost,
+): Promise<WrittenFile> {
+  const { stat } = source;
+  const ownAccess = file.preserve || file.replaces !== undefined;
+  const out = openPart(files, file, ownAccess ? 0o600 : Number(stat.mode & MODE_BITS));
+  try {
+    const digest = await copyBytes(files, file, source, out, host);
+    const notKept = giveAccess(files, file, source.fd, out);
+    return { source: stat, target: files.fstat(out), digest, notKept };
+  } catch (thrown) {
+    if (files.lstat(file.part)) files.unlinkSync(file.part);
+    throw localError('write-target', file.shown, thrown);
+  } finally {
+    files.closeSync(out);
+  }
+}
+
+/** One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. */
+function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number): number {
+  const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    return open();
+  } catch (thrown) {
+    const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
+    if (!left) throw localError('open-target', shown, thrown);
+    const wrong = whyNotOurs(files, folder, left);
+    if (wrong !== undefined) {
+      const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
+      throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });
+    }
+    files.unlinkSync(part);
+    return open();
+  }
+}
+
+async function copyBytes(
+  files: FileLayer,
+  { shown }: SmallFile,
+  { fd, stat }: { readonly fd: number; readonly stat: BigIntStats },
+  out: number,
+  host: FilesHost,
+): Promise<string> {
+  const size = Number(stat.size);
+  const sparse = stat.blocks * 512n < stat.size;
+  const hasher = host.newHasher();
+  let done = 0;
+  try {
+    while (done < size) {
+      const room = host.block(size - done);
+      const block = room instanceof Uint8Array ? room : await room;
+      if (readSource(files, fd, block, done, shown) < block.length) throw changed(shown);
+      hasher.update(block);
+      if (!sparse || block.some((byte) => byte !== 0)) writeFully(files, out, block, done);
+      done += block.length;
+      host.counted(block.length);
+    }
+    if (sparse) files.ftruncateSync(out, size);
+    if (!sameContent(files.fstat(fd), stat)) throw changed(shown);
+    return toHex(hasher.digest());
+  } catch (thrown) {
+    host.counted(-done);
+    throw thrown;
+  }
+}
+
+function readSource(files: FileLayer, fd: number, block: Uint8Array, at: number, shown: string): number {
+  try {
+    return readFully(files, fd, block, at);
+  } catch (thrown) {
+    throw localError('read-source', shown, thrown, { offset: at });
+  }
+}
+
+function sameContent(a: BigIntStats, b: BigIntStats): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs;
+}
+
+function changed(shown: string): TransferError {
+  return new TransferError('E_SOURCE_CHANGED', `${showPath(shown)} was changed while it was copied`, {
+    hint: 'It was left out; run the same command again once nothing writes to it.',
+  });
+}
+
+/** As for a single file: the source's attributes when they are asked for, else those of what is replaced. */
+function giveAccess(files: FileLayer, { preserve, replaces }: SmallFile, from: number, out: number): string[] {
+  if (preserve) return applyAttributes(out, readAttributes(from));
+  if (replaces?.isFile()) {
+    const { uid, gid } = files.fstat(out);
+    if (uid !== replaces.uid || gid !== replaces.gid) {
+      files.fchownSync(out, Number(replaces.uid), Number(replaces.gid));
+    }
+    files.fchmodSync(out, Number(replaces.mode & MODE_BITS));
+  } else if (replaces) {
+    files.fchmodSync(out, Number(files.fstat(from).mode & MODE_BITS) & ~process.umask());
+  }
+  return [];
+}
+
+/** Reads some of a file past the cache, for a dry run that says how long the copy will take. @throws errno Errors */
+export function probeReading(path: PathBytes, size: number, host: FilesHost): void {
+  const reader = size < PROBE_BYTES || !host.probed(0, 0n) ? undefined : DirectReader.open(path);
+  try {
+    for (let at = 0, more = reader !== undefined; reader && more && at < size; ) {
+      const before = host.nowNs();
+      const { length } = reader.read(at, PROBE_BYTES);
+      at += length;
+      more = host.probed(length, host.nowNs() - before) && length > 0;
+    }
+  } finally {
+    reader?.close();
+  }
+}
+
+/** Whether two files hold the same bytes, whatever their size. */
+export async function sameFiles(files: FileLayer, one: PathBytes, other: PathBytes, host: FilesHost): Promise<boolean> {
+  const [a, b] = [files.openSync(one, O_RDONLY | O_NOFOLLOW), files.openSync(other, O_RDONLY | O_NOFOLLOW)];
+  try {
+    const size = Number(files.fstat(a).size);
+    if (Number(files.fstat(b).size) !== size) return false;
+    for (let done = 0; done < size; ) {
+      const block = await host.block(size - done);
+      const copy = new Uint8Array(block.length);
+      const got = readFully(files, a, block, done);
+      if (readFully(files, b, copy, done) !== got || got < block.length || !sameBytes(block, copy)) return false;
+      done += got;
+    }
+    return true;
+  } finally {
+    files.closeSync(a);
+    files.closeSync(b);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The journal of a tree copy: which files are finished, told before they get their names, and where partial files may
+ * be left. A record names both versions, so that it proves itself: what does not agree any more is not finished.
+ */
+import { constants } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import { systemClock } from '../core/clock.js';
+import { type Algorithm, loadHash64 } from '../core/digest.js';
+import { TransferError } from '../core/errors.js';
+import type { FinishedFile } from '../core/tree.js';
+import { type FileLayer, writeFully } from '../platform/file-layer.js';
+import { encodePath, showPath } from '../platform/path-bytes.js';
+import { DoneTable } from './done-table.js';
+import type { JournalRef, Journals } from './journal.js';
+import { linesOf } from './read-journal.js';
+import {
+  bootId,
+  FIRST_TREE_LINE,
+  type FoundInTreeJournal,
+  NOTHING_FOUND,
+  readTreeJournal,
+} from './read-tree-journal.js';
+import { decode, encode, keyOf, type Opened, TREE_LINE_BYTES_MAX, type TreeRecord, versionsOf } from './tree-record.js';
+
+const { O_NOFOLLOW, O_RDONLY } = constants;
+/** A record of a file with a short path. */
+const FILE_BYTES_USUAL = 160;
+
+type Hash64 = (bytes: Uint8Array) => bigint;
+
+/** Plain data: any thread appends and looks with it. */
+export interface TreeJournalRef {
+  readonly journal: JournalRef;
+  readonly known: SharedArrayBuffer;
+}
+
+export interface OpenedTreeJournal extends Omit<FoundInTreeJournal, 'goodBytes'> {
+  readonly ref: TreeJournalRef;
+  /** Where the records of this run begin, in bytes. */
+  readonly from: number;
+}
+
+export interface TreeJournalRequest {
+  readonly path: string;
+  /** What earlier runs finished counts for nothing. */
+  readonly discard: boolean;
+  /** Look and change nothing: without the lock, and harmless when there is no journal. */
+  readonly dryRun: boolean;
+  readonly sync: boolean;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+}
+
+export class TreeJournals {
+  readonly #files: FileLayer;
+  readonly #journals: Journals;
+
+  constructor(files: FileLayer, journals: Journals) {
+    this.#files = files;
+    this.#journals = journals;
+  }
+
+  /**
+   * Opens or creates the journal, and locks it. @throws TransferError E_LOCKED, E_JOURNAL_DAMAGED, E_JOURNAL_VERSION
+   */
+  async open(request: TreeJournalRequest): Promise<OpenedTreeJournal> {
+    const hash = await loadHash64();
+    const ref = request.dryRun ? this.#peek(request.path) : await this.#open(request.path);
+    try {
+      const size = ref.fd < 0 ? 0 : Number(this.#files.fstat(ref.fd).size);
+      const table = DoneTable.create(request.discard ? 0 : size / FILE_BYTES_USUAL + 64);
+      const found = request.discard ? this.#discard(ref, size, hash) : this.#read(ref, size, table, hash);
+      const opened = { ref: { journal: ref, known: table.shared }, ...found, from: found.goodBytes };
+      if (!request.dryRun) this.#signIn(opened, table, request, hash);
+      return opened;
+    } catch (thrown) {
+      if (ref.fd >= 0) this.#journals.close(ref);
+      throw thrown;
+    }
+  }
+
+  #read(ref: JournalRef, size: number, table: DoneTable, hash: Hash64): FoundInTreeJournal {
+    return size > 0 ? readTreeJournal(this.#files, ref, table, hash) : NOTHING_FOUND;
+  }
+
+  /** What was left half done is tidied up all the same, where it can be read. */
+  #discard(ref: JournalRef, size: number, hash: Hash64): FoundInTreeJournal {
+    try {
+      const found = this.#read(ref, size, DoneTable.create(size / FILE_BYTES_USUAL + 64), hash);
+      return { ...found, goodBytes: 0, damagedRecords: 0 };
+    } catch (thrown) {
+      if (!(thrown instanceof TransferError)) throw thrown;
+      return NOTHING_FOUND;
+    }
+  }
+
+  async #open(path: string): Promise<JournalRef> {
+    try {
+      return (await this.#journals.open(path, true)).ref;
+    } catch (thrown) {
+      const error = TransferError.from(thrown);
+      if (error.code !== 'E_TARGET_ACCESS') throw error;
+      throw new TransferError('E_JOURNAL_WRITE', `cannot open the journal ${showPath(path)}`, {
+        hint: 'Make its folder writable, or name another one by BLOCKFERRY_STATE. No file was copied.',
+        cause: error.cause,
+      });
+    }
+  }
+
+  #peek(path: string): JournalRef {
+    const there = path !== '' && this.#files.lstat(encodePath(path));
+    return { path, fd: there ? this.#files.openSync(encodePath(path), O_RDONLY | O_NOFOLLOW) : -1 };
+  }
+
+  #signIn(
+    { ref, from }: OpenedTreeJournal,
+    table: DoneTable,
+    { sync, algorithm, chunkBytes }: TreeJournalRequest,
+    hash: Hash64,
+  ): void {
+    this.#files.ftruncateSync(ref.journal.fd, from);
+    table.reserve(from);
+    const opened = { ...signature(), sync, algorithm, chunkBytes };
+    const journal = new TreeJournal(this.#files, ref, hash);
+    journal.append([{ type: 'opened', opened }], sync, from === 0 ? FIRST_TREE_LINE : '');
+    // Or a power cut could take the whole journal, with files in place that nothing knows of.
+    if (sync && from === 0) this.#files.syncFolder(encodePath(dirname(ref.journal.path)));
+  }
+
+  async attach(ref: TreeJournalRef): Promise<TreeJournal> {
+    return new TreeJournal(this.#files, ref, await loadHash64());
+  }
+
+  /**
+   * Files that this run finished or found finished, once each: of every path the last record, and only where it is one
+   * of this run's or was seen in it.
+   */
+  async *filesOf({
+    ref,
+    from,
+  }: OpenedTreeJournal): AsyncGenerator<FinishedFile & Pick<Opened, 'algorithm' | 'chunkBytes'>> {
+    const hash = await loadHash64();
+    const table = DoneTable.attach(ref.known);
+    const voided = this.#voided(ref.journal, from);
+    let opened: Opened | undefined;
+    let digests = '';
+    for (const { text, end } of linesOf(this.#files, ref.journal.fd, TREE_LINE_BYTES_MAX)) {
+      const record = decode(text);
+      if (record?.type === 'opened') opened = record.opened;
+      if (record?.type === 'digests') digests += record.digests;
+      if (record?.type !== 'file' || !opened) continue;
+      const file = { ...record.file, digests: record.file.digests || digests };
+      digests = '';
+      const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
+      if (end > from ? !voided.has(file.path) : table.takeSeen(keyOf(hash, file.path), value))
+        yield { ...file, algorithm: opened.algorithm, chunkBytes: opened.chunkBytes };
+    }
+  }
+
+  #voided(ref: JournalRef, from: number): Set<string> {
+    const voided = new Set<string>();
+    for (const { text, end } of linesOf(this.#files, ref.fd, TREE_LINE_BYTES_MAX)) {
+      const record = end > from ? decode(text) : undefined;
+      if (record?.type === 'void') voided.add(record.path);
+    }
+    return voided;
+  }
+}
+
+export class TreeJournal {
+  readonly #files: FileLayer;
+  readonly #ref: JournalRef;
+  readonly #table: DoneTable;
+  readonly #hash: Hash64;
+
+  constructor(files: FileLayer, ref: TreeJournalRef, hash: Hash64) {
+    this.#files = files;
+    this.#ref = ref.journal;
+    this.#table = DoneTable.attach(ref.known);
+    this.#hash = hash;
+  }
+
+  /** Whether any earlier run finished a file of this path, whatever became of it. */
+  knows(path: string): boolean {
+    return !this.#table.isEmpty && this.#table.has(keyOf(this.#hash, path));
+  }
+
+  look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other' {
+    return this.#table.look(keyOf(this.#hash, path), versionsOf(this.#hash, sourceVersion, targetVersion));
+  }
+
+  markSeen(path: string): void {
+    this.#table.markSeen(keyOf(this.#hash, path));
+  }
+
+  /** Each thread at a place of its own, so that none waits for another. @throws TransferError E_JOURNAL_WRITE */
+  append(records: readonly TreeRecord[], sync: boolean, before = '\n'): void {
+    const bytes = Buffer.from(`${before}${records.map(encode).join('')}`);
+    try {
+      writeFully(this.#files, this.#ref.fd, bytes, this.#table.reserve(bytes.length));
+      if (sync) this.#files.fdatasyncSync(this.#ref.fd);
+    } catch (thrown) {
+      throw new TransferError('E_JOURNAL_WRITE', `cannot write the journal ${showPath(this.#ref.path)}`, {
+        hint: 'Files with their names are whole. Free some space there, or name another folder by BLOCKFERRY_STATE.',
+        cause: thrown,
+      });
+    }
+  }
+}
+
+function signature(): { pid: number; host: string; at: number; boot: string } {
+  return { pid: process.pid, host: hostname(), at: systemClock.wallMs(), boot: bootId() };
+}

@@ -1,0 +1,75 @@
+/** The records of a tree's journal: one line each, with a check of its own. */
+import { crc32 } from 'node:zlib';
+import type { Algorithm } from '../core/digest.js';
+import type { FinishedFile } from '../core/tree.js';
+import { encodePath } from '../platform/path-bytes.js';
+
+/** Of one line: paths may be longer than any path that the kernel takes. */
+export const TREE_LINE_BYTES_MAX = 16 * 1024 * 1024;
+const DIGEST_TEXT_MAX = 32 * 1024;
+
+export interface Opened {
+  readonly pid: number;
+  readonly host: string;
+  readonly at: number;
+  readonly sync: boolean;
+  /** Which start of the machine: what was never flushed does not outlive it. */
+  readonly boot: string;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+}
+
+export type TreeRecord =
+  | { readonly type: 'opened'; readonly opened: Opened }
+  | { readonly type: 'begin'; readonly batch: string; readonly folders: readonly string[] }
+  | { readonly type: 'end'; readonly batch: string }
+  | { readonly type: 'file'; readonly file: FinishedFile }
+  /** The digests of a large file, before its record. */
+  | { readonly type: 'digests'; readonly path: string; readonly digests: string }
+  /** The file did not get its name after all. */
+  | { readonly type: 'void'; readonly path: string }
+  /** New folders that are writable until they are filled, and shall not stay so. */
+  | { readonly type: 'restrict'; readonly folder: string; readonly mode: number }
+  /** All folders that were to be restricted are. */
+  | { readonly type: 'restricted' }
+  /** All that was recorded before is durable. */
+  | { readonly type: 'synced' };
+
+export function keyOf(hash: (bytes: Uint8Array) => bigint, path: string): bigint {
+  const bytes = encodePath(path);
+  return hash(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
+}
+
+export function versionsOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
+  return hash(Buffer.from(`${sourceVersion}\n${targetVersion}`));
+}
+
+/** A line has to stay short enough to be read back. */
+function split(record: TreeRecord): TreeRecord[] {
+  if (record.type !== 'file' || record.file.digests.length <= DIGEST_TEXT_MAX) return [record];
+  const { path, digests } = record.file;
+  const pieces: TreeRecord[] = [];
+  for (let at = 0; at < digests.length; at += DIGEST_TEXT_MAX) {
+    pieces.push({ type: 'digests', path, digests: digests.slice(at, at + DIGEST_TEXT_MAX) });
+  }
+  return [...pieces, { type: 'file', file: { ...record.file, digests: '' } }];
+}
+
+export function encode(record: TreeRecord): string {
+  return split(record).map(line).join('');
+}
+
+function line(record: TreeRecord): string {
+  const { type, ...fields } = record;
+  const body = `${type} ${JSON.stringify(fields)}`;
+  return `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`;
+}
+
+/** Undefined for a damaged line. */
+export function decode(text: string): TreeRecord | undefined {
+  const whole = text.replace(/^\0+/, '');
+  const body = whole.slice(9);
+  if (whole[8] !== ' ' || crc32(body) !== Number.parseInt(whole.slice(0, 8), 16)) return undefined;
+  const space = body.indexOf(' ');
+  return { type: body.slice(0, space), ...JSON.parse(body.slice(space + 1)) } as TreeRecord;
+}

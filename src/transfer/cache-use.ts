@@ -1,0 +1,17 @@
+/**
+ * Large work leaves the page cache as it found it: it would push out what others use, and the cache could not hold it
+ * anyway. Small work leaves the cache alone, which is to say that it fills it: dropping would take from those who use
+ * the same file.
+ */
+import { freemem } from 'node:os';
+import type { EndpointRef } from '../core/endpoint.js';
+
+const SHARE_OF_MEMORY = 1 / 4;
+
+/** Of memory that is free or could be at once, in bytes. */
+export type MemoryBytes = () => number;
+
+/** The same end, told to leave the cache where `bytes` are more than a quarter of the available memory. */
+export function sparingCache<R extends EndpointRef>(ref: R, bytes: number, memoryBytes: MemoryBytes = freemem): R {
+  return bytes > memoryBytes() * SHARE_OF_MEMORY ? { ...ref, leavesCache: true } : ref;
+}

@@ -1,0 +1,53 @@
+/** What fits: chunks that suit rate, target and memory, and the space that a copy needs. Refused before it begins. */
+import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX } from '../core/chunk.js';
+import type { TargetSite } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import { formatBytes, KiB } from '../core/units.js';
+import type { OpenRequest } from './opening.js';
+import type { Plan } from './plan.js';
+import type { SourceInfo } from './requests.js';
+
+/**
+ * Small enough that one chunk takes no more than two seconds at the limit, large enough for the target and for our
+ * memory.
+ */
+export function chooseChunkBytes(
+  request: Pick<OpenRequest, 'rateBytesPerSecond' | 'chunkBytes'>,
+  size: number,
+  site: TargetSite,
+): number {
+  const { chunkBytesMin, chunkBytesMax, chunkCountMax } = site.limits;
+  const rate = request.rateBytesPerSecond;
+  const paced = rate > 0 ? Math.max(64 * KiB, 2 ** Math.floor(Math.log2(rate * 2))) : CHUNK_BYTES_DEFAULT;
+  let chunkBytes = request.chunkBytes ?? Math.min(CHUNK_BYTES_DEFAULT, paced);
+  const countMax = Math.min(chunkCountMax, CHUNK_COUNT_MAX);
+  if (request.chunkBytes === undefined) while (size / chunkBytes > countMax) chunkBytes *= 2;
+  if (chunkBytes >= chunkBytesMin && chunkBytes <= chunkBytesMax && size / chunkBytes <= countMax) return chunkBytes;
+  const bounds = `${formatBytes(chunkBytesMin)} to ${formatBytes(chunkBytesMax)} and at most ${countMax} chunks`;
+  throw new TransferError(
+    'E_USAGE',
+    `chunks of ${formatBytes(chunkBytes)} do not suit this copy: it allows ${bounds}`,
+    {
+      hint: 'Leave --chunk-size out, and a fitting one is chosen.',
+    },
+  );
+}
+
+/** Counts what the partial holds already, and no hole of the source: better to begin than to refuse wrongly. */
+export function assertSpace(plan: Plan, source: SourceInfo, site: TargetSite): void {
+  if (site.freeBytes === undefined) return;
+  let [toCopy, claimed] = [0, 0];
+  plan.forEach((chunk, work) => {
+    const { length } = plan.grid.range(chunk);
+    if (work === 'prove') claimed += length;
+    if (work === 'copy') toCopy += length;
+  });
+  const allocated = source.allocatedBytes ?? Number.POSITIVE_INFINITY;
+  const spare = Math.max(0, (site.partial?.allocatedBytes ?? 0) - claimed);
+  const needed = Math.min(toCopy, allocated) - spare;
+  if (needed <= site.freeBytes) return;
+  const message = `${site.name} needs ${formatBytes(needed)} more; ${formatBytes(site.freeBytes)} are free`;
+  throw new TransferError('E_NO_SPACE', message, {
+    hint: 'Nothing was lost. Free some space, then run the same command again.',
+  });
+}

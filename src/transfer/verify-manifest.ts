@@ -1,0 +1,157 @@
+/**
+ * Compares one location with what a manifest says of it: every chunk is read and hashed on the workers. Where the
+ * storage knows of holes they are not read. Nothing is written.
+ */
+import { type ByteRange, ChunkGrid } from '../core/chunk.js';
+import { nowMs } from '../core/clock.js';
+import { DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { ManifestFile } from '../journal/manifest.js';
+import { checkManifest, readManifest } from '../journal/manifest-reader.js';
+import { showPath } from '../platform/path-bytes.js';
+import type { EventStream } from './event-stream.js';
+import { MAP, type SourceInfo } from './requests.js';
+import { openSource } from './retry.js';
+import type { TransferParts } from './transfer.js';
+import { deviceTail, mergeTouching, RANGES_MAX, VERIFY_BLOCK_BYTES, type VerifyResult } from './verify.js';
+import { VerifyLanes } from './verify-lanes.js';
+
+export interface VerifyManifestRequest {
+  readonly target: Location;
+  /** Path of a manifest that speaks of one file, whatever it calls it. */
+  readonly manifest: string;
+}
+
+interface Listed {
+  readonly file: ManifestFile;
+  readonly digests: Uint8Array;
+}
+
+export class ManifestVerification {
+  readonly #request: VerifyManifestRequest;
+  readonly #parts: TransferParts;
+  readonly #lanes: VerifyLanes;
+
+  constructor(request: VerifyManifestRequest, parts: TransferParts) {
+    this.#request = request;
+    this.#parts = parts;
+    this.#lanes = new VerifyLanes(parts);
+  }
+
+  get events(): EventStream {
+    return this.#lanes.events;
+  }
+
+  suspend(): void {
+    this.#lanes.suspend();
+  }
+
+  /** To be called once. @throws TransferError; that they differ is an answer and no error */
+  async run(): Promise<VerifyResult> {
+    const { runner, clock } = this.#parts;
+    const startMs = nowMs(clock);
+    const opened: SourceInfo[] = [];
+    try {
+      const listed = await onlyFile(this.#request.manifest);
+      const target = await openSource(runner, this.#request.target, this.#lanes.retryRules());
+      opened.push(target);
+      const digests = await this.#hash(target, listed.file);
+      await runner.run('check-source', { ref: target.ref });
+      const ranges = this.#differing(target, listed, digests);
+      return await this.#result({ target, listed, digests, ranges, elapsedMs: nowMs(clock) - startMs });
+    } finally {
+      await this.#lanes.end(opened.map(({ ref }) => ref));
+    }
+  }
+
+  /** Digests of the chunks as the target holds them; zeroes for those that it does not hold whole. */
+  async #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
+    const { runner } = this.#parts;
+    const { control, progress } = this.#lanes;
+    const grid = new ChunkGrid(size, chunkBytes);
+    const digestBytes = DIGEST_BYTES[algorithm];
+    const digests = new Uint8Array(grid.count * digestBytes);
+    const map = await runner.run('map-source', { ref: target.ref, chunkBytes });
+    const zero = zeroDigest(await loadHasher(algorithm), Math.min(chunkBytes, size));
+    const whole = target.size < size ? Math.floor(target.size / chunkBytes) : grid.count;
+    progress.bytesTotal = Math.min(size, whole * chunkBytes);
+    let next = 0;
+    await this.#lanes.run(runner.workers * target.readsPerWorker, async () => {
+      while (next < whole && map?.[next] === MAP.zero && grid.range(next).length === chunkBytes) {
+        digests.set(zero, next++ * digestBytes);
+        progress.bytesZero += chunkBytes;
+      }
+      if (next >= whole) return false;
+      const chunk = next++;
+      const task = { range: grid.range(chunk), source: target.ref, algorithm, blockBytes: VERIFY_BLOCK_BYTES, control };
+      digests.set(await this.#lanes.withRetry(chunk, () => runner.run('hash', task)), chunk * digestBytes);
+      return true;
+    });
+    return digests;
+  }
+
+  #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): ByteRange[] {
+    const grid = new ChunkGrid(file.size, file.chunkBytes);
+    const bytes = DIGEST_BYTES[file.algorithm];
+    const ranges: ByteRange[] = [];
+    for (let chunk = 0; chunk < grid.count; chunk++) {
+      const [from, to] = [chunk * bytes, (chunk + 1) * bytes];
+      const range = grid.range(chunk);
+      const held = range.offset + range.length <= target.size;
+      if (!held || !sameBytes(digests.subarray(from, to), expected.subarray(from, to))) ranges.push(range);
+    }
+    const tail = target.size - file.size;
+    if (tail > 0 && target.sizeIs === 'capacity') this.#lanes.note(deviceTail(target.name, tail));
+    else if (tail > 0) ranges.push({ offset: file.size, length: tail });
+    return mergeTouching(ranges);
+  }
+
+  async #result(found: {
+    readonly target: SourceInfo;
+    readonly listed: Listed;
+    readonly digests: Uint8Array;
+    readonly ranges: readonly ByteRange[];
+    readonly elapsedMs: number;
+  }): Promise<VerifyResult> {
+    const { target, listed, digests, ranges, elapsedMs } = found;
+    const { size, algorithm, chunkBytes, proof } = listed.file;
+    const root = target.size < size ? '' : toHex(rootDigest(await loadHasher(algorithm), listed.file, digests));
+    return {
+      same: ranges.length === 0,
+      one: { name: target.name, size: target.size },
+      other: { name: showPath(this.#request.manifest), size },
+      differing: ranges.slice(0, RANGES_MAX),
+      bytesDiffering: ranges.reduce((sum, range) => sum + range.length, 0),
+      ...{ root, algorithm, chunkBytes, proof },
+      elapsedMs: Math.round(elapsedMs),
+    };
+  }
+}
+
+/** The one file that the manifest speaks of. @throws TransferError E_MANIFEST, E_USAGE */
+async function onlyFile(manifest: string): Promise<Listed> {
+  const { files } = await checkManifest(manifest);
+  if (files !== 1) {
+    throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
+      hint: 'Give the folder that the files are in as the target.',
+    });
+  }
+  const pieces: Uint8Array[] = [];
+  let file: ManifestFile | undefined;
+  for await (const item of readManifest(manifest)) {
+    if (item.type === 'file') file = item.file;
+    if (item.type === 'digests') pieces.push(item.digests);
+  }
+  const listed = { file: file as ManifestFile, digests: new Uint8Array(Buffer.concat(pieces)) };
+  const root = toHex(rootDigest(await loadHasher(listed.file.algorithm), listed.file, listed.digests));
+  if (root !== listed.file.root) throw rootUnfit(manifest, listed.file.path);
+  return listed;
+}
+
+export function rootUnfit(manifest: string, path: string): TransferError {
+  const message = `${showPath(manifest)} cannot be trusted: the root of ${showPath(path)} is not that of its digests`;
+  return new TransferError('E_MANIFEST', message, {
+    hint: 'Whatever made it made a mistake, or somebody changed it. Get the manifest once more from where it was made.',
+  });
+}
