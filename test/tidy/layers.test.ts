@@ -16,6 +16,7 @@ const levels: Readonly<Record<string, number>> = {
   migrate: 5,
   daemon: 6,
   cli: 7,
+  api: 7,
   index: 7,
   compose: 7,
   workers: 7,
@@ -28,7 +29,8 @@ const sideways: ReadonlySet<string> = new Set([
   'journal > platform',
   'cli > index',
   'cli > compose',
-  'index > compose',
+  'index > api',
+  'api > compose',
   'workers > compose',
 ]);
 

@@ -1,0 +1,64 @@
+/** Work under way on threads of its own, which end with it: what every long call of the public API answers. */
+import { createRunner } from '../compose.js';
+import type { TransferEvent } from '../core/events.js';
+import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import { wholeNumber } from './options.js';
+
+/** Threads; far more than ever help. */
+const WORKERS_MAX = 256;
+
+/** Work under way: its events, its result, and the ways to change it. */
+export class Run<Result, Work extends Startable<Result> = Startable<Result>> implements AsyncIterable<TransferEvent> {
+  /** Rejects with a {@link TransferError}; what was finished is kept. */
+  readonly result: Promise<Result>;
+  protected readonly opened: Promise<{ readonly runner: ChunkRunner; readonly work: Work }>;
+  /** Absent until the threads have started. */
+  protected work: Work | undefined;
+  #stuck = false;
+
+  /** @internal */
+  constructor(
+    make: (runner: ChunkRunner) => Work | Promise<Work>,
+    options: { readonly workers?: number; readonly signal?: AbortSignal },
+  ) {
+    const workers = wholeNumber('workers', options.workers, WORKERS_MAX);
+    this.opened = createRunner(workers).then(async (runner) => ({ runner, work: await make(runner) }));
+    this.result = this.#run(options.signal);
+    // Whoever reads only the events must not be killed by a rejection that they tell of too.
+    this.result.catch(() => undefined);
+  }
+
+  async #run(signal: AbortSignal | undefined): Promise<Result> {
+    const { runner, work } = await this.opened;
+    this.work = work;
+    const suspend = (): void => work.suspend();
+    signal?.addEventListener('abort', suspend, { once: true });
+    if (signal?.aborted) suspend();
+    try {
+      return await work.run();
+    } finally {
+      signal?.removeEventListener('abort', suspend);
+      this.#stuck = !(await runner.close());
+    }
+  }
+
+  /** Ends the run within a block's time; what is finished is on record, and `result` rejects with E_STOPPED. */
+  async suspend(): Promise<void> {
+    (await this.opened).work.suspend();
+  }
+
+  /** Whether a thread is stuck in a system call, and keeps the process from ending; known once `result` has settled. */
+  get stuck(): boolean {
+    return this.#stuck;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TransferEvent> {
+    yield* (await this.opened).work.events;
+  }
+}
+
+interface Startable<Result> {
+  readonly events: AsyncIterable<TransferEvent>;
+  run(): Promise<Result>;
+  suspend(): void;
+}

@@ -1,0 +1,67 @@
+/** `verify()` and `verifyTree()`: comparisons with another location or with a manifest. */
+import { systemClock } from '../core/clock.js';
+import { TransferError } from '../core/errors.js';
+import type { VerifyResult } from '../transfer/verify.js';
+import type { TreeVerifyResult } from '../tree/verify-report.js';
+import { locationOf } from './options.js';
+import { Run } from './run.js';
+
+/** What to compare. */
+export interface VerifyOptions {
+  /** What is to be proven. */
+  readonly target: string;
+  /** What it is compared with, byte by byte; or: */
+  readonly source?: string;
+  /** Path of a manifest, with whose digests it is compared. */
+  readonly manifest?: string;
+  readonly workers?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Compares a target with another location or with a manifest that speaks of one file. That they differ is an answer and
+ * no error.
+ */
+export function verify(options: VerifyOptions): Run<VerifyResult> {
+  const target = locationOf('target', options.target);
+  const against = otherSide(options);
+  const parts = { clock: systemClock, random: Math.random };
+  if ('manifest' in against) {
+    const request = { target, manifest: against.manifest };
+    return new Run(async (runner) => {
+      const { ManifestVerification } = await import('../transfer/verify-manifest.js');
+      return new ManifestVerification(request, { ...parts, runner });
+    }, options);
+  }
+  const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
+  return new Run(async (runner) => {
+    const { Verification } = await import('../transfer/verify.js');
+    return new Verification(request, { ...parts, runner });
+  }, options);
+}
+
+/** Compares the files of a folder with those of another folder, or with a manifest. */
+export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
+  const against = otherSide(options);
+  const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
+  const request = { target: folderOf('target', options.target), ...other };
+  const parts = { clock: systemClock, random: Math.random };
+  return new Run(async (runner) => {
+    const { TreeVerification } = await import('../tree/verify-tree.js');
+    return new TreeVerification(request, { ...parts, runner });
+  }, options);
+}
+
+function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {
+  if (manifest !== undefined && source === undefined) return { manifest };
+  if (source !== undefined && manifest === undefined) return { source };
+  throw new TransferError('E_USAGE', 'verify compares with a source or with a manifest: one of the two was expected');
+}
+
+function folderOf(name: string, text: string): string {
+  const location = locationOf(name, text);
+  if (location.scheme === 'file') return location.text;
+  throw new TransferError('E_USAGE', `${location.name} is no folder of this machine`, {
+    hint: 'Mount it, or compare its files one by one.',
+  });
+}
