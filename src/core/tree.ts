@@ -152,6 +152,8 @@ export interface FilesHost {
   knows(path: string): boolean;
   /** unsure: a run without flushes finished it, and the machine was started anew since. */
   look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other';
+  /** It was unsure, and was found to be the same at both ends. */
+  sure(path: string, sourceVersion: string, targetVersion: string): void;
   /** The file is finished already, and part of this tree. */
   markSeen(path: string): void;
   /** On record before it happens: partial files may be left in these folders of the target. */

@@ -200,8 +200,10 @@ class FilesCopy {
     const known = this.#host.look(path, ...versions);
     if (known === 'other') return false;
     const { dryRun } = this.#request;
-    if (known === 'unsure' && !dryRun && !(await sameFiles(this.#files, source.from, target.from, this.#host)))
-      return false;
+    if (known === 'unsure' && !dryRun) {
+      if (!(await sameFiles(this.#files, source.from, target.from, this.#host))) return false;
+      this.#host.sure(path, ...versions);
+    }
     this.#host.markSeen(path);
     this.#outcome.skipped++;
     this.#outcome.bytesSkipped += Number(stat.size);
