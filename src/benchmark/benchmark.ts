@@ -2,13 +2,14 @@
  * Measures what two storage paths can do: looks at both, makes scratch files in folders, runs the steps of the plan one
  * after the other, copies with the engine, and cleans up, however it ends.
  */
+import { join } from 'node:path';
 import { type Clock, orLate } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { GiB, KiB, MiB } from '../core/units.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { ControlBlock } from '../transfer/control-block.js';
-import type { Filled, Scratch } from '../transfer/measure/tasks.js';
+import { type Filled, SCRATCH_COPY, type Scratch } from '../transfer/measure/tasks.js';
 import { adviceOf } from './advice.js';
 import { endReport, type FoundEnd, findSource, findTarget, roomFor } from './ends.js';
 import { describeMachine } from './machine.js';
@@ -236,7 +237,7 @@ export class Benchmark {
     const { read, results, next, budget } = about;
     const runner = await this.#threads();
     const scratch = this.#scratches.at(-1) as Scratch;
-    const copy = `${scratch.folder}/copy`;
+    const copy = join(scratch.folder, SCRATCH_COPY);
     const bytes = copyBytes(Math.min(read.bytes, budget.fileBytes), results, this.#request.seconds);
     const scratchFile = source.kind === 'folder' ? read.path : undefined;
     const location = scratchFile === undefined ? source.location : { ...source.location, text: scratchFile };

@@ -18,7 +18,7 @@ export function firstBytesOf(whole: Location, bytes: number): Location {
   return { scheme: schemeName(whole.scheme), text: JSON.stringify({ whole, bytes }), name: whole.name };
 }
 
-/** Adds the first bytes of each kind of location that the registry knows; messages that list its kinds don't. */
+/** Adds the first bytes of each kind of location that there is; messages that list the kinds leave them out. */
 export function withFirstBytes(registry: Registry): Registry {
   const both = { ...registry };
   for (const [scheme, load] of Object.entries(registry)) {

@@ -34,7 +34,7 @@ export async function measureStep(step: Step, ground: Ground, parts: StepParts):
   const { threads, pattern } = step;
   const bytesMax = Math.floor(parts.bytesMax / threads);
   if (pattern.kind === 'write' && bytesMax < BLOCKS_MIN * pattern.blockBytes) {
-    return refusal(step, 'the bytes that it may write are too few');
+    return refusal(step, 'too few bytes to write');
   }
   const gate = { arrived: new SharedArrayBuffer(4), threads };
   const tasks = Array.from({ length: threads }, (_, thread) => {

@@ -73,7 +73,7 @@ Examples:
   blockferry bench /backup                     read, write, sync and hash there
   blockferry bench /vms /backup                each of them, then copies from
                                                one to the other
-  blockferry bench disk.vhd /backup            with a file of yours as source
+  blockferry bench disk.vhd /backup            with your file as the source
   blockferry bench --size 16GiB --seconds 5 --yes /backup
   blockferry bench --svg backup.svg https://host/disk.vhd /backup
 `;

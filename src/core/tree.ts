@@ -68,6 +68,8 @@ export interface FilesRequest {
   readonly fresh: boolean;
   readonly overwrite: boolean;
   readonly preserve: boolean;
+  /** Share the blocks of the source. */
+  readonly reflink: 'auto' | 'always' | 'never';
   readonly sync: boolean;
   /** Read each file past the cache before it gets its name. */
   readonly readBack: boolean;
@@ -124,6 +126,8 @@ export interface FilesOutcome {
   readonly folders: number;
   readonly skipped: number;
   readonly bytesCopied: number;
+  /** Of those: shared with the source instead of written. */
+  readonly bytesCloned: number;
   readonly bytesSkipped: number;
   readonly large: readonly LargeFile[];
   readonly failures: readonly FileFailure[];

@@ -88,9 +88,13 @@ async function agreed(session: Session, plan: BenchmarkPlan, { yes }: BenchFlags
   const asking = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = asking.question(`${writes}. Go on? [y/N] `);
-    // Ctrl-C, Ctrl-D and a closed terminal are a no.
-    const left = new Promise<string>((done) => asking.once('SIGINT', () => done('')).once('close', () => done('')));
-    const agrees = /^y(es)?$/i.test((await Promise.race([answer, left])).trim());
+    // Ctrl-C, Ctrl-D and a closed terminal are a no; none of them ends the line that the question stands on.
+    const left = new Promise<undefined>((done) => {
+      asking.once('SIGINT', () => done(undefined)).once('close', () => done(undefined));
+    });
+    const said = await Promise.race([answer, left]);
+    if (said === undefined) session.err.line('');
+    const agrees = said !== undefined && /^y(es)?$/i.test(said.trim());
     if (!agrees) session.err.line('blockferry: not measured; nothing was written');
     return agrees;
   } finally {

@@ -77,14 +77,18 @@ function section(title: string, results: readonly MeasurementResult[]): string[]
   if (results.length === 0) return [];
   const fetched = results.some(({ pattern }) => pattern.kind === 'fetch');
   const heading = fetched ? row('', ['chunk', 'wk x ln', 'rate', 'CPU', 'p50', 'p99', 'max']) : HEADING;
-  return ['', title, heading, ...new Set(results.map(resultLine))];
+  return ['', title, heading, ...new Set(results.map((result) => resultLine(result, results)))];
 }
 
-function resultLine(result: MeasurementResult): string {
+function resultLine(result: MeasurementResult, among: readonly MeasurementResult[]): string {
   const { pattern, threads } = result;
   const count = pattern.kind === 'fetch' ? `${threads} x ${pattern.lanes}` : String(threads);
-  if ('refused' in result) return `${row(patternText(pattern), [])}: ${result.refused}`;
   const cells = [shortBytes(pattern.blockBytes), count];
+  if ('refused' in result) {
+    // Where all of a kind are refused, one line says so.
+    const kind = among.filter((one) => patternText(one.pattern) === patternText(pattern));
+    return `${row(patternText(pattern), kind.some(isMeasured) ? cells : [])}: ${result.refused}`;
+  }
   const { latencyMs } = result;
   const latencies = latencyMs ? [latencyMs.p50, latencyMs.p99, latencyMs.max].map(shortTime) : [];
   const name = patternText(pattern) + (result.cutShort ? ' *' : '');
@@ -157,11 +161,11 @@ function adviceLines(advice: Advice, locations: readonly string[], report: Bench
   const lines: string[] = [];
   if (limit) lines.push(`slowest part: ${LIMIT_TEXT[limit.by]}, ${formatRate(limit.bytesPerSecond)}`);
   if (bytesPerSecond !== undefined && msPerTiB !== undefined) {
-    const runs = `as copied; less than ${Math.round(noise * 100)} % apart is as good`;
-    const how = basis === 'copies' ? runs : 'if nothing else is slower';
+    const how = basis === 'copies' ? 'as copied' : 'if nothing else is slower';
     lines.push(`1 TiB takes about ${formatDuration(msPerTiB)} at ${formatRate(bytesPerSecond)}, ${how}`);
   }
-  if (settings) lines.push('best settings:', `  ${copyCommandLine(settings, locations, report)}`);
+  const equal = basis === 'copies' ? ` (rates less than ${Math.round(noise * 100)} % apart count as equal)` : '';
+  if (settings) lines.push(`best settings${equal}:`, `  ${copyCommandLine(settings, locations, report)}`);
   return lines.length === 0 ? [] : ['', ...lines];
 }
 
@@ -191,8 +195,7 @@ function slashed(folder: string): string {
 export function progressText({ done, steps, now }: BenchmarkProgress): string {
   const count = `${String(done + 1).padStart(2)}/${steps}`;
   if (now === 'scratch') return 'making the scratch files';
-  if ('workers' in now)
-    return `${count}  copying: ${now.workers} workers, ${now.lanes} lanes, ${shortBytes(now.chunkBytes)} chunks`;
+  if ('workers' in now) return `${count}  copy: ${settingsText(now)}, ${shortBytes(now.chunkBytes)} chunks`;
   const doing = DOING[now.end];
   const threads = counted(now.threads, 'thread');
   return `${count}  ${doing}: ${patternText(now.pattern)}, ${shortBytes(now.pattern.blockBytes)}, ${threads}`;
@@ -214,7 +217,7 @@ export function shortBytes(bytes: number): string {
 export function shortTime(ms: number): string {
   if (ms < 0.9995) return `${(ms * 1000).toFixed(ms < 0.00995 ? 1 : 0)} us`;
   if (ms < 999.5) return `${ms.toFixed(ms < 9.95 ? 1 : 0)} ms`;
-  return `${(ms / 1000).toFixed(1)} s`;
+  return `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
 }
 
 /** 100 % is one processor. */

@@ -1,6 +1,6 @@
 /**
- * Charts as one SVG: panels of lines or bars with labelled axes. Plain text in and out; every colour has a light
- * and a dark form, and every line a mark of its own, so that nothing is told by colour alone.
+ * Charts as one SVG: panels of lines or bars with labelled axes. Plain text in, plain text out; every colour has a
+ * light and a dark form, and every line a mark of its own, so that nothing is told by colour alone.
  */
 
 export interface Series {
@@ -68,8 +68,8 @@ export function chartSvg({ title, about, panels }: Chart): string {
     return `<g transform="translate(${x} ${y})">${panelSvg(panel)}</g>`;
   });
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" ` +
-      `width="${WIDTH}" height="${height}" role="img">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" role="img"`,
+    `  viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`,
     `<title>${escaped(title)}</title><style>${STYLE}</style>`,
     `<rect class="ground" width="100%" height="100%"/>`,
     text(24, 34, title, 'title'),
@@ -139,7 +139,7 @@ function legend(series: readonly Series[]): string {
 function barsSvg({ bars, format }: BarsPanel): string {
   const width = PANEL.width - BAR_NAME_WIDTH - ROOM.right - 84;
   const step = Math.min(BAR_HEIGHT_MAX + 10, (PANEL.height - 60) / Math.max(1, bars.length));
-  const most = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
+  const most = Math.max(...bars.map(({ value }) => value), 1);
   return bars
     .map(({ name, value }, at) => {
       const y = 42 + at * step;
@@ -162,7 +162,7 @@ interface Axis {
 
 /** From 0 to a round number above all values, in at most five steps; rounded as bytes are, by powers of two. */
 export function linearAxis(values: readonly number[]): Axis {
-  const most = Math.max(...values, Number.MIN_VALUE);
+  const most = Math.max(...values, 1);
   const power = 2 ** Math.floor(Math.log2(most / 4));
   const step = most / power > 6 ? 2 * power : most / power > 5 ? 1.5 * power : power;
   const count = Math.ceil(most / step);

@@ -46,7 +46,7 @@ function flagsOf({ kind }: FileTask['pattern']): number {
 function measureOpened(files: FileLayer, fd: number, task: FileTask, parts: TimedParts): MeasureOutcome {
   const { pattern, range } = task;
   if (needsStorage(pattern) && isInMemory(fd)) return { refused: 'this file system is memory, and has no storage' };
-  if (range.length < pattern.blockBytes) return { refused: 'there are fewer bytes than one block for each thread' };
+  if (range.length < pattern.blockBytes) return { refused: 'too few bytes to read' };
   // Pages that are in the cache already would spare the system to find room for what is written.
   if (pattern.access === 'buffered') dropCache(fd, range);
   if (pattern.kind === 'write') return timed(writing(files, fd, pattern, task), task, parts);

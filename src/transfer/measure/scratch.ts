@@ -20,7 +20,6 @@ const LOCK = 'lock';
 /** Read and written by the measurements. */
 export const SCRATCH_FILE = 'scratch';
 /** What a copy makes: the target, and its part and journal while it is under way. */
-export const SCRATCH_COPY = 'copy';
 const COPY_NAMES = /^(copy|\.copy\.blockferry-(part|journal))$/;
 const NAMES = /^(lock|scratch|copy|\.copy\.blockferry-(part|journal))$/;
 const TRIES = 8;

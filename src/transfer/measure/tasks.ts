@@ -15,7 +15,9 @@ export interface ReadPattern {
   readonly blockBytes: number;
 }
 
-/** Writes over what is there, in order; `flush` end: one fdatasync in the measured time · each: after each block. */
+/**
+ * Writes over what is there, in order; `flush` end: one fdatasync within the measured time · each: after each block.
+ */
 export interface WritePattern {
   readonly kind: 'write';
   readonly access: 'direct' | 'buffered';
@@ -109,6 +111,9 @@ export interface Scratch {
   /** Holds the lock that tells a living run from a killed one. */
   readonly lockFd: number;
 }
+
+/** The only name in the scratch folder under which copies are made. */
+export const SCRATCH_COPY = 'copy';
 
 export interface FillTask {
   readonly scratch: Scratch;

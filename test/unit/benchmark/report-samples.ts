@@ -45,7 +45,7 @@ export function sampleReport(): BenchmarkReport {
     measured('source', coldRead, 2, 1530),
     measured('source', small, 1, 50),
     { ...measured('target', directWrite, 1, 700), cutShort: true },
-    { end: 'target', pattern: directWrite, threads: 4, refused: 'the bytes that it may write are too few' } as const,
+    { end: 'target', pattern: directWrite, threads: 4, refused: 'too few bytes to write' } as const,
     measured('target', flushed, 1, 3),
   ];
   const copies = [
