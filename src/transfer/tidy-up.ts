@@ -29,6 +29,12 @@ export async function tidyUp(
       await finishManifest(manifest, site.fileName, proven);
       await manifest.publish();
     }
+    const part = whole?.news.committing?.part;
+    if (whole && proven && part) {
+      const { sourceVersion, chunkBytes } = whole.header;
+      const { digests } = whole.claims;
+      await parts.beforeCommit?.({ part, sourceVersion: sourceVersion.value, chunkBytes, digests });
+    }
     await runner.run('drop-journal', { ref: journal, sync: request.sync });
     return { proven, checksum };
   } catch (thrown) {

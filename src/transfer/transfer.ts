@@ -51,7 +51,7 @@ export interface TransferParts {
   readonly random: () => number;
   /** Default: what the system says. */
   readonly memoryBytes?: MemoryBytes;
-  /** Called when all is proven and the target is about to get its name; what it throws keeps that from happening. */
+  /** Called when all is proven and the target is about to get its name, or has it by a commit that was cut short. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
 }
 

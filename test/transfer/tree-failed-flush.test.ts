@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { MiB } from '../../src/core/units.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
-import { failureOf } from '../support/copying.js';
+import { bytesOf, failureOf } from '../support/copying.js';
 import { inlineTree } from '../support/inline-tree.js';
 import { copyTreeNow, expectSameTree, leftBelow, listing, treeFolders, writeTree } from '../support/trees.js';
 
@@ -108,4 +109,30 @@ test('a journal that cannot be written ends the copy, and what is not on record 
   expect(readdirSync(join(state, 'trees'))).toHaveLength(1);
   expect(await copyTreeNow({ sources: [`${source}/`], target })).toMatchObject({ files: 600, failures: [] });
   expect(leftBelow(target)).toEqual([]);
+});
+
+test('a large file whose last flush fails is finished by the next run, and known by the one after', async () => {
+  const { source, target } = treeFolders();
+  writeTree(source, { 'large.img': bytesOf(9 * MiB, 'large'), small: 'small' });
+  let failed = false;
+  const files: FileLayer = {
+    ...realFiles,
+    syncFolder: (path) => {
+      const named = readdirSync(target).includes('large.img');
+      if (named && !failed) {
+        failed = true;
+        throw Object.assign(new Error('EIO: fsync of the folder'), { code: 'EIO' });
+      }
+      realFiles.syncFolder(path);
+    },
+  };
+  const error = await failureOf(inlineTree({ sources: [`${source}/`], target, files }).run());
+  expect(failed).toBe(true);
+  expect(error).toMatchObject({ exitCode: 3 });
+  for (const run of ['the next', 'the one after']) {
+    const result = await copyTreeNow({ sources: [`${source}/`], target });
+    expect(result, run).toMatchObject({ refused: 0, failed: 0 });
+    expectSameTree(source, target);
+    expect(leftBelow(target), run).toEqual([]);
+  }
 });
