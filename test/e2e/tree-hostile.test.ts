@@ -260,7 +260,9 @@ test('a copy that knows nothing of another one, as on another machine, shares no
   expectSameTree(source, target);
 });
 
-test('partial files and links that a kill left behind are removed by the next run, and no others', async () => {
+const LEFT = 'partial files and links that a kill left behind are removed by the next run, and no others';
+
+test.for([false, true])(`${LEFT} (discard: %s)`, async (discard) => {
   const { source, target, state } = treeFolders();
   writeTree(source, SAMPLE);
   const name = await partNameOf(source, target);
@@ -275,6 +277,8 @@ test('partial files and links that a kill left behind are removed by the next ru
   const others = ['sub/.c.00000000.0a0b0c0d.blockferry-part', 'sub/.d.blockferry-part'];
   for (const other of others) writeFileSync(join(target, other), 'of others');
   chmodSync(join(target, 'sub'), 0o755);
-  expect(await copyTreeNow({ sources: [`${source}/`], target })).toMatchObject({ files: 0, skipped: 5, failed: 0 });
+  const counts = discard ? { files: 4, skipped: 1, failed: 0 } : { files: 0, skipped: 5, failed: 0 };
+  const options = { sources: [`${source}/`], target, discard, overwrite: discard };
+  expect(await copyTreeNow(options)).toMatchObject(counts);
   expect(leftBelow(target).sort()).toEqual(others);
 });
