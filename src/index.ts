@@ -20,7 +20,7 @@ export type { FileFailure, PlannedFile } from './core/tree.js';
 export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
 export type { PartialStatus } from './transfer/partial-status.js';
-export type { TransferResult } from './transfer/transfer.js';
+export type { TransferResult } from './transfer/transfer-result.js';
 export type { VerifyResult } from './transfer/verify.js';
 export type { TreeResult } from './tree/tree-copy.js';
 export type { ListedProblem, TreeVerifyResult } from './tree/verify-report.js';

@@ -1,7 +1,8 @@
 /** `copy()`: one file, from any location to any other. */
 import { systemClock } from '../core/clock.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { Transfer, type TransferResult } from '../transfer/transfer.js';
+import { Transfer } from '../transfer/transfer.js';
+import type { TransferResult } from '../transfer/transfer-result.js';
 import { type CopyOptions, checksumRequest, locationOf, manifestOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 

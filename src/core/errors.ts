@@ -56,6 +56,7 @@ export const ERROR_KINDS = {
   E_STOPPED: kind(130, 0x800704c7),
 } as const satisfies Record<string, ErrorKind>;
 
+/** What went wrong, and with it what is done about it. A code stays what it is; messages may change. */
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
 export interface ErrorDetail {
@@ -76,6 +77,7 @@ export interface ErrorJson extends Omit<ErrorDetail, 'cause'> {
   readonly cause?: string;
 }
 
+/** The one error that the library throws: a code for programs, a message and a hint for people. */
 export class TransferError extends Error {
   override readonly name = 'TransferError';
   readonly code: ErrorCode;

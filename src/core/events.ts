@@ -102,7 +102,7 @@ export interface ProgressEvent extends EventBase {
 
 /** How many files of a tree are finished. */
 export interface FileCounts {
-  /** Whole and proven under their names. */
+  /** Whole and proven under their names, those that were skipped included. */
   readonly done: number;
   /** Absent while folders are still being looked through. */
   readonly total?: number;

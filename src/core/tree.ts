@@ -68,6 +68,8 @@ export interface FilesRequest {
   readonly fresh: boolean;
   readonly overwrite: boolean;
   readonly preserve: boolean;
+  /** Share the blocks of the source. */
+  readonly reflink: 'auto' | 'always' | 'never';
   readonly sync: boolean;
   /** Read each file past the cache before it gets its name. */
   readonly readBack: boolean;
@@ -124,6 +126,8 @@ export interface FilesOutcome {
   readonly folders: number;
   readonly skipped: number;
   readonly bytesCopied: number;
+  /** Of those: shared with the source instead of written. */
+  readonly bytesCloned: number;
   readonly bytesSkipped: number;
   readonly large: readonly LargeFile[];
   readonly failures: readonly FileFailure[];
@@ -152,6 +156,8 @@ export interface FilesHost {
   knows(path: string): boolean;
   /** unsure: a run without flushes finished it, and the machine was started anew since. */
   look(path: string, sourceVersion: string, targetVersion: string): 'finished' | 'unsure' | 'other';
+  /** It was unsure, and was found to be the same at both ends. */
+  sure(path: string, sourceVersion: string, targetVersion: string): void;
   /** The file is finished already, and part of this tree. */
   markSeen(path: string): void;
   /** On record before it happens: partial files may be left in these folders of the target. */

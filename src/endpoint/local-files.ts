@@ -19,7 +19,7 @@ import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
 import { isCommitCutShort, targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
-import { openSmallFile, probeReading, sameFiles, writeSmallFile } from './local-small-file.js';
+import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
 import { versionValue } from './local-source.js';
 import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 
@@ -47,10 +47,11 @@ class FilesCopy {
   readonly #sources = new Map<number, FolderPath>();
   readonly #strengths = new Map<bigint, 'strong' | 'weak'>();
   readonly #outcome: Counted = {
-    ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesSkipped: 0, stopped: false },
+    ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
     ...{ large: [], failures: [], restrict: [], notes: [], planned: [] },
   };
   readonly #pending: PendingFiles;
+  readonly #writer: SmallFileWriter;
 
   constructor(files: FileLayer, request: FilesRequest, host: FilesHost) {
     this.#files = files;
@@ -58,6 +59,7 @@ class FilesCopy {
     this.#host = host;
     if (request.target.fd >= 0) this.#target = new FolderPath(request.target);
     this.#pending = new PendingFiles(files, request, host);
+    this.#writer = new SmallFileWriter(files, host, request.reflink);
   }
 
   async run(): Promise<FilesOutcome> {
@@ -76,7 +78,7 @@ class FilesCopy {
       this.#pending.close();
       for (const path of [this.#target, ...this.#sources.values()]) path?.release(true);
     }
-    return this.#outcome;
+    return { ...this.#outcome, bytesCloned: this.#writer.bytesCloned };
   }
 
   async #group(group: FileGroup): Promise<void> {
@@ -170,7 +172,7 @@ class FilesCopy {
         const { preserve } = this.#request;
         const folderPath = String(inFolder(target, ''));
         const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
-        const written = await writeSmallFile(this.#files, file, source, this.#host);
+        const written = await this.#writer.write(file, source);
         this.#note(path, written.notKept);
         const sourceVersion = this.#version(written.source, folder);
         const targetVersion = this.#version(written.target, target);
@@ -200,8 +202,10 @@ class FilesCopy {
     const known = this.#host.look(path, ...versions);
     if (known === 'other') return false;
     const { dryRun } = this.#request;
-    if (known === 'unsure' && !dryRun && !(await sameFiles(this.#files, source.from, target.from, this.#host)))
-      return false;
+    if (known === 'unsure' && !dryRun) {
+      if (!(await sameFiles(this.#files, source.from, target.from, this.#host))) return false;
+      this.#host.sure(path, ...versions);
+    }
     this.#host.markSeen(path);
     this.#outcome.skipped++;
     this.#outcome.bytesSkipped += Number(stat.size);

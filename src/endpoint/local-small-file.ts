@@ -5,7 +5,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { sameBytes, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { FilesHost } from '../core/tree.js';
+import type { FilesHost, FilesRequest } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
@@ -16,6 +16,7 @@ import { localError } from './local-errors.js';
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const MODE_BITS = 0o777n;
 const PROBE_BYTES = 1024 * 1024;
+const CLONE_BYTES_MIN = 64 * 1024;
 
 export interface SmallFile {
   /** Where it lies, as the kernel is told, and as people are. */
@@ -29,6 +30,11 @@ export interface SmallFile {
   readonly preserve: boolean;
 }
 
+export interface OpenedSmallFile {
+  readonly fd: number;
+  readonly stat: BigIntStats;
+}
+
 export interface WrittenFile {
   readonly source: BigIntStats;
   readonly target: BigIntStats;
@@ -37,7 +43,7 @@ export interface WrittenFile {
 }
 
 /** @throws TransferError E_SOURCE_MISSING, E_SOURCE_ACCESS, E_SOURCE_KIND */
-export function openSmallFile(files: FileLayer, from: PathBytes, shown: string): { fd: number; stat: BigIntStats } {
+export function openSmallFile(files: FileLayer, from: PathBytes, shown: string): OpenedSmallFile {
   let fd: number | undefined;
   try {
     fd = files.openSync(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -64,26 +70,55 @@ export function specialFile(shown: string): TransferError {
   });
 }
 
-/** Writes the partial file; after a failure there is none. @throws TransferError */
-export async function writeSmallFile(
-  files: FileLayer,
-  file: SmallFile,
-  source: { readonly fd: number; readonly stat: BigIntStats },
-  host: FilesHost,
-): Promise<WrittenFile> {
-  const { stat } = source;
-  const ownAccess = file.preserve || file.replaces !== undefined;
-  const out = openPart(files, file, ownAccess ? 0o600 : Number(stat.mode & MODE_BITS));
-  try {
-    const digest = await copyBytes(files, file, source, out, host);
-    const notKept = giveAccess(files, file, source.fd, out);
-    return { source: stat, target: files.fstat(out), digest, notKept };
-  } catch (thrown) {
-    if (files.lstat(file.part)) files.unlinkSync(file.part);
-    throw localError('write-target', file.shown, thrown);
-  } finally {
-    files.closeSync(out);
+/** Writes small files; whether the file system can share blocks is asked until it refuses. */
+export class SmallFileWriter {
+  readonly #files: FileLayer;
+  readonly #host: FilesHost;
+  #reflink: FilesRequest['reflink'];
+  /** Shared with the source instead of written. */
+  bytesCloned = 0;
+
+  constructor(files: FileLayer, host: FilesHost, reflink: FilesRequest['reflink']) {
+    this.#files = files;
+    this.#host = host;
+    this.#reflink = reflink;
   }
+
+  /** Writes the partial file; after a failure there is none. @throws TransferError */
+  async write(file: SmallFile, source: OpenedSmallFile): Promise<WrittenFile> {
+    const { stat } = source;
+    const ownAccess = file.preserve || file.replaces !== undefined;
+    const out = openPart(this.#files, file, ownAccess ? 0o600 : Number(stat.mode & MODE_BITS));
+    try {
+      const cloned = this.#clone(file, source, out);
+      const digest = await copyBytes(this.#files, file, source, { fd: out, cloned }, this.#host);
+      const notKept = giveAccess(this.#files, file, source.fd, out);
+      return { source: stat, target: this.#files.fstat(out), digest, notKept };
+    } catch (thrown) {
+      this.#files.unlinkSync(file.part);
+      throw localError('write-target', file.shown, thrown);
+    } finally {
+      this.#files.closeSync(out);
+    }
+  }
+
+  /** Asking takes as long as writing a few pages, so it is done where it is worth it or wanted at any price. */
+  #clone({ shown }: SmallFile, { fd, stat }: OpenedSmallFile, out: number): boolean {
+    const length = Number(stat.size);
+    const worth = this.#reflink === 'always' ? length > 0 : length >= CLONE_BYTES_MIN;
+    if (this.#reflink === 'never' || !worth) return false;
+    const refused = this.#files.cloneRange(fd, out, { offset: 0, length });
+    if (refused === undefined) this.bytesCloned += length;
+    else if (this.#reflink === 'always') throw cannotClone(shown, refused);
+    else this.#reflink = 'never';
+    return refused === undefined;
+  }
+}
+
+function cannotClone(shown: string, why: string): TransferError {
+  return new TransferError('E_USAGE', `--reflink always: the blocks of ${showPath(shown)} cannot be shared: ${why}`, {
+    hint: 'It was left out. With --reflink auto such a file is copied instead.',
+  });
 }
 
 /** One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. */
@@ -107,8 +142,8 @@ function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: nu
 async function copyBytes(
   files: FileLayer,
   { shown }: SmallFile,
-  { fd, stat }: { readonly fd: number; readonly stat: BigIntStats },
-  out: number,
+  { fd, stat }: OpenedSmallFile,
+  out: { readonly fd: number; readonly cloned: boolean },
   host: FilesHost,
 ): Promise<string> {
   const size = Number(stat.size);
@@ -119,13 +154,16 @@ async function copyBytes(
     while (done < size) {
       const room = host.block(size - done);
       const block = room instanceof Uint8Array ? room : await room;
-      if (readSource(files, fd, block, done, shown) < block.length) throw changed(shown);
+      // Of a clone it is the target that has to be proven.
+      const from = out.cloned ? out.fd : fd;
+      if (readSource(files, from, block, done, shown) < block.length) throw changed(shown);
       hasher.update(block);
-      if (!sparse || block.some((byte) => byte !== 0)) writeFully(files, out, block, done);
+      const writes = !out.cloned && (!sparse || block.some((byte) => byte !== 0));
+      if (writes) writeFully(files, out.fd, block, done);
       done += block.length;
       host.counted(block.length);
     }
-    if (sparse) files.ftruncateSync(out, size);
+    if (sparse) files.ftruncateSync(out.fd, size);
     if (!sameContent(files.fstat(fd), stat)) throw changed(shown);
     return toHex(hasher.digest());
   } catch (thrown) {

@@ -1,13 +1,13 @@
 /** Reads the journal of a tree: what is finished goes into the table, and what a run left half done is answered. */
 import { readFileSync } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { FilesOutcome } from '../core/tree.js';
+import type { FilesOutcome, FinishedFile } from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { showPath } from '../platform/path-bytes.js';
 import type { DoneTable } from './done-table.js';
 import type { JournalRef } from './journal.js';
 import { linesOf } from './read-journal.js';
-import { decode, keyOf, TREE_LINE_BYTES_MAX, versionsOf } from './tree-record.js';
+import { decode, keyOf, TREE_LINE_BYTES_MAX, type TreeRecord, versionsOf } from './tree-record.js';
 
 const FORMAT = 1;
 const MAGIC = 'blockferry-tree';
@@ -37,39 +37,71 @@ export function readTreeJournal(
   // A power cut may have torn the beginning; nothing was on record by then.
   if (first.done || first.value.text.startsWith('\0')) return NOTHING_FOUND;
   assertFormat(first.value.text, ref.path);
-  const boot = bootId();
-  const restrict = new Map<string, number>();
-  const left = new Map<string, readonly string[]>();
-  let [goodBytes, damagedRecords, unsure] = [first.value.end, 0, false];
-  let unsynced: (readonly [key: bigint, value: bigint])[] = [];
+  const found = new Found(table, hash);
+  let [goodBytes, damagedRecords] = [first.value.end, 0];
   for (const { text, end } of lines) {
     goodBytes = end;
     // A stop in the middle of an append leaves a gap, and every append begins with an end of line.
     if (/^\0*$/.test(text)) continue;
     const record = decode(text);
-    if (!record) damagedRecords++;
-    else if (record.type === 'opened') unsure = !record.opened.sync && (boot === '' || record.opened.boot !== boot);
-    else if (record.type === 'begin') left.set(record.batch, record.folders);
-    else if (record.type === 'end') left.delete(record.batch);
-    else if (record.type === 'restrict') restrict.set(record.folder, record.mode);
-    else if (record.type === 'restricted') restrict.clear();
-    else if (record.type === 'void') table.set(keyOf(hash, record.path), 0n, false);
-    else if (record.type === 'synced') {
-      for (const [key, value] of unsynced) if (table.look(key, value) === 'unsure') table.set(key, value, false);
-      unsynced = [];
-    } else if (record.type === 'file') {
-      const key = keyOf(hash, record.file.path);
-      const value = versionsOf(hash, record.file.sourceVersion, record.file.targetVersion);
-      table.set(key, value, unsure);
-      if (unsure) unsynced.push([key, value]);
-    }
+    if (record) found.take(record);
+    else damagedRecords++;
   }
-  return {
-    ...{ goodBytes, damagedRecords },
-    leftIn: [...new Set([...left.values()].flat())],
-    restrict: [...restrict].map(([folder, mode]) => ({ folder, mode })),
-  };
+  return { goodBytes, damagedRecords, leftIn: found.leftIn, restrict: found.restrict };
 }
+
+/** What the records say, one after the other. */
+class Found {
+  readonly #table: DoneTable;
+  readonly #hash: (bytes: Uint8Array) => bigint;
+  readonly #boot = bootId();
+  readonly #left = new Map<string, readonly string[]>();
+  readonly #restrict = new Map<string, number>();
+  #unsynced: (readonly [key: bigint, value: bigint, boot: string])[] = [];
+
+  constructor(table: DoneTable, hash: (bytes: Uint8Array) => bigint) {
+    this.#table = table;
+    this.#hash = hash;
+  }
+
+  get leftIn(): string[] {
+    return [...new Set([...this.#left.values()].flat())];
+  }
+
+  get restrict(): FilesOutcome['restrict'] {
+    return [...this.#restrict].map(([folder, mode]) => ({ folder, mode }));
+  }
+
+  take(record: TreeRecord): void {
+    if (record.type === 'begin') this.#left.set(record.batch, record.folders);
+    else if (record.type === 'end') this.#left.delete(record.batch);
+    else if (record.type === 'restrict') this.#restrict.set(record.folder, record.mode);
+    else if (record.type === 'restricted') this.#restrict.clear();
+    else if (record.type === 'void') this.#table.set(keyOf(this.#hash, record.path), 0n, false);
+    else if (record.type === 'synced') this.#synced(record.boot);
+    else if (record.type === 'file') this.#finished(record.file, record.boot);
+    else if (record.type === 'sure') this.#finished(record, record.boot);
+  }
+
+  /** A later flush says nothing of what a power cut has taken before. */
+  #synced(boot: string): void {
+    for (const [key, value, recordedIn] of this.#unsynced) {
+      if (recordedIn === boot && this.#table.look(key, value) === 'unsure') this.#table.set(key, value, false);
+    }
+    this.#unsynced = [];
+  }
+
+  /** Each record says by itself whether it is sure, since any other may have been lost. */
+  #finished({ path, sourceVersion, targetVersion }: Versions, boot: string | undefined): void {
+    const key = keyOf(this.#hash, path);
+    const value = versionsOf(this.#hash, sourceVersion, targetVersion);
+    const unsure = boot !== undefined && (boot === '' || boot !== this.#boot);
+    this.#table.set(key, value, unsure);
+    if (unsure) this.#unsynced.push([key, value, boot]);
+  }
+}
+
+type Versions = Pick<FinishedFile, 'path' | 'sourceVersion' | 'targetVersion'>;
 
 function assertFormat(line: string, path: string): void {
   if (line === FIRST_TREE_LINE.trimEnd()) return;

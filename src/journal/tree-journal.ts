@@ -194,6 +194,23 @@ export class TreeJournal {
     this.#table.markSeen(keyOf(this.#hash, path));
   }
 
+  /** To be told before they get their names, and, with `sync`, after they were flushed. */
+  finished(files: readonly FinishedFile[], sync: boolean): void {
+    const unsure = sync ? {} : { boot: bootId() };
+    const records = files.map((file) => ({ type: 'file', file, ...unsure }) as const);
+    this.append(records, sync);
+  }
+
+  sure(path: string, sourceVersion: string, targetVersion: string, sync: boolean): void {
+    const unsure = sync ? {} : { boot: bootId() };
+    this.append([{ type: 'sure', path, sourceVersion, targetVersion, ...unsure }], false);
+  }
+
+  /** To be told after a flush of everything. */
+  synced(): void {
+    this.append([{ type: 'synced', boot: bootId() }], true);
+  }
+
   /** Each thread at a place of its own, so that none waits for another. @throws TransferError E_JOURNAL_WRITE */
   append(records: readonly TreeRecord[], sync: boolean, before = '\n'): void {
     const bytes = Buffer.from(`${before}${records.map(encode).join('')}`);
@@ -209,6 +226,6 @@ export class TreeJournal {
   }
 }
 
-function signature(): { pid: number; host: string; at: number; boot: string } {
-  return { pid: process.pid, host: hostname(), at: systemClock.wallMs(), boot: bootId() };
+function signature(): { pid: number; host: string; at: number } {
+  return { pid: process.pid, host: hostname(), at: systemClock.wallMs() };
 }

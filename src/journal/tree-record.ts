@@ -13,8 +13,6 @@ export interface Opened {
   readonly host: string;
   readonly at: number;
   readonly sync: boolean;
-  /** Which start of the machine: what was never flushed does not outlive it. */
-  readonly boot: string;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
 }
@@ -23,7 +21,8 @@ export type TreeRecord =
   | { readonly type: 'opened'; readonly opened: Opened }
   | { readonly type: 'begin'; readonly batch: string; readonly folders: readonly string[] }
   | { readonly type: 'end'; readonly batch: string }
-  | { readonly type: 'file'; readonly file: FinishedFile }
+  /** `boot`: it was not flushed, and does not outlive this start of the machine for sure. */
+  | { readonly type: 'file'; readonly file: FinishedFile; readonly boot?: string }
   /** The digests of a large file, before its record. */
   | { readonly type: 'digests'; readonly path: string; readonly digests: string }
   /** The file did not get its name after all. */
@@ -32,8 +31,16 @@ export type TreeRecord =
   | { readonly type: 'restrict'; readonly folder: string; readonly mode: number }
   /** All folders that were to be restricted are. */
   | { readonly type: 'restricted' }
-  /** All that was recorded before is durable. */
-  | { readonly type: 'synced' };
+  /** Found to be the same at both ends, after what was never flushed might have been lost. */
+  | {
+      readonly type: 'sure';
+      readonly path: string;
+      readonly sourceVersion: string;
+      readonly targetVersion: string;
+      readonly boot?: string;
+    }
+  /** All that was recorded in this start of the machine is durable. */
+  | { readonly type: 'synced'; readonly boot: string };
 
 export function keyOf(hash: (bytes: Uint8Array) => bigint, path: string): bigint {
   const bytes = encodePath(path);

@@ -8,17 +8,16 @@
  */
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
-import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel, TimeAccount } from '../core/events.js';
+import type { JobState } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
-import { type Checksum, type ChecksumRequest, checksumOf } from './checksum.js';
+import type { Checksum, ChecksumRequest } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
@@ -27,8 +26,10 @@ import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './op
 import { Pace } from './pace.js';
 import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
-import { finishManifest, noManifest, type ProvenFile, provenByJournal } from './proven-file.js';
+import type { ProvenFile } from './proven-file.js';
 import type { RetryRules } from './retry.js';
+import { tidyUp } from './tidy-up.js';
+import type { TransferResult } from './transfer-result.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -41,34 +42,6 @@ export interface TransferRequest extends OpenRequest {
   readonly preserve?: boolean | undefined;
   /** Read the finished copy once more, in order, for its checksum. */
   readonly checksum?: ChecksumRequest | undefined;
-}
-
-export interface TransferResult {
-  readonly source: string;
-  readonly target: string;
-  readonly bytesTotal: number;
-  /** Proven from an earlier run, and not sent again. */
-  readonly bytesReused: number;
-  readonly bytesZero: number;
-  /** Written in this run. */
-  readonly bytesCopied: number;
-  /** Shared with the source instead of written (reflinks). */
-  readonly bytesCloned: number;
-  /** On record from an earlier run, but not what the storage held: copied again. */
-  readonly bytesMismatched: number;
-  /** Read back, found wrong, and written again. */
-  readonly bytesRepaired: number;
-  readonly proof: ProofLevel;
-  readonly algorithm: Algorithm;
-  readonly chunkBytes: number;
-  /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
-  readonly root: string;
-  /** The manifest that was written. */
-  readonly manifest?: string;
-  /** Of the whole target, where it was asked for. */
-  readonly checksum?: Checksum;
-  readonly elapsedMs: number;
-  readonly spent: TimeAccount;
 }
 
 export interface TransferParts {
@@ -227,46 +200,20 @@ export class Transfer {
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
   async #tidyUp(job: OpenedJob): Promise<number> {
-    const { runner } = this.#parts;
-    const { grid, journal, site, whole } = job;
     this.#note('an earlier run had copied and proven everything; its last step was finished now');
-    this.#progress.bytesReused = grid.size;
-    try {
-      this.#checksum = await this.#checksumCommitted(job);
-      this.#proven = whole && (await provenByJournal(whole));
-      if (this.#manifest) {
-        if (!this.#proven) throw noManifest(site.name);
-        await finishManifest(this.#manifest, site.fileName, this.#proven);
-        await this.#manifest.publish();
-      }
-    } catch (thrown) {
-      await runner.run('close-journal', { ref: journal });
-      throw thrown;
-    }
-    await runner.run('drop-journal', { ref: journal, sync: this.#request.sync });
-    return 0;
-  }
-
-  /** The run that was cut short need not have been asked for it, and its value is not on record. */
-  async #checksumCommitted({ site }: OpenedJob): Promise<Checksum | undefined> {
-    const { runner, clock } = this.#parts;
-    if (!this.#request.checksum) return undefined;
-    const { ref, size } = await runner.run('open-committed', { ref: site.ref });
+    this.#progress.bytesReused = job.grid.size;
     const ticking = this.#tick();
-    const parts = { runner, clock, control: this.#control, progress: this.#progress, signal: this.#stop.signal };
-    const about = {
-      end: 'committed',
-      ref: sparingCache(ref, size, this.#parts.memoryBytes),
-      size,
-      pastCache: false,
-      name: site.name,
-    } as const;
     try {
-      return await checksumOf(this.#request.checksum, about, parts);
+      const { proven, checksum } = await tidyUp(job, {
+        ...{ ...this.#parts, request: this.#request, control: this.#control, progress: this.#progress },
+        ...{ signal: this.#stop.signal, manifest: this.#manifest },
+      });
+      this.#proven = proven;
+      this.#checksum = checksum;
+      return 0;
     } finally {
       this.#stop.abort();
       await ticking;
-      await runner.run('close-source', { ref });
     }
   }
 

@@ -50,8 +50,7 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
     },
     'locate-in-tree': async ({ ref, folder, name }) => (await end(ref.scheme)).locate(ref, folder, name),
     'record-files': async ({ journal, files, sync }) => {
-      const records = files.map((file) => ({ type: 'file', file }) as const);
-      (await parts.treeJournals.attach(journal)).append(records, sync);
+      (await parts.treeJournals.attach(journal)).finished(files, sync);
     },
     'unrecord-file': async ({ journal, path, sync }) => {
       (await parts.treeJournals.attach(journal)).append([{ type: 'void', path }], sync);
@@ -66,7 +65,7 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
     'sweep-folders': async ({ target, folders, tag }) => (await end(target.scheme)).sweep(target, folders, tag),
     'settle-tree': async ({ target, journal }) => {
       (await end(target.scheme)).flush(target);
-      (await parts.treeJournals.attach(journal)).append([{ type: 'synced' }], true);
+      (await parts.treeJournals.attach(journal)).synced();
     },
     'close-in-tree': async ({ scheme, fd }) => (await end(scheme)).close(fd),
   };
@@ -114,13 +113,10 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
     },
     knows: (path) => journal.knows(path),
     look: (path, sourceVersion, targetVersion) => journal.look(path, sourceVersion, targetVersion),
+    sure: (path, sourceVersion, targetVersion) => journal.sure(path, sourceVersion, targetVersion, task.sync),
     markSeen: (path) => journal.markSeen(path),
     begin: (folders) => journal.append([{ type: 'begin', batch, folders }], false),
-    record: (files) =>
-      journal.append(
-        files.map((file) => ({ type: 'file', file }) as const),
-        task.sync,
-      ),
+    record: (files) => journal.finished(files, task.sync),
     unrecord: (paths) =>
       journal.append(
         paths.map((path) => ({ type: 'void', path }) as const),

@@ -108,8 +108,10 @@ export class LargeFiles {
     this.#recorded = false;
     this.#running = transfer;
     const told = tally.follow(pathOf(file), file.size, transfer.events);
+    let cloned = 0;
     try {
-      await transfer.run();
+      const { bytesCloned } = await transfer.run();
+      cloned = bytesCloned;
     } catch (thrown) {
       await this.#unrecord(file);
       throw thrown;
@@ -117,7 +119,7 @@ export class LargeFiles {
       this.#running = undefined;
       await told;
     }
-    tally.doneLarge(pathOf(file), file.size);
+    tally.doneLarge(pathOf(file), file.size, cloned);
   }
 
   async #record(file: LargeFile, { part, sourceVersion, chunkBytes, digests }: ProvenPart): Promise<void> {

@@ -82,9 +82,9 @@ export class SmallFiles {
 
   #task(): Omit<FilesTask, 'groups'> {
     const { request, target, journal, tag, control } = this.#parts;
-    const { overwrite, preserve, sync, readBack, dryRun, algorithm } = request;
+    const { overwrite, preserve, reflink = 'auto', sync, readBack, dryRun, algorithm } = request;
     return {
-      ...{ overwrite, preserve, sync, readBack, dryRun, algorithm, tag },
+      ...{ overwrite, preserve, reflink, sync, readBack, dryRun, algorithm, tag },
       target: target.ref,
       fresh: target.created,
       journal: journal.ref,

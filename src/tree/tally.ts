@@ -12,7 +12,7 @@ export class Tally {
   readonly #progress: Progress;
   readonly #failures: FileFailure[] = [];
   readonly #control: ControlBlock;
-  readonly #sums = { files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesSkipped: 0 };
+  readonly #sums = { files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0 };
   #bytesSmall = 0;
   #refused = 0;
   #failed = 0;
@@ -64,9 +64,10 @@ export class Tally {
     }
   }
 
-  doneLarge(path: string, size: number): void {
+  doneLarge(path: string, size: number, bytesCloned: number): void {
     this.#sums.files++;
     this.#sums.bytesCopied += size;
+    this.#sums.bytesCloned += bytesCloned;
     this.#emit({ type: 'file', state: 'done', path, size, bytesDone: size });
   }
 

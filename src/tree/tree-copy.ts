@@ -52,6 +52,8 @@ export interface TreeResult {
   readonly refused: number;
   readonly failed: number;
   readonly bytesCopied: number;
+  /** Of those: shared with the source instead of written (reflinks). */
+  readonly bytesCloned: number;
   readonly bytesSkipped: number;
   readonly algorithm: Algorithm;
   /** The first of them; all are told as events. */
@@ -158,6 +160,7 @@ export class TreeCopy {
       await runner.run('sweep-folders', { target: target.ref, folders: journal.leftIn, tag });
     }
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
+    this.#progress.phase = 'copying';
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
     const small = new SmallFiles({

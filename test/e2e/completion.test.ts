@@ -69,7 +69,7 @@ test('fish completes commands, options, their values and files, each with what i
     const out = execFileSync('fish', ['--no-config', '-c', script], { cwd: folder, encoding: 'utf8' });
     return out.split('\n').slice(0, -1);
   };
-  expect(complete('blockferry ver')[0]).toMatch(/^verify\tcompare two files byte by byte/);
+  expect(complete('blockferry ver')[0]).toMatch(/^verify\tcompare /);
   expect(complete('blockferry copy --re').map((line) => line.split('\t')[0])).toEqual([
     '--read-back',
     '--recursive',

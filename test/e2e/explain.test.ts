@@ -35,3 +35,10 @@ test('--quiet keeps the explanation to itself', async () => {
   const quiet = await blockferry(folder, 'copy', '--explain', '--quiet', 'disk.img', 'copy.img').ended;
   expect(quiet).toEqual({ exitCode: 0, out: '', err: '' });
 });
+
+test('--explain is refused where it would say nothing: a tree has no single bound', async () => {
+  const { folder } = await workFolder(10);
+  const { exitCode, err } = await blockferry(folder, 'copy', '-r', '--explain', '.', 'copy').ended;
+  expect(exitCode).toBe(2);
+  expect(err).toContain('--explain is for the copy of a single file');
+});

@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
@@ -91,6 +94,19 @@ test('files under way have a line each, and a file that failed is told above the
   await pane.until(/^failed: images[^\n]*: its storage is\s+gone\n/);
   await pane.until(/exit=0/);
   expect(pane.lines().join('\n')).toMatch(/^failed: \S+: its storage is\s+gone\nexit=0$/);
+});
+
+test('a tree is told as copying, with its counts, and what it had to refuse stays above', async (context) => {
+  needsCommands(context, 'tmux');
+  const { expect } = context;
+  const { folder } = await workFolder(30 * MiB);
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  writeFileSync(join(folder, 'small'), 'small');
+  const pane = openPane(folder, 100, command('copy -r --limit 15MiB . ../tree-$$; rm -r ../tree-$$'));
+  await pane.until(/^refused: \S*pipe is a special file.*\n\S*disk\.img +\d+% \[.*\n +\d+% \[.*\n {5}copying, /);
+  expect(pane.lines().at(-1)).toMatch(/copying, \d of \d files done, 1 failed/);
+  await pane.until(/exit=/);
+  expect(pane.lines().join('\n')).not.toMatch(/\[#|copying,/);
 });
 
 test('NO_COLOR draws the same bar without colours', async (context) => {

@@ -11,7 +11,7 @@ import type { CopyOptions, CopyTreeOptions } from '../../src/index.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { type PartialStatus, partialStatus } from '../../src/transfer/partial-status.js';
 import { Performer } from '../../src/transfer/perform.js';
-import type { TransferResult } from '../../src/transfer/transfer.js';
+import type { TransferResult } from '../../src/transfer/transfer-result.js';
 
 const CHILD = fileURLToPath(new URL('./crash-child.mjs', import.meta.url));
 

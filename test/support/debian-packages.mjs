@@ -13,6 +13,8 @@ export const debianPackages = [
   { name: 'e2fsprogs', command: 'mkfs.ext4', neededBy: 'copies on ext4' },
   { name: 'xfsprogs', command: 'mkfs.xfs', neededBy: 'copies on xfs' },
   { name: 'btrfs-progs', command: 'mkfs.btrfs', neededBy: 'copies on btrfs' },
+  { name: 'exfatprogs', command: 'mkfs.exfat', neededBy: 'copies where the case of letters does not count (exFAT)' },
+  { name: 'exfat-fuse', command: 'mount.exfat-fuse', neededBy: 'copies where the case of letters does not count' },
   { name: 'qemu-utils', command: 'qemu-img', neededBy: 'disk images, compared with qemu-img' },
   {
     name: 'qemu-system-common',

@@ -3,7 +3,7 @@
  * a disk may hold after any of them. Durable is only what a sync that came back has covered: bytes by a sync of their
  * file, the names in the folder by a sync of the folder.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 
@@ -91,7 +91,8 @@ export class RecordingFiles {
 
   /** The name inside the folder; undefined for what is outside, such as the source. */
   #inside(path: unknown): string | undefined {
-    return dirname(String(path)) === this.#folder ? basename(String(path)) : undefined;
+    const real = String(path).replace(/^\/proc\/self\/fd\/\d+/, (held) => readlinkSync(held));
+    return dirname(real) === this.#folder ? basename(real) : undefined;
   }
 
   #note(fd: number, change: ByteChange): void {
@@ -178,6 +179,11 @@ export class RecordingFiles {
       syncFolder: () => {
         this.#assertAlive();
         this.log.push({ kind: 'sync-folder' });
+      },
+      syncFileSystem: () => {
+        this.#assertAlive();
+        this.syncAll();
+        return true;
       },
     };
   }

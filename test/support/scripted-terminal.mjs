@@ -1,4 +1,4 @@
-/** Draws a scripted run of several files on this terminal, with the reporter of the command: the events are made here. */
+/** Draws a run of several files on this terminal, with the reporter of the command: its events are made here. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createReporter } from '../../dist/src/cli/render/reporter.js';
 import { Session } from '../../dist/src/cli/session.js';

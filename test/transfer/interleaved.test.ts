@@ -12,7 +12,7 @@ import { FileJournals } from '../../src/journal/file-journal.js';
 import { realFiles } from '../../src/platform/file-layer.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { Performer } from '../../src/transfer/perform.js';
-import type { TransferResult } from '../../src/transfer/transfer.js';
+import type { TransferResult } from '../../src/transfer/transfer-result.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
 import { Seeded } from '../support/seeded.js';

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { PhaseAccount, TimeAccount, TransferEvent } from '../../src/core/events.js';
 import { KiB, MiB } from '../../src/core/units.js';
-import { type CopyRun, copy } from '../../src/index.js';
+import { type CopyRun, copy, TransferError } from '../../src/index.js';
 import { realFiles } from '../../src/platform/file-layer.js';
-import type { TransferResult } from '../../src/transfer/transfer.js';
+import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
+import type { ChunkTask } from '../../src/transfer/requests.js';
+import type { TransferResult } from '../../src/transfer/transfer-result.js';
 import { makeFile, pairIn, scratchFolder } from '../support/copying.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
@@ -62,6 +64,28 @@ test('a slow source, a slow target and a slow flush are told as what they are', 
     expect(spent.copying.spent[expected]).toBeGreaterThanOrEqual(calls * 20);
     expectAllExplained(spent, elapsedMs);
   }
+});
+
+test('the wait before a retry is told as that, and the map shows which chunk was sent again', async () => {
+  const { source, target } = pairIn(scratchFolder(), 16 * CHUNK);
+  const clock = new FakeClock();
+  let failures = 0;
+  const around = (runner: ChunkRunner): ChunkRunner => ({
+    workers: runner.workers,
+    close: () => runner.close(),
+    run: async (name, request) => {
+      const fails = name === 'chunk' && (request as ChunkTask).chunk === 5 && failures++ < 2;
+      if (fails) throw new TransferError('E_SOURCE_READ', 'the source does not answer');
+      return runner.run(name, request);
+    },
+  });
+  const transfer = inlineTransfer({ source, target, clock, chunkBytes: CHUNK, lanes: 4, around });
+  const { spent, elapsedMs } = await clock.runUntil(transfer.run());
+  expect(spent.copying.spent.retryMs).toBeGreaterThan(0);
+  // The other lanes had nothing left to do meanwhile.
+  expect(spent.copying.spent.idleMs).toBeGreaterThan(2 * spent.copying.spent.retryMs);
+  expectAllExplained(spent, elapsedMs);
+  expect(transfer.chunkMap(16)?.cells.indexOf('re-sent')).toBe(5);
 });
 
 test('reading back has its own account, as reading of the target', async () => {

@@ -57,10 +57,16 @@ function treeOptions(session: Session, sources: readonly string[], target: strin
 
 /** What speaks of a single file means nothing for many. */
 function assertForTrees(flags: CopyFlags): void {
-  if (flags.checksum === undefined) return;
-  throw new TransferError('E_USAGE', '--checksum is for the copy of a single file', {
-    hint: 'For folders and several files, --manifest writes down the digests of all of them.',
-  });
+  if (flags.checksum !== undefined) {
+    throw new TransferError('E_USAGE', '--checksum is for the copy of a single file', {
+      hint: 'For folders and several files, --manifest writes down the digests of all of them.',
+    });
+  }
+  if (flags.explain) {
+    throw new TransferError('E_USAGE', '--explain is for the copy of a single file', {
+      hint: 'Leave it out, or copy one of the large files alone to see what bounds it.',
+    });
+  }
 }
 
 /** The gravest of what went wrong with single files. */

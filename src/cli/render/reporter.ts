@@ -114,5 +114,7 @@ function retryText({ chunk, attempt, waitMs, error }: RetryEvent): string {
 
 function fileText({ state, path, reason, error }: FileEvent): string | undefined {
   if (state !== 'refused' && state !== 'failed') return undefined;
-  return `${state}: ${path}: ${reason ?? error?.message ?? 'no reason is known'}`;
+  const why = reason ?? error?.message ?? 'no reason is known';
+  // Most reasons begin with the name themselves.
+  return why.startsWith(path) ? `${state}: ${why}` : `${state}: ${path}: ${why}`;
 }

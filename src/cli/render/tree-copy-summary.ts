@@ -9,6 +9,7 @@ export function treeLines(result: TreeResult, sync: boolean): string[] {
     `${count(files, 'file')} copied to ${target}: ${formatBytes(bytesCopied)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const also = [
+    ...(result.bytesCloned > 0 ? [`${formatBytes(result.bytesCloned)} shared with the source, not written`] : []),
     ...(folders > 0 ? [`${count(folders, 'folder')} made`] : []),
     ...(links > 0 ? [`${count(links, 'link')} copied as ${links === 1 ? 'a link' : 'links'}`] : []),
     ...(skipped > 0 ? [`${count(skipped, 'file')} (${formatBytes(bytesSkipped)}) finished before and unchanged`] : []),

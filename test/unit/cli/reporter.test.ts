@@ -65,7 +65,7 @@ test('before all files are found, a line promises no percentage and no end', asy
 
 test('a failed file is told with its error, a finished one only by the counts', () => {
   const error = { code: 'E_SOURCE_READ', message: 'a.img cannot be read' } as const;
-  expect(saidOf(file('a.img', { state: 'failed', error }))).toBe('failed: a.img: a.img cannot be read');
+  expect(saidOf(file('a.img', { state: 'failed', error }))).toBe('failed: a.img cannot be read');
   for (const state of ['started', 'done', 'skipped'] as const) expect(saidOf(file('a.img', { state }))).toBeUndefined();
 });
 

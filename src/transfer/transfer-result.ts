@@ -1,0 +1,33 @@
+/** What a finished copy of one file answers. */
+import type { Algorithm } from '../core/digest.js';
+import type { ProofLevel, TimeAccount } from '../core/events.js';
+import type { Checksum } from './checksum.js';
+
+export interface TransferResult {
+  readonly source: string;
+  readonly target: string;
+  readonly bytesTotal: number;
+  /** Proven from an earlier run, and not sent again. */
+  readonly bytesReused: number;
+  readonly bytesZero: number;
+  /** Written in this run. */
+  readonly bytesCopied: number;
+  /** Shared with the source instead of written (reflinks). */
+  readonly bytesCloned: number;
+  /** On record from an earlier run, but not what the storage held: copied again. */
+  readonly bytesMismatched: number;
+  /** Read back, found wrong, and written again. */
+  readonly bytesRepaired: number;
+  readonly proof: ProofLevel;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+  /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
+  readonly root: string;
+  /** The manifest that was written. */
+  readonly manifest?: string;
+  /** Of the whole target, where it was asked for. */
+  readonly checksum?: Checksum;
+  readonly elapsedMs: number;
+  /** Where that time went. */
+  readonly spent: TimeAccount;
+}
