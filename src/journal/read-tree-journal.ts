@@ -21,6 +21,8 @@ export interface FoundInTreeJournal {
   /** Folders that an earlier run made and left writable. */
   readonly restrict: FilesOutcome['restrict'];
   readonly damagedRecords: number;
+  /** As {@link Opened} says; undefined before the first run. */
+  readonly tag?: string | undefined;
 }
 
 export const NOTHING_FOUND: FoundInTreeJournal = { goodBytes: 0, leftIn: [], restrict: [], damagedRecords: 0 };
@@ -47,13 +49,14 @@ export function readTreeJournal(
     if (record) found.take(record);
     else damagedRecords++;
   }
-  return { goodBytes, damagedRecords, leftIn: found.leftIn, restrict: found.restrict };
+  return { goodBytes, damagedRecords, leftIn: found.leftIn, restrict: found.restrict, tag: found.tag };
 }
 
 /** What the records say, one after the other. */
 class Found {
   readonly #table: DoneTable;
   readonly #hash: (bytes: Uint8Array) => bigint;
+  tag: string | undefined;
   readonly #boot = bootId();
   readonly #left = new Map<string, readonly string[]>();
   readonly #restrict = new Map<string, number>();
@@ -73,7 +76,8 @@ class Found {
   }
 
   take(record: TreeRecord): void {
-    if (record.type === 'begin') this.#left.set(record.batch, record.folders);
+    if (record.type === 'opened') this.tag = record.opened.tag;
+    else if (record.type === 'begin') this.#left.set(record.batch, record.folders);
     else if (record.type === 'end') this.#left.delete(record.batch);
     else if (record.type === 'restrict') this.#restrict.set(record.folder, record.mode);
     else if (record.type === 'restricted') this.#restrict.clear();

@@ -2,6 +2,7 @@
  * The journal of a tree copy: which files are finished, told before they get their names, and where partial files may
  * be left. A record names both versions, so that it proves itself: what does not agree any more is not finished.
  */
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
@@ -36,6 +37,7 @@ export interface TreeJournalRef {
 }
 
 export interface OpenedTreeJournal extends Omit<FoundInTreeJournal, 'goodBytes'> {
+  readonly tag: string;
   readonly ref: TreeJournalRef;
   /** Where the records of this run begin, in bytes. */
   readonly from: number;
@@ -71,7 +73,12 @@ export class TreeJournals {
       const size = ref.fd < 0 ? 0 : Number(this.#files.fstat(ref.fd).size);
       const table = DoneTable.create(request.discard ? 0 : size / FILE_BYTES_USUAL + 64);
       const found = request.discard ? this.#discard(ref, size, hash) : this.#read(ref, size, table, hash);
-      const opened = { ref: { journal: ref, known: table.shared }, ...found, from: found.goodBytes };
+      const opened = {
+        ref: { journal: ref, known: table.shared },
+        ...found,
+        tag: found.tag ?? randomBytes(4).toString('hex'),
+        from: found.goodBytes,
+      };
       if (!request.dryRun) this.#signIn(opened, table, request, hash);
       return opened;
     } catch (thrown) {
@@ -114,14 +121,14 @@ export class TreeJournals {
   }
 
   #signIn(
-    { ref, from }: OpenedTreeJournal,
+    { ref, tag, from }: OpenedTreeJournal,
     table: DoneTable,
     { sync, algorithm, chunkBytes }: TreeJournalRequest,
     hash: Hash64,
   ): void {
     this.#files.ftruncateSync(ref.journal.fd, from);
     table.reserve(from);
-    const opened = { ...signature(), sync, algorithm, chunkBytes };
+    const opened = { ...signature(), sync, tag, algorithm, chunkBytes };
     const journal = new TreeJournal(this.#files, ref, hash);
     journal.append([{ type: 'opened', opened }], sync, from === 0 ? FIRST_TREE_LINE : '');
     // Or a power cut could take the whole journal, with files in place that nothing knows of.

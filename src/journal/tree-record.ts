@@ -13,6 +13,8 @@ export interface Opened {
   readonly host: string;
   readonly at: number;
   readonly sync: boolean;
+  /** Tells the partial files of this journal from those of any other, on this machine or another one. */
+  readonly tag: string;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
 }

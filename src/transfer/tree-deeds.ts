@@ -46,7 +46,12 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
     'copy-files': async (task) => {
       const journal = await parts.treeJournals.attach(task.journal);
       const host = await parts.host(task);
-      return (await end(task.target.scheme)).copyFiles(task, filesHost(task, journal, host));
+      const buffer = host.buffers.take(task.blockBytes);
+      try {
+        return await (await end(task.target.scheme)).copyFiles(task, filesHost(task, journal, host, buffer));
+      } finally {
+        host.buffers.give(buffer);
+      }
     },
     'locate-in-tree': async ({ ref, folder, name }) => (await end(ref.scheme)).locate(ref, folder, name),
     'record-files': async ({ journal, files, sync }) => {
@@ -97,8 +102,7 @@ const PROBE_NS = 1e9;
 
 let batches = 0;
 
-function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): FilesHost {
-  const buffer = host.buffers.take(task.blockBytes);
+function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost, buffer: Uint8Array): FilesHost {
   const batch = `${process.pid}-${process.hrtime.bigint()}-${batches++}`;
   return {
     newHasher: host.newHasher,
@@ -123,9 +127,6 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost): File
         task.sync,
       ),
     restrict: (folder, mode) => journal.append([{ type: 'restrict', folder, mode }], false),
-    end: () => {
-      journal.append([{ type: 'end', batch }], false);
-      host.buffers.give(buffer);
-    },
+    end: () => journal.append([{ type: 'end', batch }], false),
   };
 }

@@ -1,4 +1,6 @@
 /** How a tree copy begins: all sources and the target are opened, and the journal tells what is finished. */
+import { basename, dirname } from 'node:path';
+import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { SourceTree, TargetTree } from '../core/tree.js';
 import { MiB } from '../core/units.js';
@@ -25,7 +27,7 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
     }
     assertDistinct(sources);
     // Looked at first, so that nothing is made where nothing is to be copied.
-    target = await runner.run('open-target-tree', { location: request.target, dryRun: true });
+    target = await look(request, sources, runner);
     assertApart(sources, target);
     if (!dryRun) {
       await closeTrees([target], runner);
@@ -41,6 +43,20 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
   }
 }
 
+/** Of a single file, whose copy alone is planned, the target may be the name. */
+async function look({ target, dryRun, recursive }: TreeRequest, sources: SourceTree[], runner: ChunkRunner) {
+  const open = (location: Location) => runner.run('open-target-tree', { location, dryRun: true });
+  const [source] = sources;
+  if (!dryRun || recursive || sources.length > 1 || !source || target.text.endsWith('/')) return open(target);
+  const found = await open(target).catch((thrown) => {
+    if (TransferError.from(thrown).code !== 'E_TARGET_KIND') throw thrown;
+    return undefined;
+  });
+  if (found && !found.created) return found;
+  sources[0] = { ...source, targetName: basename(target.text) };
+  return open({ ...target, text: dirname(target.text) });
+}
+
 export async function closeTrees(
   trees: readonly { readonly ref: { readonly scheme: string; readonly fd: number } }[],
   runner: ChunkRunner,
@@ -51,11 +67,6 @@ export async function closeTrees(
 /** What people call a path in a source. */
 export function nameOf({ ref, fileName }: SourceTree, path: string): string {
   return [ref.name.replace(/\/$/, ''), path, fileName].filter((part) => part).join('/');
-}
-
-/** Partial files of this tree are told from those of others by it; the same for every run into the same folder. */
-export function tagOf(target: TargetTree): string {
-  return /([0-9a-f]{8})[0-9a-f]*\.blockferry-journal$/.exec(target.journalPath)?.[1] ?? 'none';
 }
 
 /** Two sources of one name would end in one place, and only one of them would be left. */

@@ -73,7 +73,10 @@ export class Tally {
 
   tell(): void {
     const { files, skipped } = this.#sums;
-    this.#progress.bytesTotal = this.#bytesSmall + this.bytesLarge;
+    // Of small files under way nobody knows yet how large they are.
+    const { bytesReused, bytesZero } = this.#progress;
+    const met = this.#control.counter('writtenBytes') + bytesReused + bytesZero;
+    this.#progress.bytesTotal = Math.max(met, this.#bytesSmall + this.bytesLarge);
     const counts = { done: files + skipped, skipped, failed: this.#refused + this.#failed };
     const total = this.total === undefined ? {} : { total: this.total };
     this.#emit({ ...this.#progress.event(), files: { ...counts, ...total } } as EventBody);

@@ -17,7 +17,7 @@ import { Progress, TICK_MS } from '../transfer/progress.js';
 import type { TransferParts, TransferRequest } from '../transfer/transfer.js';
 import { Filter } from './filter.js';
 import { LargeFiles } from './large-files.js';
-import { closeTrees, nameOf, type OpenedTree, openTree, tagOf } from './opening.js';
+import { closeTrees, nameOf, type OpenedTree, openTree } from './opening.js';
 import { SmallFiles } from './small-files.js';
 import { Tally } from './tally.js';
 import { Walk } from './walk.js';
@@ -154,7 +154,7 @@ export class TreeCopy {
     const { journal, target } = opened;
     // Hours later would be too late to learn that it cannot be written.
     if (manifest !== undefined && !dryRun) await (await ManifestWriter.begin(manifest, { sync })).abandon();
-    const tag = tagOf(target);
+    const { tag } = journal;
     if (journal.damagedRecords > 0) this.#note(`${journal.damagedRecords} damaged journal records were passed over`);
     if (journal.leftIn.length > 0 && !dryRun) {
       await runner.run('sweep-folders', { target: target.ref, folders: journal.leftIn, tag });

@@ -123,7 +123,7 @@ test('a file that vanishes while it is read is copied as it was', async () => {
   expect(readFileSync(join(target, 'sub/disk')).equals(image)).toBe(true);
 });
 
-test('a large file that changes while it is copied is left out, and its folder is left clean for the next run', async () => {
+test('a large file that changes while it is copied is left out, and the rest is copied', async () => {
   const folders = treeFolders();
   const { source, target } = folders;
   writeTree(source, { 'sub/disk': bytesOf(9 * MiB, 'large'), z: 'z' });
@@ -192,7 +192,7 @@ test('what comes to be under a name meanwhile is not replaced, not even with --o
   expect(leftBelow(target)).toEqual([]);
 });
 
-test('folders and files that a user may not read are told, with exit code 2, and the rest is copied', async (context) => {
+test('what a user may not read is told, with exit code 2, and the rest is copied', async (context) => {
   context.skip(process.getuid?.() !== 0, 'only root can become another user');
   const { folder, source, target, state } = treeFolders();
   writeTree(source, { ...SAMPLE, 'closed/file': 'f', unreadable: 'u', 'unlisted/file': 'f', 'frozen/file': 'f' });

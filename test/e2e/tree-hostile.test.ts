@@ -17,8 +17,10 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import { openFolder } from '../../src/platform/folder.js';
 import { decodePath } from '../../src/platform/path-bytes.js';
+import type { TreeResult } from '../../src/tree/tree-copy.js';
 import { failureOf } from '../support/copying.js';
 import { inlineTree, watchedFiles } from '../support/inline-tree.js';
 import {
@@ -56,7 +58,7 @@ test('a link in the target where a folder belongs is not followed, and what belo
   expect(readFileSync(join(target, 'one.txt'), 'utf8')).toBe('one');
 });
 
-test('a folder of the target that is swapped for a link while it is filled leads nothing out of the target', async () => {
+test('a folder that is swapped for a link while it is filled leads nothing out of the target', async () => {
   const { folder, source, target } = treeFolders();
   writeTree(source, { 'sub/a': 'a', 'sub/b': 'b', 'sub/c': 'c' });
   mkdirSync(join(folder, 'elsewhere'));
@@ -230,6 +232,32 @@ test('pipes, sockets and devices are refused by name, without a wait, and the re
   const named1 = await failureOf(copyTreeNow({ sources: [named[0] as string, source], target }));
   expect(named1).toMatchObject({ code: 'E_SOURCE_KIND', exitCode: 2 });
   expect(context.task.result?.state).not.toBe('fail');
+});
+
+test('a copy that knows nothing of another one, as on another machine, shares no partial file with it', async () => {
+  const { folder, source, target } = treeFolders();
+  writeTree(source, { file: 'bytes', other: 'other' });
+  const names = { one: new Set<string>(), two: new Set<string>() };
+  const watch = (which: keyof typeof names): FileLayer =>
+    watchedFiles((path) => {
+      if (path.endsWith('.blockferry-part')) names[which].add(path.slice(path.lastIndexOf('/') + 1));
+    });
+  let second: Promise<TreeResult> | undefined;
+  const one = watch('one');
+  const files: FileLayer = {
+    ...one,
+    // The first has written all and given no names yet, when the second begins.
+    syncFileSystem: (fd) => {
+      process.env.BLOCKFERRY_STATE = join(folder, 'state of another machine');
+      second ??= inlineTree({ sources: [`${source}/`], target, files: watch('two') }).run();
+      return realFiles.syncFileSystem(fd);
+    },
+  };
+  await inlineTree({ sources: [`${source}/`], target, files }).run();
+  await second;
+  expect(names.one.size).toBe(2);
+  expect([...names.two].filter((name) => names.one.has(name))).toEqual([]);
+  expectSameTree(source, target);
 });
 
 test('partial files and links that a kill left behind are removed by the next run, and no others', async () => {

@@ -51,7 +51,7 @@ test('the journal of a tree is its user’s alone, and outside of the target', a
   expect(statSync(join(state, 'trees')).mode & 0o777).toBe(0o700);
 });
 
-test('another copy into the same folder is refused while one runs; both names of a folder are the same folder', async () => {
+test('while a copy runs another one into the same folder is refused, by whatever name', async () => {
   const { folder, source, target } = treeFolders();
   writeTree(source, { 'large.img': bytesOf(16 * MiB, 'large') });
   const run = copyTree({ sources: [source], target, recursive: true, limitBytesPerSecond: 4 * MiB });
@@ -175,7 +175,7 @@ async function finishedAtWholeSeconds(sync: boolean) {
   return { ...folders, options, journal: journalIn(state) };
 }
 
-test('after a power cut what was finished with --no-sync is compared once, and what differs is not skipped', async () => {
+test('after a power cut what was finished with --no-sync is compared once; what differs is not skipped', async () => {
   const { source, target, options, journal } = await finishedAtWholeSeconds(false);
   reboot(journal);
   expect(await copyTreeNow(options)).toMatchObject({ files: 0, skipped: 3, refused: 0 });

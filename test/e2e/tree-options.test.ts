@@ -147,6 +147,23 @@ test('--dry-run into a folder that does not exist makes no folder, no journal an
   expect(listing(folder, { times: true })).toEqual(before);
 });
 
+test('--dry-run of a single file knows a target that is its name, as the copy does', async () => {
+  const { folder, source } = treeFolders();
+  writeTree(folder, { 'disk.img': 'disk', 'old.img': 'old', 'there/': '' });
+  const before = listing(folder, { times: true });
+  const plan = async (...args: readonly string[]): Promise<string> => {
+    const { out, err } = await blockferry(folder, 'copy', '--dry-run', ...args).ended;
+    return out + err;
+  };
+  expect(await plan('disk.img', 'new.img')).toMatch(/^copy +4 B {2}new\.img$/m);
+  expect(await plan('disk.img', 'there')).toMatch(/^copy +4 B {2}disk\.img$/m);
+  expect(await plan('disk.img', 'old.img')).toMatch(/old\.img exists already/);
+  expect(await plan('--overwrite', 'disk.img', 'old.img')).toMatch(/^replace +4 B {2}old\.img$/m);
+  expect(await plan('disk.img', './disk.img')).toMatch(/copied onto itself/);
+  expect(listing(folder, { times: true })).toEqual(before);
+  expect(source).toContain(folder);
+});
+
 test('the command prints the plan with sizes, and says that nothing was changed', async () => {
   const { folder, source, target } = await halfDone();
   const ended = await blockferry(folder, 'copy', '-r', '--dry-run', `${source}/`, target).ended;

@@ -126,7 +126,7 @@ test('extended attributes and access lists are kept by --preserve, of files and 
   }
 });
 
-test('what a user may not keep is no failure, and special bits that speak of another owner are dropped', async (context) => {
+test('what a user may not keep is no failure, and special bits of another owner are dropped', async (context) => {
   context.skip(!root, 'only root can become another user');
   const { folder, source, target, state } = treeFolders();
   writeAged(source);

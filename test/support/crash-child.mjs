@@ -1,6 +1,7 @@
 /**
- * A process that copies one file, or a tree, and kills itself with SIGKILL at a chosen moment: when an event comes, or around a
- * call on files. It runs the built engine. What it is to do comes as JSON in its only argument; it prints JSON lines.
+ * A process that copies one file, or a tree, and kills itself with SIGKILL at a chosen moment: when an event comes, or
+ * around a call on files. It runs the built engine. What it is to do comes as JSON in its only argument; it prints
+ * JSON lines.
  */
 
 import { systemClock } from '../../dist/src/core/clock.js';

@@ -60,7 +60,7 @@ test('a flush that fails at the very end fails the copy; the rerun flushes again
   expect(await copyTreeNow({ sources: [source], target })).toMatchObject({ files: 0, skipped: 1 });
 });
 
-test('without syncfs each partial file is flushed by itself, and a failure of one of them fails the batch', async () => {
+test('without syncfs each partial file is flushed by itself, and one that fails fails the batch', async () => {
   const { source, target } = treeFolders();
   writeTree(source, { a: 'a', b: 'b', c: 'c' });
   const parts = new Set<number>();
