@@ -68,6 +68,8 @@ export interface TimeAccount {
   /** Copying, proving what an earlier run copied, and repairing. */
   readonly copying: PhaseAccount;
   readonly readingBack: PhaseAccount;
+  /** One reading of the whole, by one thread. */
+  readonly checksummingMs: number;
   /** The source's last check, the new name, and the tidying up. */
   readonly committingMs: number;
 }

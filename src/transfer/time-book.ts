@@ -77,10 +77,11 @@ export class TimeBook {
     return { ...this.#control.spent(), workerMs: Math.max(0, taskMs - busyMs), ...waits };
   }
 
-  /** So far, over all phases in which lanes work. */
+  /** So far, over all phases in which something is read or written. */
   spent(): TimeSpent {
     const { copying, readingBack } = this.account(0);
-    const measured = combined(copying.spent, readingBack.spent, 1);
+    const checksumming = this.#phases.get('checksumming')?.measured ?? NOTHING;
+    const measured = combined(combined(copying.spent, readingBack.spent, 1), checksumming, 1);
     return { ...measured, otherMs: copying.spent.otherMs + readingBack.spent.otherMs };
   }
 
@@ -93,6 +94,7 @@ export class TimeBook {
       openingMs: wallMs('opening'),
       copying: this.#phaseAccount('copying'),
       readingBack: this.#phaseAccount('reading-back'),
+      checksummingMs: wallMs('checksumming'),
       committingMs: wallMs('committing') + wallMs('done'),
     };
   }

@@ -104,6 +104,7 @@ export const sampleAccount: TimeAccount = {
     wallMs: 3100,
     spent: { ...noTime, targetReadMs: 5900, hashMs: 400, workerMs: 5950, otherMs: 150 },
   },
+  checksummingMs: 0,
   committingMs: 130,
 };
 

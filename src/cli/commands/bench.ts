@@ -21,6 +21,7 @@ import { showPath } from '../../platform/path-bytes.js';
 import { EXIT_INTERRUPTED, onInterrupt } from '../follow.js';
 import type { BenchFlags } from '../program.js';
 import { benchLines, progressText } from '../render/bench-table.js';
+import { errorLines } from '../render/error-text.js';
 import type { Session } from '../session.js';
 
 export async function runBench(session: Session, locations: readonly string[], flags: BenchFlags): Promise<number> {
@@ -43,7 +44,9 @@ export async function runBench(session: Session, locations: readonly string[], f
     return 0;
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
-    session.err.line(`blockferry: ${thrown.message}; nothing of it is left`);
+    // Storage that hangs keeps the scratch, and the error says so.
+    const lines = session.stuck ? errorLines(thrown, false) : [`blockferry: ${thrown.message}; nothing of it is left`];
+    for (const line of lines) session.err.line(line);
     return EXIT_INTERRUPTED;
   }
 }

@@ -28,12 +28,13 @@ export interface ExplainLook {
 }
 
 export function explainLines(account: TimeAccount, look: ExplainLook): string[] {
-  const { lanes, workers, openingMs, copying, readingBack, committingMs } = account;
+  const { lanes, workers, openingMs, copying, readingBack, checksummingMs, committingMs } = account;
   if (lanes === 0) return ['time spent: none, nothing was left to copy'];
   const phases = [
     { what: 'looking at both ends', wallMs: openingMs },
     { what: 'copying', ...copying },
     { what: 'reading back', ...readingBack },
+    { what: 'reading for the checksum', wallMs: checksummingMs },
     { what: 'putting it in place', wallMs: committingMs },
   ];
   const rows = phases
