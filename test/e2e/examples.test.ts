@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { start, workFolder } from './command.js';
 
@@ -47,6 +47,21 @@ const EXPECTED: Readonly<Record<string, (folder: string) => Promise<void>>> = {
   'status-of-a-partial.mjs': async (folder) => {
     expect(await printed(folder, 'status-of-a-partial.mjs', 'copy.img')).toBe('nothing is there\n');
     expect(await printed(folder, 'status-of-a-partial.mjs', 'disk.img')).toBe('complete\n');
+  },
+  'copy-folder.mjs': async (folder) => {
+    writeFileSync(join(folder, 'half.tmp'), 'left out');
+    const run = (): Promise<string> => printed(folder, 'copy-folder.mjs', `${folder}/`, `${folder}-copy`);
+    onTestFinished(() => rmSync(`${folder}-copy`, { recursive: true, force: true }));
+    expect(await run()).toBe('1 copied, 0 there already, 0 left out\n');
+    expect(await run()).toBe('0 copied, 1 there already, 0 left out\n');
+    expect(readdirSync(`${folder}-copy`)).toEqual(['disk.img']);
+  },
+  'prove-later.mjs': async (folder) => {
+    const names = [`${folder}/`, `${folder}-copy`, `${folder}-copy.manifest`];
+    onTestFinished(() => {
+      for (const name of names.slice(1)) rmSync(name, { recursive: true, force: true });
+    });
+    expect(await printed(folder, 'prove-later.mjs', ...names)).toBe('1 files are what was copied\n');
   },
   'draw-the-chunks.mjs': async (folder) => {
     const out = await printed(folder, 'draw-the-chunks.mjs', 'disk.img', 'copy.img');
