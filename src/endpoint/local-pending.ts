@@ -99,6 +99,8 @@ export class PendingFiles {
 
   #flushEach(settled: readonly PendingFile[]): void {
     for (const { folder, part } of settled) {
+      // Of one that is gone only the next run can make a copy.
+      if (!this.#files.lstat(inFolder(folder, part))) continue;
       const fd = this.#files.openSync(inFolder(folder, part), O_RDONLY);
       try {
         this.#files.fsyncSync(fd);

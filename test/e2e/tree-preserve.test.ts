@@ -60,7 +60,8 @@ test('--preserve keeps modes, owners and times of files, folders and links', asy
   expect(attributesOf(join(target, 'source'))).toEqual(expected);
 });
 
-test('of a folder whose contents are copied, the target gets the attributes', async () => {
+test('of a folder whose contents are copied, the target gets the attributes', async (context) => {
+  context.skip(libc() === undefined, 'times to the nanosecond take koffi');
   const { source, target } = treeFolders();
   writeAged(source);
   await copyTreeNow({ sources: [`${source}/`], target, preserve: true });
@@ -151,7 +152,7 @@ test('links to nowhere keep their times, and what they would lead to is not touc
   for (const name of ['out', 'nowhere']) lutimesSync(join(source, name), 5e8, 5e8);
   const { result, events } = await copyTreeTold({ sources: [`${source}/`], target, preserve: true });
   expect(result).toMatchObject({ links: 2, failures: [] });
-  expect(events.filter(({ type }) => type === 'note')).toEqual([]);
+  if (libc()) expect(events.filter(({ type }) => type === 'note')).toEqual([]);
   for (const name of ['out', 'nowhere']) expect(lstatSync(join(target, name)).mtimeMs).toBe(5e11);
   expect(lstatSync(join(folder, 'outside')).mtimeMs).toBe(1e12);
 });
