@@ -84,7 +84,7 @@ export interface FinishedFile {
   /** Below the target. */
   readonly path: string;
   readonly size: number;
-  /** Versions of both ends, as their own kind of storage tells them. */
+  /** Versions of both ends, as their own kind of storage tells them; the source's with its last change behind. */
   readonly sourceVersion: string;
   readonly targetVersion: string;
   /** The chunk digests in hex, one behind the other. */
@@ -110,6 +110,8 @@ export interface LargeFile {
   readonly group: Omit<FileGroup, 'files' | 'links'>;
   readonly name: string;
   readonly size: number;
+  /** When anything about the source was last changed, in ns since 1970. */
+  readonly changedNs: string;
   /** How much the version of a file at the target tells. */
   readonly targetStrength: 'strong' | 'weak';
 }

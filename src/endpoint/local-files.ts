@@ -13,15 +13,15 @@ import {
   type TreeRef,
 } from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { isRemoteFileSystem } from '../platform/file-system.js';
 import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
 import { isCommitCutShort, targetExists } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
 import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
-import { versionValue } from './local-source.js';
+import { settled } from './settled.js';
 import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
+import { TreeVersions } from './tree-versions.js';
 
 const NOTES_MAX = 20;
 
@@ -45,7 +45,7 @@ class FilesCopy {
   /** Absent: a dry run whose target does not exist yet. */
   readonly #target: FolderPath | undefined;
   readonly #sources = new Map<number, FolderPath>();
-  readonly #strengths = new Map<bigint, 'strong' | 'weak'>();
+  readonly #versions = new TreeVersions();
   readonly #outcome: Counted = {
     ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
     ...{ large: [], failures: [], restrict: [], notes: [], planned: [] },
@@ -151,12 +151,13 @@ class FilesCopy {
     const there = end && !this.#request.fresh ? this.#files.lstat(end.from) : undefined;
     const large = Number(there?.size ?? 0) > this.#request.smallBytesMax;
     if (end && large && !this.#request.dryRun && isCommitCutShort(this.#files, end.from)) {
-      return this.#leaveLarge(group, name, Number(there?.size), end.folder);
+      return this.#leaveLarge(group, name, there as BigIntStats, end.folder);
     }
     if (end && there && (await this.#isFinished(path, { folder, from }, end, there))) return;
     const shown = this.#shown(group.source, group.sourceFolder, name);
-    const source = openSmallFile(this.#files, from, shown);
+    const opened = openSmallFile(this.#files, from, shown);
     try {
+      const source = await settled(this.#files, opened, shown);
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
@@ -165,7 +166,7 @@ class FilesCopy {
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;
       } else if (size > this.#request.smallBytesMax) {
-        this.#leaveLarge(group, name, size, target);
+        this.#leaveLarge(group, name, source.stat, target);
       } else {
         this.#pending.prepareFlush(target);
         const part = partNameIn(group, name, this.#request.tag);
@@ -174,18 +175,19 @@ class FilesCopy {
         const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
         const written = await this.#writer.write(file, source);
         this.#note(path, written.notKept);
-        const sourceVersion = this.#version(written.source, folder);
-        const targetVersion = this.#version(written.target, target);
+        const sourceVersion = this.#versions.source(written.source, folder);
+        const targetVersion = this.#versions.target(written.target, target);
         const finished = { path, size, sourceVersion, targetVersion, digests: written.digest };
         this.#pending.add({ finished, folder: target, name: targetName, part, replaces: there !== undefined });
       }
     } finally {
-      this.#files.closeSync(source.fd);
+      this.#files.closeSync(opened.fd);
     }
   }
 
-  #leaveLarge({ files: _, links: __, ...group }: FileGroup, name: string, size: number, target: Step): void {
-    this.#outcome.large.push({ group, name, size, targetStrength: this.#strength(target) });
+  #leaveLarge({ files: _, links: __, ...group }: FileGroup, name: string, stat: BigIntStats, target: Step): void {
+    const about = { size: Number(stat.size), changedNs: String(stat.ctimeNs) };
+    this.#outcome.large.push({ group, name, ...about, targetStrength: this.#versions.strength(target) });
   }
 
   /** Finished by an earlier run, and neither end has changed since. */
@@ -198,7 +200,8 @@ class FilesCopy {
     if (!this.#host.knows(path)) return false;
     const stat = this.#files.lstat(source.from);
     if (!stat?.isFile()) return false;
-    const versions = [this.#version(stat, source.folder), this.#version(there, target.folder)] as const;
+    const sourceVersion = this.#versions.source(stat, source.folder);
+    const versions = [sourceVersion, this.#versions.target(there, target.folder)] as const;
     const known = this.#host.look(path, ...versions);
     if (known === 'other') return false;
     const { dryRun } = this.#request;
@@ -279,19 +282,6 @@ class FilesCopy {
       // The first failure is the one that counts and is thrown; this one has the same cause.
       this.#outcome.notes.push(TransferError.from(thrown).message);
     }
-  }
-
-  #version(stat: BigIntStats, folder: Step): string {
-    return versionValue(stat, this.#strength(folder));
-  }
-
-  #strength(folder: Step): 'strong' | 'weak' {
-    let strength = this.#strengths.get(folder.device);
-    if (!strength) {
-      strength = isRemoteFileSystem(inFolder(folder, '')) ? 'weak' : 'strong';
-      this.#strengths.set(folder.device, strength);
-    }
-    return strength;
   }
 
   #shown(ref: TreeRef, folder: string, name: string): string {

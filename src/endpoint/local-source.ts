@@ -14,6 +14,7 @@ import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
+import { settled } from './settled.js';
 
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const DESCRIPTORS = 4;
@@ -42,7 +43,7 @@ export function isLocalFile(ref: EndpointRef): ref is LocalSourceRef {
   return ref.scheme === 'file' && (ref as LocalSourceRef).sizeIs === 'exact';
 }
 
-export function openLocalSource(files: FileLayer, location: Location): LocalSource {
+export async function openLocalSource(files: FileLayer, location: Location): Promise<LocalSource> {
   const path = location.text;
   const fds: number[] = [];
   try {
@@ -51,6 +52,8 @@ export function openLocalSource(files: FileLayer, location: Location): LocalSour
     const flags = O_RDONLY | O_NONBLOCK | (location.links === 'refuse' ? O_NOFOLLOW : 0);
     for (let n = 0; n < DESCRIPTORS; n++) fds.push(files.openSync(encodePath(path), flags));
     const { shown } = location;
+    const first = { fd: fds[0] as number, stat: files.fstat(fds[0] as number) };
+    if (first.stat.isFile()) await settled(files, first, shown ?? path);
     return new LocalSource(files, { ...describe(files, path, fds), ...(shown !== undefined && { shown }) });
   } catch (thrown) {
     for (const fd of fds) files.closeSync(fd);
@@ -156,7 +159,7 @@ export class LocalSource implements Source {
         const block = into.subarray(0, Math.min(into.length, end - position));
         const got = this.#read(block, position);
         if (got < block.length)
-          throw changed(this.ref.path, `ended at byte ${position + got}, before its ${this.size} bytes`);
+          throw changed(this.#shown, `ended at byte ${position + got}, before its ${this.size} bytes`);
         position += got;
         if (position === end) this.#assertVersion();
         return got;
@@ -168,6 +171,10 @@ export class LocalSource implements Source {
   /** Where reading past the cache is refused: a file of which nothing was cached is left so. */
   #dropBehind(range: ByteRange): void {
     if (this.ref.leavesCache && !this.ref.cached) dropCache(this.#fd, range);
+  }
+
+  get #shown(): string {
+    return this.ref.shown ?? this.ref.path;
   }
 
   #read(block: Uint8Array, position: number): number {
@@ -197,7 +204,7 @@ export class LocalSource implements Source {
       return block.length;
     } catch {
       // What the first read said is the cause; only the place was looked for.
-      throw localError('read-source', this.ref.path, failure, { offset: position + at });
+      throw localError('read-source', this.#shown, failure, { offset: position + at });
     } finally {
       direct?.close();
     }
@@ -208,15 +215,15 @@ export class LocalSource implements Source {
     const named = this.#files.stat(encodePath(path));
     const held = this.#files.fstat(this.#fd);
     if (named === undefined || named.dev !== held.dev || named.ino !== held.ino)
-      throw changed(path, 'was moved or replaced');
+      throw changed(this.#shown, 'was moved or replaced');
     this.#assertVersion();
   }
 
   #assertVersion(): void {
-    const { path, version } = this.ref;
+    const { version } = this.ref;
     if (version.strength === 'none') return;
     const value = versionValue(this.#files.fstat(this.#fd), version.strength);
-    if (value !== version.value) throw changed(path, 'was changed while it was copied');
+    if (value !== version.value) throw changed(this.#shown, 'was changed while it was copied');
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,8 @@ const POSITION = 0;
 const COUNT = 1;
 const SEEN = 1;
 const UNSURE = 2;
+/** Of a value: when the source was last changed in any way; 0 where that is not known. */
+export const CHANGE_BITS = 0xfffffn;
 
 export class DoneTable {
   readonly shared: SharedArrayBuffer;
@@ -56,11 +58,16 @@ export class DoneTable {
     return this.#keys[this.#placeOf(path)] !== 0n;
   }
 
-  /** unsure: recorded by a run without flushes, and the machine was started anew since. */
+  /**
+   * unsure: recorded by a run without flushes, and the machine was started anew since; or the source was changed in
+   * what its version does not tell, such as its mode, or its time of modification was put back.
+   */
   look(path: bigint, value: bigint): 'finished' | 'unsure' | 'other' {
     const place = this.#placeOf(path);
-    if (this.#keys[place] === 0n || this.#values[place] !== value) return 'other';
-    return (this.#flags[place] as number) & UNSURE ? 'unsure' : 'finished';
+    const known = this.#values[place] as bigint;
+    if (this.#keys[place] === 0n || (known ^ value) & ~CHANGE_BITS) return 'other';
+    const changed = known & CHANGE_BITS && known !== value;
+    return changed || (this.#flags[place] as number) & UNSURE ? 'unsure' : 'finished';
   }
 
   /** The file is part of what this run copies. */
@@ -73,7 +80,7 @@ export class DoneTable {
   takeSeen(path: bigint, value: bigint): boolean {
     const place = this.#placeOf(path);
     const flags = this.#flags[place] as number;
-    if (this.#values[place] !== value || !(flags & SEEN)) return false;
+    if (((this.#values[place] as bigint) ^ value) & ~CHANGE_BITS || !(flags & SEEN)) return false;
     this.#flags[place] = flags & ~SEEN;
     return true;
   }

@@ -3,10 +3,13 @@ import { crc32 } from 'node:zlib';
 import type { Algorithm } from '../core/digest.js';
 import type { FinishedFile } from '../core/tree.js';
 import { encodePath } from '../platform/path-bytes.js';
+import { CHANGE_BITS } from './done-table.js';
 
 /** Of one line: paths may be longer than any path that the kernel takes. */
 export const TREE_LINE_BYTES_MAX = 16 * 1024 * 1024;
 const DIGEST_TEXT_MAX = 32 * 1024;
+/** Before the time of the last change, at the end of a source's version in a tree. */
+export const CHANGE = ' ctime ';
 
 export interface Opened {
   readonly pid: number;
@@ -49,8 +52,14 @@ export function keyOf(hash: (bytes: Uint8Array) => bigint, path: string): bigint
   return hash(typeof bytes === 'string' ? Buffer.from(bytes) : bytes);
 }
 
+/**
+ * The versions of both ends as one value: the low bits tell when anything about the source was changed (ctime), the
+ * others all the rest. Times of modification can be put back; that one cannot.
+ */
 export function versionsOf(hash: (bytes: Uint8Array) => bigint, sourceVersion: string, targetVersion: string): bigint {
-  return hash(Buffer.from(`${sourceVersion}\n${targetVersion}`));
+  const [version, change] = sourceVersion.split(CHANGE);
+  const rest = hash(Buffer.from(`${version}\n${targetVersion}`)) & ~CHANGE_BITS;
+  return change === undefined ? rest : rest | (hash(Buffer.from(change)) & CHANGE_BITS) | 1n;
 }
 
 /** A line has to stay short enough to be read back. */

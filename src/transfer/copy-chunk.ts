@@ -50,6 +50,8 @@ async function cloneChunk(
   const refused = target.clone ? target.clone(task.source, task.range) : 'the target is no local file';
   if (refused !== undefined && task.clone === 'always') throw cannotClone(source.name, refused);
   if (refused !== undefined) return undefined;
+  // As at the end of a chunk that is read: what was shared is of the version that was asked for.
+  source.openChunk(task.range, signal).close();
   control.add('writeNs', clock.nowNs() - before);
   const { length } = task.range;
   const reader = target.openChunkBack(task.range, signal);

@@ -125,7 +125,8 @@ export class LargeFiles {
   async #record(file: LargeFile, { part, sourceVersion, chunkBytes, digests }: ProvenPart): Promise<void> {
     const { runner, journal, request } = this.#parts;
     const targetVersion = fileVersion(part, file.targetStrength);
-    const about = { path: pathOf(file), size: part.size, sourceVersion, targetVersion, chunkBytes };
+    const changed = `${sourceVersion} ctime ${file.changedNs}`;
+    const about = { path: pathOf(file), size: part.size, sourceVersion: changed, targetVersion, chunkBytes };
     const files = [{ ...about, digests: toHex(digests) }];
     this.#recorded = true;
     await runner.run('record-files', { journal: journal.ref, files, sync: request.sync });

@@ -82,9 +82,9 @@ function succeeds(command: string, args: readonly string[]): boolean {
 /**
  * A fresh file system in a sparse image of at least `sizeMiB`. The image has no name any more: it ends with its mount.
  */
-export async function mountLoop(kind: LoopKind, sizeMiB: number): Promise<Mount> {
+export async function mountLoop(kind: LoopKind, sizeMiB: number, options: readonly string[] = []): Promise<Mount> {
   return withImage(Math.max(sizeMiB, SIZE_MIB_MIN[kind]), async (image) => {
-    await run(`mkfs.${kind}`, [...MKFS_OPTIONS[kind], image]);
+    await run(`mkfs.${kind}`, [...MKFS_OPTIONS[kind], ...options, image]);
     return mountOn(['-t', kind, '-o', 'loop', image]);
   });
 }
