@@ -28,6 +28,17 @@ file gets the owner and permissions of the old one, or with --preserve those of
 the source; a symbolic link is replaced, not followed. A location that begins
 with "-" goes behind "--".
 
+Folders (-r): "copy -r vms /backup" makes /backup/vms, "copy -r vms/ /backup"
+puts what is in vms into /backup. The same command again skips what is finished
+and unchanged, and refuses what was changed since unless --overwrite is said.
+Links below a source stay links, one that is named itself is followed; hard
+links become files of their own. --preserve is for what is copied: files that
+are finished already keep what they have.
+A glob without a slash is a name at any depth ("*.log", "cache"); one with a
+slash is a path below the source ("/logs/*.gz", "a/**"). A folder that matches
+stands for all that is in it. --exclude wins over --include; a file that is
+named itself is always copied.
+
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name
   blockferry copy disk.vhd /backup/monday.vhd  under another name

@@ -142,9 +142,16 @@ function addVerify(program: Command, commands: Commands): void {
       throw error.code === 'commander.missingArgument' ? nothingToCompare() : error;
     })
     .action((target: string, source: string | undefined, flags: VerifyFlags) => {
-      if ((source === undefined) === (flags.manifest === undefined)) throw nothingToCompare();
+      if (source !== undefined && flags.manifest !== undefined) throw comparesWithTwo();
+      if (source === undefined && flags.manifest === undefined) throw nothingToCompare();
       return commands.verify(target, source, flags);
     });
+}
+
+function comparesWithTwo(): TransferError {
+  return new TransferError('E_USAGE', 'verify compares with a source or with a manifest, and both were given', {
+    hint: 'Leave one of the two out.',
+  });
 }
 
 function nothingToCompare(): TransferError {

@@ -68,7 +68,7 @@ function assertReadable(path: string, stat: BigIntStats | undefined): void {
   if (stat.isFile() || stat.isBlockDevice()) return;
   const kind = stat.isDirectory() ? 'a folder' : 'a special file (pipe, socket or character device)';
   throw new TransferError('E_SOURCE_KIND', `${showPath(path)} is ${kind}; a file or a block device was expected`, {
-    hint: 'Give the path of a single file.',
+    hint: stat.isDirectory() ? 'Say --recursive (-r) for a folder with all that is in it.' : 'Give the path of a file.',
   });
 }
 

@@ -38,7 +38,7 @@ import { copyFiles } from './local-files.js';
 import { identityOf } from './local-part.js';
 import { specialFile } from './local-small-file.js';
 import { isTreePart } from './part-names.js';
-import { stateFolder } from './state-folder.js';
+import { makeStateFolder, stateFolder } from './state-folder.js';
 import { joinPath, within } from './tree-paths.js';
 
 const LIST_ENTRIES = 1024;
@@ -250,7 +250,7 @@ function missingTarget(path: string, name: string): TargetTree {
 function treeJournalPath(real: string, dryRun: boolean): string {
   const folder = join(stateFolder(), 'trees');
   try {
-    if (!dryRun) mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (!dryRun) makeStateFolder('trees');
   } catch (thrown) {
     throw new TransferError(
       'E_JOURNAL_WRITE',

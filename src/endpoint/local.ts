@@ -1,5 +1,5 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
-import { constants, mkdirSync, realpathSync } from 'node:fs';
+import { constants, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import { sha256Hex } from '../core/digest.js';
@@ -34,7 +34,7 @@ import { isLocalFile, LocalSource, openLocalSource } from './local-source.js';
 import { LocalTarget } from './local-target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
-import { stateFolder } from './state-folder.js';
+import { makeStateFolder } from './state-folder.js';
 
 const { O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
@@ -119,8 +119,7 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
   const path = decodePath(real);
   const ref: LocalTargetRef = { scheme: 'file', kind: 'device', path };
   const name = sha256Hex(real).slice(0, 32);
-  const folder = join(stateFolder(), 'devices');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const folder = makeStateFolder('devices');
   return {
     ref,
     name: showPath(path),

@@ -183,7 +183,7 @@ export class FileJournals implements Journals {
       });
     }
     if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM' || code === 'ENOENT' || code === 'ENAMETOOLONG') {
-      return new TransferError('E_TARGET_ACCESS', `cannot create the journal ${showPath(path)} beside the target`, {
+      return new TransferError('E_TARGET_ACCESS', `cannot create the journal ${showPath(path)} (${code})`, {
         hint: 'The folder of the target must exist and be writable. Nothing was changed.',
         cause: thrown,
       });

@@ -4,6 +4,7 @@
  */
 import { ChunkGrid } from '../core/chunk.js';
 import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import { CLAIM } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 
@@ -30,9 +31,11 @@ export interface PartialStatus {
 }
 
 export async function partialStatus(target: Location, runner: ChunkRunner): Promise<PartialStatus> {
-  const site = await runner.run('locate-target', { location: target, sourceName: '' });
-  const exists = site.publish === 'atomic' && site.existing !== undefined;
+  const site = await runner.run('locate-target', { location: target, sourceName: '' }).catch((thrown) => {
+    throw thrown.code === 'E_USAGE' ? folderStatus(target.name) : thrown;
+  });
   const content = await runner.run('peek-journal', { path: site.journalPath });
+  const exists = site.existing !== undefined && (site.publish === 'atomic' || !content);
   const data = site.partial !== undefined;
   if (!content) return { target: site.name, exists, ...(data && site.publish === 'atomic' && { half: 'data' }) };
   const { header, claims, news } = content;
@@ -55,4 +58,10 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
     damagedRecords: news.damagedRecords,
   };
   return { target: site.name, exists, ...(!data && { half: 'journal' }), partial };
+}
+
+function folderStatus(name: string): TransferError {
+  return new TransferError('E_USAGE', `${name} is a folder; a status is one of a single file`, {
+    hint: 'Name a file in it. What a tree copy has still to do is told by the same command with --dry-run.',
+  });
 }

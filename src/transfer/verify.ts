@@ -3,6 +3,7 @@ import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js
 import { nowMs } from '../core/clock.js';
 import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { sparingCache } from './cache-use.js';
@@ -38,6 +39,15 @@ export interface VerifyResult {
   readonly elapsedMs: number;
 }
 
+/** That a file is the same as itself proves nothing, and somebody may remove one of the names next. */
+function assertTwo({ name, identity }: SourceInfo, other: SourceInfo): void {
+  const same = identity && identity.device === other.identity?.device && identity.inode === other.identity.inode;
+  if (!same) return;
+  throw new TransferError('E_USAGE', `${name} and ${other.name} are one and the same file`, {
+    hint: 'One of the two is a link to the other, or they are two names of it: there is no copy that could be proven.',
+  });
+}
+
 export class Verification {
   readonly #request: VerifyRequest;
   readonly #parts: TransferParts;
@@ -68,6 +78,7 @@ export class Verification {
         opened.push({ ...end, ref: sparingCache(end.ref, end.size, this.#parts.memoryBytes) });
       }
       const [one, other] = opened as [SourceInfo, SourceInfo];
+      assertTwo(one, other);
       const compared = await this.#compare(one, other);
       for (const end of opened) await runner.run('check-source', { ref: end.ref });
       return await this.#result(one, other, compared, nowMs(clock) - startMs);

@@ -9,6 +9,7 @@ import { ENDS_ALL, type LargeFile, type TargetTree } from '../core/tree.js';
 import { fileVersion } from '../core/version.js';
 import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import { type ProvenPart, Transfer, type TransferParts } from '../transfer/transfer.js';
+import type { TransferResult } from '../transfer/transfer-result.js';
 import type { Tally } from './tally.js';
 import type { TreeRequest } from './tree-copy.js';
 
@@ -108,10 +109,9 @@ export class LargeFiles {
     this.#recorded = false;
     this.#running = transfer;
     const told = tally.follow(pathOf(file), file.size, transfer.events);
-    let cloned = 0;
+    let result: TransferResult;
     try {
-      const { bytesCloned } = await transfer.run();
-      cloned = bytesCloned;
+      result = await transfer.run();
     } catch (thrown) {
       await this.#unrecord(file);
       throw thrown;
@@ -119,7 +119,7 @@ export class LargeFiles {
       this.#running = undefined;
       await told;
     }
-    tally.doneLarge(pathOf(file), file.size, cloned);
+    tally.doneLarge(pathOf(file), file.size, result);
   }
 
   async #record(file: LargeFile, { part, sourceVersion, chunkBytes, digests }: ProvenPart): Promise<void> {

@@ -3,6 +3,7 @@ import type { EventBody, TransferEvent } from '../core/events.js';
 import type { FileFailure, FilesOutcome } from '../core/tree.js';
 import type { ControlBlock } from '../transfer/control-block.js';
 import type { Progress } from '../transfer/progress.js';
+import type { TransferResult } from '../transfer/transfer-result.js';
 
 /** In a result; as events all of them are told. */
 const FAILURES_KEPT = 100;
@@ -14,6 +15,7 @@ export class Tally {
   readonly #control: ControlBlock;
   readonly #sums = { files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0 };
   #bytesSmall = 0;
+  #bytesReused = 0;
   #refused = 0;
   #failed = 0;
   /** Files that there are, once all folders were looked into. */
@@ -64,10 +66,11 @@ export class Tally {
     }
   }
 
-  doneLarge(path: string, size: number, bytesCloned: number): void {
+  doneLarge(path: string, size: number, { bytesCloned, bytesReused }: TransferResult): void {
     this.#sums.files++;
     this.#sums.bytesCopied += size;
     this.#sums.bytesCloned += bytesCloned;
+    this.#bytesReused += bytesReused;
     this.#emit({ type: 'file', state: 'done', path, size, bytesDone: size });
   }
 
@@ -83,6 +86,12 @@ export class Tally {
   }
 
   result() {
-    return { ...this.#sums, refused: this.#refused, failed: this.#failed, failures: this.#failures };
+    return {
+      ...this.#sums,
+      bytesReused: this.#bytesReused,
+      refused: this.#refused,
+      failed: this.#failed,
+      failures: this.#failures,
+    };
   }
 }

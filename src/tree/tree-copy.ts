@@ -52,6 +52,8 @@ export interface TreeResult {
   readonly refused: number;
   readonly failed: number;
   readonly bytesCopied: number;
+  /** Of those: on record from an earlier run, and proven again. */
+  readonly bytesReused: number;
   /** Of those: shared with the source instead of written (reflinks). */
   readonly bytesCloned: number;
   readonly bytesSkipped: number;

@@ -29,13 +29,20 @@ const MAP_SIGNS = [
 
 const ENVIRONMENT = [
   ['NO_COLOR', 'When set to anything, the terminal gets no colours.'],
-  ['BLOCKFERRY_STATE', 'Folder of the journals of devices. Default: blockferry in XDG_STATE_HOME or ~/.local/state.'],
+  [
+    'BLOCKFERRY_STATE',
+    'Folder of the journals of devices and of trees. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
+  ],
   ['BLOCKFERRY_DEBUG', 'When 1, errors come with their code, their cause and where they were thrown.'],
 ];
 
 const FILES = [
   ['.NAME.blockferry-part', 'The partial data of an unfinished copy, beside its target.'],
   ['.NAME.blockferry-journal', 'Which chunks of it are on record. It takes both to go on.'],
+  [
+    'BLOCKFERRY_STATE/trees',
+    'One journal for each target folder of a tree copy: what is finished. It stays, so that the next run skips that.',
+  ],
 ];
 
 /** The whole page, as man(7) has it. `program` is the command line that `createProgram` makes. */

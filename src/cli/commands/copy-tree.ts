@@ -27,6 +27,7 @@ export async function runCopyTree(
     return exitCodeOf(result);
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
+    if (flags.json) session.out.json({ schema: 1, type: 'error', error: thrown.toJSON() });
     const command = resumeCommand(session.args, invocation(process.argv[1] ?? 'blockferry', process.env));
     session.err.line('blockferry: stopped; finished files and chunks are kept');
     session.err.line(command ? `  Go on with: ${command}` : '  Go on with the same command.');

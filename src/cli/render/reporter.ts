@@ -31,7 +31,7 @@ export async function createReporter(
   map?: MapView,
 ): Promise<Reporter> {
   if (flags.json) return jsonReporter(session);
-  if (flags.quiet) return SILENT;
+  if (flags.quiet) return quietReporter(session);
   // Serial consoles and some containers have terminals without a size.
   const { isTTY, columns, rows } = session.err.stream;
   if (!isTTY || !columns || !rows || process.env.TERM === 'dumb') return new PlainReporter(session, verb);
@@ -40,7 +40,15 @@ export async function createReporter(
 }
 
 const nothing = (): undefined => undefined;
-const SILENT: Reporter = { event: async () => undefined, say: nothing, end: nothing };
+
+/** Nothing but errors; what became of a file that was left out is one. */
+function quietReporter({ err }: Session): Reporter {
+  const event = async (told: TransferEvent): Promise<void> => {
+    const said = told.type === 'file' ? fileText(told) : undefined;
+    if (said !== undefined) err.line(said);
+  };
+  return { event, say: nothing, end: nothing };
+}
 
 /** Events for programs; what people have to know goes to the standard error. */
 function jsonReporter({ out, err }: Session): Reporter {

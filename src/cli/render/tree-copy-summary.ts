@@ -2,20 +2,27 @@
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 import type { TreeResult } from '../../index.js';
 
+/** Of different kinds of trouble; whoever has more begins with these. */
+const HINTS_MAX = 3;
+
 export function treeLines(result: TreeResult, sync: boolean): string[] {
-  const { files, links, folders, skipped, bytesCopied, bytesSkipped, elapsedMs, target } = result;
-  const rate = bytesCopied > 0 && elapsedMs > 0 ? `, ${formatRate((bytesCopied * 1000) / elapsedMs)}` : '';
+  const { files, links, folders, skipped, bytesCopied, bytesReused, bytesSkipped, elapsedMs, target } = result;
+  const sent = bytesCopied - bytesReused;
+  const rate = sent > 0 && elapsedMs > 0 ? `, ${formatRate((sent * 1000) / elapsedMs)}` : '';
   const lines = [
     `${count(files, 'file')} copied to ${target}: ${formatBytes(bytesCopied)} in ${formatDuration(elapsedMs)}${rate}`,
   ];
   const also = [
+    ...(bytesReused > 0 ? [`${formatBytes(bytesReused)} from an earlier run, proven again`] : []),
     ...(result.bytesCloned > 0 ? [`${formatBytes(result.bytesCloned)} shared with the source, not written`] : []),
     ...(folders > 0 ? [`${count(folders, 'folder')} made`] : []),
     ...(links > 0 ? [`${count(links, 'link')} copied as ${links === 1 ? 'a link' : 'links'}`] : []),
     ...(skipped > 0 ? [`${count(skipped, 'file')} (${formatBytes(bytesSkipped)}) finished before and unchanged`] : []),
   ];
   if (also.length > 0) lines.push(`  ${also.join('; ')}`);
-  lines.push(`  proven: hashed while copying${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
+  const proven = result.bytesCloned > 0 ? 'hashed while copying, or after sharing' : 'hashed while copying';
+  const unsure = sync ? '' : '; not flushed (--no-sync), so a power cut may undo it';
+  if (files > 0) lines.push(`  proven: ${proven}${unsure}`);
   return [...lines, ...troubleLines(result)];
 }
 
@@ -36,10 +43,12 @@ function timeLines({ bytesCopied, readBytesPerSecond: read }: TreeResult, limit:
   return [`  takes at least ${formatDuration((bytesCopied / rate) * 1000)}, at ${formatRate(rate)}: ${why}`];
 }
 
-function troubleLines({ refused, failed }: TreeResult): string[] {
+function troubleLines({ refused, failed, failures }: TreeResult): string[] {
+  const hints = [...new Set(failures.flatMap(({ error }) => error.hint ?? []))].slice(0, HINTS_MAX);
   return [
     ...(refused > 0 ? [`  ${count(refused, 'file')} refused, and left alone: told above`] : []),
-    ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above; the same command tries them again`] : []),
+    ...(failed > 0 ? [`  ${count(failed, 'file')} failed: told above`] : []),
+    ...hints.map((hint) => `  ${hint}`),
   ];
 }
 

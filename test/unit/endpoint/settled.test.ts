@@ -3,7 +3,7 @@ import { unsettledMs } from '../../../src/endpoint/settled.js';
 
 const at = (ms: number, ns = 0): { mtimeNs: bigint } => ({ mtimeNs: BigInt(ms) * 1_000_000n + BigInt(ns) });
 
-test('a file whose time is a whole second is left alone for two seconds: its file system may keep no finer ones', () => {
+test('a file with a whole second as its time is left alone for two: its file system may keep no finer ones', () => {
   expect(unsettledMs(at(5_000), 5_000)).toBe(2000);
   expect(unsettledMs(at(5_000), 6_500)).toBe(500);
   expect(unsettledMs(at(5_000), 7_000)).toBe(0);
