@@ -106,6 +106,7 @@ async function copyTree(bench: Bench, { files, options, peer, bound }: TreeCopy)
     contenders: [ours(options, source, workspace.path('ours')), theirs(peer, source, workspace.path('theirs'))],
     warmBytes: count * CACHE_BYTES_PER_FILE,
     check: (target) => assertSameTree(source, target, signal),
+    setAside: true,
   });
   return { contenders: results, findings: compareWith(results, peer.name, 'ours / theirs', bound), notes: [] };
 }

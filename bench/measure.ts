@@ -109,6 +109,11 @@ export interface Series {
   readonly warmBytes: number;
   /** Each run finds the target that is there. Default: each makes it anew. */
   readonly keepTargets?: boolean;
+  /**
+   * Targets are moved aside until the bench ends, and not removed between runs: ext4 searches long for inodes where
+   * thousands were freed within the last minute, which would be measured instead of the copies.
+   */
+  readonly setAside?: boolean;
   /** Throws unless the target is right. */
   readonly check: (target: string) => Promise<void>;
 }
@@ -118,7 +123,7 @@ export async function runSeries(bench: Bench, series: Series): Promise<Contender
   const results = await runRounds(bench, series);
   for (const { target } of series.contenders.filter(isPresent)) {
     await series.check(target);
-    await bench.workspace.remove(target);
+    await clear(bench.workspace, series, target);
   }
   return results;
 }
@@ -138,9 +143,14 @@ export async function runRounds(bench: Bench, series: Series): Promise<Contender
   return results;
 }
 
+async function clear(workspace: Workspace, { setAside }: Series, target: string): Promise<void> {
+  if (setAside) await workspace.setAside(target);
+  else await workspace.remove(target);
+}
+
 async function runOnce(bench: Bench, series: Series, { argv, target }: Contender): Promise<RunCost> {
   const { workspace, signal, quick } = bench;
-  if (!series.keepTargets) await workspace.remove(target);
+  if (!series.keepTargets) await clear(workspace, series, target);
   if (series.cached !== undefined) await workspace.readThrough(series.cached);
   if (!quick) await warmMemory(series.warmBytes + PROGRAM_BYTES, signal);
   return measuredRun({ argv, scratch: workspace.path('resource-use'), signal });

@@ -4,8 +4,8 @@
  */
 import { execFile } from 'node:child_process';
 import { createCipheriv, randomBytes } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { type FileHandle, mkdtemp, open, statfs } from 'node:fs/promises';
+import { constants, createReadStream, existsSync } from 'node:fs';
+import { type FileHandle, mkdtemp, open, rename, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoOf, TransferError } from '../src/core/errors.js';
@@ -15,6 +15,7 @@ import { makeTree } from './tree-files.js';
 /** 5 TiB, most of it a hole: what a large thin disk looks like. */
 export const SPARSE_BYTES = 5 * TiB;
 const STRETCHES = 64;
+const STATE = 'state';
 const BLOCK_BYTES = 4 * MiB;
 
 const run = promisify(execFile);
@@ -28,6 +29,7 @@ export class Workspace {
   readonly folder: string;
   readonly #signal: AbortSignal;
   readonly #sources = new Map<string, string>();
+  #aside = 0;
 
   private constructor(folder: string, signal: AbortSignal) {
     this.folder = folder;
@@ -48,7 +50,10 @@ export class Workspace {
       const hint = 'Nothing was written. Name a roomier folder with --dir, fewer cases, or a smaller --size.';
       throw new TransferError('E_NO_SPACE', message, { hint });
     }
-    return new Workspace(await mkdtemp(join(parent, 'blockferry-bench-')), signal);
+    const workspace = new Workspace(await mkdtemp(join(parent, 'blockferry-bench-')), signal);
+    // What copies keep is the bench's own, and not that of whoever runs it.
+    process.env.BLOCKFERRY_STATE = workspace.path(STATE);
+    return workspace;
   }
 
   path(name: string): string {
@@ -114,6 +119,12 @@ export class Workspace {
     for (const [name, source] of this.#sources) if (source === path) this.#sources.delete(name);
     // Node takes many times as long for a hundred thousand files.
     await run('rm', ['-rf', '--', path]);
+  }
+
+  /** Moved away, and removed with the workspace; and what copies keep of it is forgotten. */
+  async setAside(path: string): Promise<void> {
+    if (existsSync(path)) await rename(path, this.path(`aside-${++this.#aside}`));
+    await this.remove(this.path(STATE));
   }
 
   async close(): Promise<void> {
