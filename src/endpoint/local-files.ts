@@ -13,17 +13,20 @@ import {
   type TreeRef,
 } from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { isRemoteFileSystem } from '../platform/file-system.js';
 import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
-import { isCommitCutShort, targetExists } from './local-part.js';
+import { isCommitCutShort } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
+import { assertReplaceable } from './local-replaced.js';
 import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
 import { versionValue } from './local-source.js';
+import { Strengths } from './local-strengths.js';
 import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 
 const NOTES_MAX = 20;
+/** Folders that one thread holds by descriptors before it settles what is in them; a process may have 256 only. */
+const FOLDERS_HELD_MAX = 32;
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   ...(['E_TARGET_EXISTS', 'E_TARGET_KIND', 'E_SOURCE_KIND', 'E_PART_UNSAFE'] as const),
@@ -45,7 +48,7 @@ class FilesCopy {
   /** Absent: a dry run whose target does not exist yet. */
   readonly #target: FolderPath | undefined;
   readonly #sources = new Map<number, FolderPath>();
-  readonly #strengths = new Map<bigint, 'strong' | 'weak'>();
+  readonly #strengths = new Strengths();
   readonly #outcome: Counted = {
     ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
     ...{ large: [], failures: [], restrict: [], notes: [], planned: [] },
@@ -66,7 +69,10 @@ class FilesCopy {
     const { groups, dryRun } = this.#request;
     try {
       if (!dryRun) this.#host.begin(groups.map((group) => group.targetFolder));
-      for (const group of groups) await this.#group(group);
+      for (const group of groups) {
+        if (this.#foldersPassed() >= FOLDERS_HELD_MAX) this.#settle();
+        await this.#group(group);
+      }
       this.#settle();
       if (!dryRun) this.#host.end();
     } catch (thrown) {
@@ -91,6 +97,10 @@ class FilesCopy {
       await this.#one(group, name, () => this.#file(group, source, target, name));
       if (this.#pending.isFull) this.#settle();
     }
+  }
+
+  #foldersPassed(): number {
+    return [this.#target, ...this.#sources.values()].reduce((sum, path) => sum + (path?.passed ?? 0), 0);
   }
 
   /** The target's is missing in a dry run that would make it. */
@@ -160,7 +170,7 @@ class FilesCopy {
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
-        probeReading(from, size, this.#host);
+        probeReading(inFolder({ fd: source.fd, path: String(from) }, ''), size, this.#host);
         this.#outcome.planned.push({ path, action: there ? 'replace' : 'copy', size });
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;
@@ -177,7 +187,14 @@ class FilesCopy {
         const sourceVersion = this.#version(written.source, folder);
         const targetVersion = this.#version(written.target, target);
         const finished = { path, size, sourceVersion, targetVersion, digests: written.digest };
-        this.#pending.add({ finished, folder: target, name: targetName, part, replaces: there !== undefined });
+        this.#pending.add({
+          finished,
+          folder: target,
+          name: targetName,
+          part,
+          replaces: there !== undefined,
+          written: written.target,
+        });
       }
     } finally {
       this.#files.closeSync(source.fd);
@@ -185,7 +202,7 @@ class FilesCopy {
   }
 
   #leaveLarge({ files: _, links: __, ...group }: FileGroup, name: string, size: number, target: Step): void {
-    this.#outcome.large.push({ group, name, size, targetStrength: this.#strength(target) });
+    this.#outcome.large.push({ group, name, size, targetStrength: this.#strengths.of(target) });
   }
 
   /** Finished by an earlier run, and neither end has changed since. */
@@ -215,21 +232,7 @@ class FilesCopy {
 
   #assertReplaceable(path: string, there: BigIntStats): void {
     const { target, overwrite } = this.#request;
-    const shown = this.#shown(target, path, '');
-    if (there.isDirectory()) {
-      throw new TransferError('E_TARGET_KIND', `${shown} is a folder, and the source has a file or a link there`, {
-        hint: 'It was left as it is. Move it away, or choose another target.',
-      });
-    }
-    if (overwrite) return;
-    if (!this.#host.knows(path)) throw targetExists(shown);
-    throw new TransferError(
-      'E_TARGET_EXISTS',
-      `${shown} was copied before, but since then one of the two was changed`,
-      {
-        hint: 'It was left as it is. Say --overwrite to bring it up to date.',
-      },
-    );
+    assertReplaceable(this.#shown(target, path, ''), there, { overwrite, known: () => this.#host.knows(path) });
   }
 
   #link(group: FileGroup, folder: Step, target: Step | undefined, name: string): void {
@@ -251,8 +254,9 @@ class FilesCopy {
       return;
     }
     const shown = this.#shown(this.#request.target, path, '');
-    const part = there && inFolder(target, partNameIn(group, name, this.#request.tag));
-    this.#note(path, makeLink(this.#files, { text, from, to, shown, preserve, ...(part && { part }) }));
+    const part = inFolder(target, partNameIn(group, name, this.#request.tag));
+    const replaces = there !== undefined;
+    this.#note(path, makeLink(this.#files, { text, from, to, shown, preserve, part, replaces }));
     this.#outcome.links++;
   }
 
@@ -282,16 +286,7 @@ class FilesCopy {
   }
 
   #version(stat: BigIntStats, folder: Step): string {
-    return versionValue(stat, this.#strength(folder));
-  }
-
-  #strength(folder: Step): 'strong' | 'weak' {
-    let strength = this.#strengths.get(folder.device);
-    if (!strength) {
-      strength = isRemoteFileSystem(inFolder(folder, '')) ? 'weak' : 'strong';
-      this.#strengths.set(folder.device, strength);
-    }
-    return strength;
+    return versionValue(stat, this.#strengths.of(folder));
   }
 
   #shown(ref: TreeRef, folder: string, name: string): string {

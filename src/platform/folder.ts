@@ -62,9 +62,9 @@ export class FolderPath {
     this.#root = { ...root, name: '', mode: Number(stat.mode & 0o7777n), device: stat.dev, created: false };
   }
 
-  /** Descriptors that are held. */
-  get held(): number {
-    return this.#steps.length + this.#passed.length;
+  /** Descriptors that `release(false)` would give back. */
+  get passed(): number {
+    return this.#passed.length;
   }
 
   /**
