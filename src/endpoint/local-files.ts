@@ -51,7 +51,7 @@ class FilesCopy {
   readonly #strengths = new Strengths();
   readonly #outcome: Counted = {
     ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
-    ...{ large: [], failures: [], restrict: [], notes: [], planned: [] },
+    ...{ large: [], failures: [], restrict: [], mounts: [], notes: [], planned: [] },
   };
   readonly #pending: PendingFiles;
   readonly #writer: SmallFileWriter;
@@ -62,7 +62,7 @@ class FilesCopy {
     this.#host = host;
     if (request.target.fd >= 0) this.#target = new FolderPath(request.target);
     this.#pending = new PendingFiles(files, request, host);
-    this.#writer = new SmallFileWriter(files, host, request.reflink);
+    this.#writer = new SmallFileWriter(files, host, request);
   }
 
   async run(): Promise<FilesOutcome> {
@@ -117,7 +117,9 @@ class FilesCopy {
         made: () => this.#outcome.folders++,
       };
       const openTarget = (): Step | undefined => this.#target?.open(targetFolder, dryRun ? undefined : make);
-      return { source, target: within('open-target', this.#request.target, targetFolder, openTarget) };
+      const target = within('open-target', this.#request.target, targetFolder, openTarget);
+      if (target) this.#meet(target, targetFolder);
+      return { source, target };
     } catch (thrown) {
       const error = TransferError.from(thrown);
       if (dryRun && error.code === 'E_TARGET_FOLDER' && errnoOf(error.cause) === 'ENOENT') {
@@ -126,6 +128,12 @@ class FilesCopy {
       this.#fail(targetFolder, error);
       return undefined;
     }
+  }
+
+  #meet({ device }: Step, folder: string): void {
+    const { mounts } = this.#outcome;
+    if (device === this.#target?.root.device || mounts.some((met) => met.device === device)) return;
+    mounts.push({ device, folder });
   }
 
   /** Of a folder that is about to be made. */
@@ -271,6 +279,7 @@ class FilesCopy {
       else this.#outcome.files++;
       if (!refusal) this.#outcome.bytesCopied += finished.size;
     }
+    if (this.#request.sync && !this.#request.dryRun && this.#target) this.#pending.syncNames(this.#target.held);
     this.#target?.release(false);
     for (const path of this.#sources.values()) path.release(false);
   }

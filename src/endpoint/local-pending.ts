@@ -9,6 +9,7 @@ import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
 import { DirectReader } from '../platform/direct-io.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { inFolder, type Step } from '../platform/folder.js';
+import { nativeAvailable } from '../platform/libc.js';
 import { localError } from './local-errors.js';
 import { targetExists, vanished } from './local-part.js';
 import { joinPath } from './tree-paths.js';
@@ -35,6 +36,7 @@ export class PendingFiles {
   readonly #host: FilesHost;
   /** One descriptor a file system, opened before its first write: it learns of every failure since (syncfs(2)). */
   readonly #flushers = new Map<bigint, number>();
+  #flushesEach = !nativeAvailable();
   #pastCache = true;
   #pending: PendingFile[] = [];
   #bytes = 0;
@@ -87,13 +89,27 @@ export class PendingFiles {
     return settled.map((file) => [file, refused.get(file)]);
   }
 
+  /** Without syncfs names are flushed with their folders. @throws TransferError E_FLUSH */
+  syncNames(folders: readonly Step[]): void {
+    try {
+      if (this.#flushesEach) for (const folder of folders) this.#files.syncFolder(inFolder(folder, ''));
+    } catch (thrown) {
+      throw localError('flush-target', this.#request.target.path, thrown);
+    }
+  }
+
   close(): void {
     for (const fd of this.#flushers.values()) this.#files.closeSync(fd);
   }
 
   #flush(settled: readonly PendingFile[]): void {
     try {
-      for (const fd of this.#flushers.values()) if (!this.#files.syncFileSystem(fd)) this.#flushEach(settled);
+      for (const fd of this.#flushers.values()) {
+        if (this.#files.syncFileSystem(fd)) continue;
+        this.#flushesEach = true;
+        // Without the call at all each was flushed as it was written.
+        if (nativeAvailable()) this.#flushEach(settled);
+      }
     } catch (thrown) {
       throw localError('flush-target', this.#request.target.path, thrown);
     }

@@ -9,6 +9,7 @@ import type { FilesHost, FilesRequest } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
+import { nativeAvailable } from '../platform/libc.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, type PathBytes, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
@@ -74,16 +75,19 @@ export function specialFile(shown: string): TransferError {
 export class SmallFileWriter {
   readonly #files: FileLayer;
   readonly #host: FilesHost;
+  /** Without syncfs: only the descriptor that wrote a file learns for sure that its writing failed. */
+  readonly #flushesEach: boolean;
   #reflink: FilesRequest['reflink'];
   /** Shared with the source instead of written. */
   bytesCloned = 0;
   /** Device and inode of the partial files of this batch. */
   readonly #written = new Set<string>();
 
-  constructor(files: FileLayer, host: FilesHost, reflink: FilesRequest['reflink']) {
+  constructor(files: FileLayer, host: FilesHost, { reflink, sync, readBack }: FilesRequest) {
     this.#files = files;
     this.#host = host;
     this.#reflink = reflink;
+    this.#flushesEach = (sync || readBack) && !nativeAvailable();
   }
 
   /** Writes the partial file; after a failure there is none. @throws TransferError */
@@ -96,6 +100,7 @@ export class SmallFileWriter {
       const cloned = this.#clone(file, source, out);
       const digest = await copyBytes(this.#files, file, source, { fd: out, cloned }, this.#host);
       const notKept = giveAccess(this.#files, file, source.fd, out);
+      if (this.#flushesEach) flushFile(this.#files, out, file.shown);
       const target = this.#files.fstat(out);
       this.#written.add(inodeOf(target));
       return { source: stat, target, digest, notKept };
@@ -117,6 +122,14 @@ export class SmallFileWriter {
     else if (this.#reflink === 'always') throw cannotClone(shown, refused);
     else this.#reflink = 'never';
     return refused === undefined;
+  }
+}
+
+function flushFile(files: FileLayer, fd: number, shown: string): void {
+  try {
+    files.fsyncSync(fd);
+  } catch (thrown) {
+    throw localError('flush-target', shown, thrown);
   }
 }
 
