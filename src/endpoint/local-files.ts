@@ -3,7 +3,7 @@
  * at once, recorded, and named (crash contract, rule 12). What goes wrong with one does not keep the others.
  */
 import { type BigIntStats, readlinkSync } from 'node:fs';
-import { type ErrorCode, errnoOf, TransferError } from '../core/errors.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import {
   ENDS_ALL,
   type FileGroup,
@@ -18,7 +18,7 @@ import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
 import { isCommitCutShort } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
-import { assertReplaceable } from './local-replaced.js';
+import { assertReplaceable, REFUSALS } from './local-replaced.js';
 import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
 import { versionValue } from './local-source.js';
 import { Strengths } from './local-strengths.js';
@@ -27,10 +27,6 @@ import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 const NOTES_MAX = 20;
 /** Folders that one thread holds by descriptors before it settles what is in them; a process may have 256 only. */
 const FOLDERS_HELD_MAX = 32;
-
-const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['E_TARGET_EXISTS', 'E_TARGET_KIND', 'E_SOURCE_KIND', 'E_PART_UNSAFE'] as const),
-]);
 
 type Counted = {
   -readonly [K in keyof FilesOutcome]: FilesOutcome[K] extends readonly (infer T)[] ? T[] : FilesOutcome[K];

@@ -1,7 +1,12 @@
-/** What stands under a name of the target already: whether it may give way to what is copied. */
+/** What is left as it is: above all what stands under a name of the target already and may not give way. */
 import type { BigIntStats } from 'node:fs';
-import { TransferError } from '../core/errors.js';
+import { type ErrorCode, TransferError } from '../core/errors.js';
 import { targetExists } from './local-part.js';
+
+/** Left as it was, for a reason that running again does not change. */
+export const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['E_TARGET_EXISTS', 'E_TARGET_KIND', 'E_SOURCE_KIND', 'E_PART_UNSAFE'] as const),
+]);
 
 /** `known`: an earlier run finished a file of this name. @throws TransferError E_TARGET_KIND, E_TARGET_EXISTS */
 export function assertReplaceable(

@@ -236,8 +236,8 @@ function giveAccess(files: FileLayer, { preserve, replaces }: SmallFile, from: n
 }
 
 /**
- * Reads some of a file past the cache, for a dry run that says how long the copy will take; `path` leads to what is open
- * already. @throws errno Errors
+ * Reads some of a file past the cache, for a dry run that says how long the copy will take; `path` leads to what is
+ * open already. @throws errno Errors
  */
 export function probeReading(path: PathBytes, size: number, host: FilesHost): void {
   const reader = size < PROBE_BYTES || !host.probed(0, 0n) ? undefined : DirectReader.open(path);
