@@ -135,6 +135,8 @@ export interface FilesOutcome {
   readonly failures: readonly FileFailure[];
   /** New folders that are writable for now and shall not stay so. */
   readonly restrict: readonly { readonly folder: string; readonly mode: number }[];
+  /** Other file systems below the target that were met: by device, a folder on each. */
+  readonly mounts: readonly { readonly device: bigint; readonly folder: string }[];
   /** What could not be kept, in sentences. */
   readonly notes: readonly string[];
   /** Of a dry run. */
@@ -190,8 +192,11 @@ export interface TreeEnd {
   sweep(target: TreeRef, folders: readonly string[], tag: string): void;
   /** A location for a file below the root, which leads nowhere else until `release` is called. */
   locate(ref: TreeRef, folder: string, name: string): { readonly location: Location; readonly fd: number };
-  /** What was written before the call is durable after it. */
-  flush(ref: TreeRef): void;
+  /**
+   * What was written before the call to the file systems of the root and of these folders is durable after it; false
+   * where that cannot be said of all that is below the root.
+   */
+  flush(ref: TreeRef, folders: readonly string[]): boolean;
   /** Closes what `openSourceTree`, `openTargetTree` or `locate` opened. */
   close(fd: number): void;
 }

@@ -3,7 +3,7 @@
  * at once, recorded, and named (crash contract, rule 12). What goes wrong with one does not keep the others.
  */
 import { type BigIntStats, readlinkSync } from 'node:fs';
-import { type ErrorCode, errnoOf, TransferError } from '../core/errors.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import {
   ENDS_ALL,
   type FileGroup,
@@ -16,18 +16,17 @@ import type { FileLayer } from '../platform/file-layer.js';
 import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
 import { makeLink, readLink } from './local-link.js';
-import { isCommitCutShort, targetExists } from './local-part.js';
+import { isCommitCutShort } from './local-part.js';
 import { PendingFiles } from './local-pending.js';
+import { assertReplaceable, REFUSALS } from './local-replaced.js';
 import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
 import { settled } from './settled.js';
 import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
 import { TreeVersions } from './tree-versions.js';
 
 const NOTES_MAX = 20;
-
-const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...(['E_TARGET_EXISTS', 'E_TARGET_KIND', 'E_SOURCE_KIND', 'E_PART_UNSAFE'] as const),
-]);
+/** Folders that one thread holds by descriptors before it settles what is in them; a process may have 256 only. */
+const FOLDERS_HELD_MAX = 32;
 
 type Counted = {
   -readonly [K in keyof FilesOutcome]: FilesOutcome[K] extends readonly (infer T)[] ? T[] : FilesOutcome[K];
@@ -48,7 +47,7 @@ class FilesCopy {
   readonly #versions = new TreeVersions();
   readonly #outcome: Counted = {
     ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
-    ...{ large: [], failures: [], restrict: [], notes: [], planned: [] },
+    ...{ large: [], failures: [], restrict: [], mounts: [], notes: [], planned: [] },
   };
   readonly #pending: PendingFiles;
   readonly #writer: SmallFileWriter;
@@ -59,14 +58,17 @@ class FilesCopy {
     this.#host = host;
     if (request.target.fd >= 0) this.#target = new FolderPath(request.target);
     this.#pending = new PendingFiles(files, request, host);
-    this.#writer = new SmallFileWriter(files, host, request.reflink);
+    this.#writer = new SmallFileWriter(files, host, request);
   }
 
   async run(): Promise<FilesOutcome> {
     const { groups, dryRun } = this.#request;
     try {
       if (!dryRun) this.#host.begin(groups.map((group) => group.targetFolder));
-      for (const group of groups) await this.#group(group);
+      for (const group of groups) {
+        if (this.#foldersPassed() >= FOLDERS_HELD_MAX) this.#settle();
+        await this.#group(group);
+      }
       this.#settle();
       if (!dryRun) this.#host.end();
     } catch (thrown) {
@@ -93,6 +95,10 @@ class FilesCopy {
     }
   }
 
+  #foldersPassed(): number {
+    return [this.#target, ...this.#sources.values()].reduce((sum, path) => sum + (path?.passed ?? 0), 0);
+  }
+
   /** The target's is missing in a dry run that would make it. */
   #openFolders(group: FileGroup): { source: Step; target: Step | undefined } | undefined {
     const { dryRun } = this.#request;
@@ -107,7 +113,9 @@ class FilesCopy {
         made: () => this.#outcome.folders++,
       };
       const openTarget = (): Step | undefined => this.#target?.open(targetFolder, dryRun ? undefined : make);
-      return { source, target: within('open-target', this.#request.target, targetFolder, openTarget) };
+      const target = within('open-target', this.#request.target, targetFolder, openTarget);
+      if (target) this.#meet(target, targetFolder);
+      return { source, target };
     } catch (thrown) {
       const error = TransferError.from(thrown);
       if (dryRun && error.code === 'E_TARGET_FOLDER' && errnoOf(error.cause) === 'ENOENT') {
@@ -116,6 +124,12 @@ class FilesCopy {
       this.#fail(targetFolder, error);
       return undefined;
     }
+  }
+
+  #meet({ device }: Step, folder: string): void {
+    const { mounts } = this.#outcome;
+    if (device === this.#target?.root.device || mounts.some((met) => met.device === device)) return;
+    mounts.push({ device, folder });
   }
 
   /** Of a folder that is about to be made. */
@@ -161,7 +175,7 @@ class FilesCopy {
       if (there) this.#assertReplaceable(path, there);
       const size = Number(source.stat.size);
       if (this.#request.dryRun || !target) {
-        probeReading(from, size, this.#host);
+        probeReading(inFolder({ fd: source.fd, path: String(from) }, ''), size, this.#host);
         this.#outcome.planned.push({ path, action: there ? 'replace' : 'copy', size });
         this.#outcome.files++;
         this.#outcome.bytesCopied += size;
@@ -178,7 +192,14 @@ class FilesCopy {
         const sourceVersion = this.#versions.source(written.source, folder);
         const targetVersion = this.#versions.target(written.target, target);
         const finished = { path, size, sourceVersion, targetVersion, digests: written.digest };
-        this.#pending.add({ finished, folder: target, name: targetName, part, replaces: there !== undefined });
+        this.#pending.add({
+          finished,
+          folder: target,
+          name: targetName,
+          part,
+          replaces: there !== undefined,
+          written: written.target,
+        });
       }
     } finally {
       this.#files.closeSync(opened.fd);
@@ -218,21 +239,7 @@ class FilesCopy {
 
   #assertReplaceable(path: string, there: BigIntStats): void {
     const { target, overwrite } = this.#request;
-    const shown = this.#shown(target, path, '');
-    if (there.isDirectory()) {
-      throw new TransferError('E_TARGET_KIND', `${shown} is a folder, and the source has a file or a link there`, {
-        hint: 'It was left as it is. Move it away, or choose another target.',
-      });
-    }
-    if (overwrite) return;
-    if (!this.#host.knows(path)) throw targetExists(shown);
-    throw new TransferError(
-      'E_TARGET_EXISTS',
-      `${shown} was copied before, but since then one of the two was changed`,
-      {
-        hint: 'It was left as it is. Say --overwrite to bring it up to date.',
-      },
-    );
+    assertReplaceable(this.#shown(target, path, ''), there, { overwrite, known: () => this.#host.knows(path) });
   }
 
   #link(group: FileGroup, folder: Step, target: Step | undefined, name: string): void {
@@ -254,8 +261,9 @@ class FilesCopy {
       return;
     }
     const shown = this.#shown(this.#request.target, path, '');
-    const part = there && inFolder(target, partNameIn(group, name, this.#request.tag));
-    this.#note(path, makeLink(this.#files, { text, from, to, shown, preserve, ...(part && { part }) }));
+    const part = inFolder(target, partNameIn(group, name, this.#request.tag));
+    const replaces = there !== undefined;
+    this.#note(path, makeLink(this.#files, { text, from, to, shown, preserve, part, replaces }));
     this.#outcome.links++;
   }
 
@@ -270,6 +278,7 @@ class FilesCopy {
       else this.#outcome.files++;
       if (!refusal) this.#outcome.bytesCopied += finished.size;
     }
+    if (this.#request.sync && !this.#request.dryRun && this.#target) this.#pending.syncNames(this.#target.held);
     this.#target?.release(false);
     for (const path of this.#sources.values()) path.release(false);
   }

@@ -25,18 +25,34 @@ export interface NewLink {
   readonly to: PathBytes;
   /** For people. */
   readonly shown: string;
-  /** A hidden name: the link is to take the place of something. */
-  readonly part?: PathBytes;
+  /** A hidden name: the link gets its own once it is whole. */
+  readonly part: PathBytes;
+  /** It is to take the place of something. */
+  readonly replaces: boolean;
   readonly preserve: boolean;
 }
 
 /** Answers what could not be kept, in sentences. @throws TransferError E_TARGET_EXISTS and others */
-export function makeLink(files: FileLayer, { text, from, to, shown, part, preserve }: NewLink): string[] {
+export function makeLink(files: FileLayer, link: NewLink): string[] {
+  const { text, to, shown, replaces, preserve } = link;
   try {
-    files.symlinkSync(text, part ?? to);
-    if (part) files.renameSync(part, to);
-    return preserve ? applyLinkAttributes(to, readLinkAttributes(from)) : [];
+    if (!preserve && !replaces) files.symlinkSync(text, to);
+    return preserve || replaces ? makeHidden(files, link) : [];
   } catch (thrown) {
     throw errnoOf(thrown) === 'EEXIST' ? targetExists(shown) : localError('open-target', shown, thrown);
+  }
+}
+
+function makeHidden(files: FileLayer, { text, from, to, shown, part, replaces, preserve }: NewLink): string[] {
+  files.symlinkSync(text, part);
+  try {
+    const notKept = preserve ? applyLinkAttributes(part, readLinkAttributes(from)) : [];
+    if (replaces) files.renameSync(part, to);
+    else if (files.publishNew(part, to) === 'exists') throw targetExists(shown);
+    return notKept;
+  } catch (thrown) {
+    // Something else may stand there by now, which is nobody's to remove.
+    if (files.lstat(part)?.isSymbolicLink()) files.unlinkSync(part);
+    throw thrown;
   }
 }

@@ -2,18 +2,19 @@
  * Small files that are written and wait for their names: durable first, on record second, named last. After a flush
  * that failed none of them gets its name, for a second flush would "succeed" (crash contract, rule 3).
  */
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type Hasher, toHex } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
 import { DirectReader } from '../platform/direct-io.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { inFolder, type Step } from '../platform/folder.js';
+import { nativeAvailable } from '../platform/libc.js';
 import { localError } from './local-errors.js';
 import { targetExists, vanished } from './local-part.js';
 import { joinPath } from './tree-paths.js';
 
-const { O_RDONLY, O_DIRECTORY } = constants;
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** What one flush and one record may hold back. */
 const BYTES_MAX = 64 * 1024 * 1024;
 const BLOCK_BYTES = 256 * 1024;
@@ -23,6 +24,8 @@ export interface PendingFile {
   readonly folder: Step;
   readonly name: string;
   readonly part: string;
+  /** What the partial file was when it was whole: only that gets the name. */
+  readonly written: BigIntStats;
   /** Something stood under the name when it was looked at. */
   readonly replaces: boolean;
 }
@@ -33,6 +36,7 @@ export class PendingFiles {
   readonly #host: FilesHost;
   /** One descriptor a file system, opened before its first write: it learns of every failure since (syncfs(2)). */
   readonly #flushers = new Map<bigint, number>();
+  #flushesEach = !nativeAvailable();
   #pastCache = true;
   #pending: PendingFile[] = [];
   #bytes = 0;
@@ -85,13 +89,27 @@ export class PendingFiles {
     return settled.map((file) => [file, refused.get(file)]);
   }
 
+  /** Without syncfs names are flushed with their folders. @throws TransferError E_FLUSH */
+  syncNames(folders: readonly Step[]): void {
+    try {
+      if (this.#flushesEach) for (const folder of folders) this.#files.syncFolder(inFolder(folder, ''));
+    } catch (thrown) {
+      throw localError('flush-target', this.#request.target.path, thrown);
+    }
+  }
+
   close(): void {
     for (const fd of this.#flushers.values()) this.#files.closeSync(fd);
   }
 
   #flush(settled: readonly PendingFile[]): void {
     try {
-      for (const fd of this.#flushers.values()) if (!this.#files.syncFileSystem(fd)) this.#flushEach(settled);
+      for (const fd of this.#flushers.values()) {
+        if (this.#files.syncFileSystem(fd)) continue;
+        this.#flushesEach = true;
+        // Without the call at all each was flushed as it was written.
+        if (nativeAvailable()) this.#flushEach(settled);
+      }
     } catch (thrown) {
       throw localError('flush-target', this.#request.target.path, thrown);
     }
@@ -112,36 +130,58 @@ export class PendingFiles {
 
   /** What does not read back as it was written is thrown away; the next run copies it again. */
   #readBack(file: PendingFile, refused: Map<PendingFile, TransferError>): void {
-    const { finished, folder, part } = file;
+    const { finished, folder, part, written } = file;
     const path = inFolder(folder, part);
-    const direct = DirectReader.open(path, BLOCK_BYTES);
-    this.#pastCache &&= direct !== undefined;
+    const shown = joinPath(this.#request.target.path, finished.path);
+    if (!this.#isOurs(file)) return void refused.set(file, vanished(shown));
+    const fd = this.#files.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    let direct: DirectReader | undefined;
     try {
-      const digest = direct ? digestOf(this.#host.newHasher(), (at) => direct.read(at, BLOCK_BYTES)) : undefined;
+      // What was swapped in between the look and the opening is none of ours either.
+      if (!sameFile(this.#files.fstat(fd), written)) return void refused.set(file, vanished(shown));
+      direct = DirectReader.open(inFolder({ fd, path: String(path) }, ''), BLOCK_BYTES);
+      this.#pastCache &&= direct !== undefined;
+      const digest = direct ? digestOf(this.#host.newHasher(), reading(direct)) : undefined;
       if (digest === undefined || digest === finished.digests) return;
-      const shown = joinPath(this.#request.target.path, finished.path);
       const hint = 'It was left out. Do not trust this storage or the way to it; the same command tries again.';
       refused.set(file, new TransferError('E_INTEGRITY', `${shown} reads back wrong`, { hint }));
       this.#files.unlinkSync(path);
     } finally {
       direct?.close();
+      this.#files.closeSync(fd);
     }
   }
 
+  /** Whether the partial file's name still stands for what was written: anything else is neither named nor removed. */
+  #isOurs({ folder, part, written }: PendingFile): boolean {
+    const there = this.#files.lstat(inFolder(folder, part));
+    return there !== undefined && sameFile(there, written);
+  }
+
   /** What came to be under the name meanwhile is never replaced: two names of the source may be one there. */
-  #publish({ finished, folder, name, part, replaces }: PendingFile): TransferError | undefined {
+  #publish(file: PendingFile): TransferError | undefined {
+    const { finished, folder, name, part, replaces } = file;
     const [from, to] = [inFolder(folder, part), inFolder(folder, name)];
     const shown = joinPath(this.#request.target.path, finished.path);
+    if (!this.#isOurs(file)) return vanished(shown);
     try {
       if (replaces) this.#files.renameSync(from, to);
       else if (this.#files.publishNew(from, to) === 'exists') throw targetExists(shown);
       return undefined;
     } catch (thrown) {
-      if (!this.#files.lstat(from)) return vanished(shown);
+      if (!this.#isOurs(file)) return vanished(shown);
       this.#files.unlinkSync(from);
       return localError('commit-target', shown, thrown);
     }
   }
+}
+
+function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+  return a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs;
+}
+
+function reading(direct: DirectReader): (at: number) => Uint8Array {
+  return (at) => direct.read(at, BLOCK_BYTES);
 }
 
 /** Reads to the end, in the buffer of the reader. */

@@ -9,8 +9,9 @@ import type { FilesHost, FilesRequest } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
+import { nativeAvailable } from '../platform/libc.js';
 import { whyNotOurs } from '../platform/own-file.js';
-import { type PathBytes, showPath } from '../platform/path-bytes.js';
+import { decodePath, type PathBytes, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
@@ -74,26 +75,35 @@ export function specialFile(shown: string): TransferError {
 export class SmallFileWriter {
   readonly #files: FileLayer;
   readonly #host: FilesHost;
+  /** Without syncfs: only the descriptor that wrote a file learns for sure that its writing failed. */
+  readonly #flushesEach: boolean;
   #reflink: FilesRequest['reflink'];
   /** Shared with the source instead of written. */
   bytesCloned = 0;
+  /** Device and inode of the partial files of this batch. */
+  readonly #written = new Set<string>();
 
-  constructor(files: FileLayer, host: FilesHost, reflink: FilesRequest['reflink']) {
+  constructor(files: FileLayer, host: FilesHost, { reflink, sync, readBack }: FilesRequest) {
     this.#files = files;
     this.#host = host;
     this.#reflink = reflink;
+    this.#flushesEach = (sync || readBack) && !nativeAvailable();
   }
 
   /** Writes the partial file; after a failure there is none. @throws TransferError */
   async write(file: SmallFile, source: OpenedSmallFile): Promise<WrittenFile> {
     const { stat } = source;
     const ownAccess = file.preserve || file.replaces !== undefined;
-    const out = openPart(this.#files, file, ownAccess ? 0o600 : Number(stat.mode & MODE_BITS));
+    const mode = ownAccess ? 0o600 : Number(stat.mode & MODE_BITS);
+    const out = openPart(this.#files, file, mode, (left) => this.#written.has(inodeOf(left)));
     try {
       const cloned = this.#clone(file, source, out);
       const digest = await copyBytes(this.#files, file, source, { fd: out, cloned }, this.#host);
       const notKept = giveAccess(this.#files, file, source.fd, out);
-      return { source: stat, target: this.#files.fstat(out), digest, notKept };
+      if (this.#flushesEach) flushFile(this.#files, out, file.shown);
+      const target = this.#files.fstat(out);
+      this.#written.add(inodeOf(target));
+      return { source: stat, target, digest, notKept };
     } catch (thrown) {
       this.#files.unlinkSync(file.part);
       throw localError('write-target', file.shown, thrown);
@@ -115,21 +125,41 @@ export class SmallFileWriter {
   }
 }
 
+function flushFile(files: FileLayer, fd: number, shown: string): void {
+  try {
+    files.fsyncSync(fd);
+  } catch (thrown) {
+    throw localError('flush-target', shown, thrown);
+  }
+}
+
 function cannotClone(shown: string, why: string): TransferError {
   return new TransferError('E_USAGE', `--reflink always: the blocks of ${showPath(shown)} cannot be shared: ${why}`, {
     hint: 'It was left out. With --reflink auto such a file is copied instead.',
   });
 }
 
-/** One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. */
-function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number): number {
+function inodeOf({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`;
+}
+
+/**
+ * One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. Of
+ * this run it is where one name is met twice, as in a folder that changes while it is listed.
+ */
+function openPart(
+  files: FileLayer,
+  { part, folder, shown }: SmallFile,
+  mode: number,
+  isOfThisRun: (left: BigIntStats) => boolean,
+): number {
   const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     return open();
   } catch (thrown) {
     const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
     if (!left) throw localError('open-target', shown, thrown);
-    const wrong = whyNotOurs(files, folder, left);
+    const wrong = isOfThisRun(left) ? 'is of this very run' : whyNotOurs(files, folder, left);
     if (wrong !== undefined) {
       const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
       throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });
@@ -205,7 +235,10 @@ function giveAccess(files: FileLayer, { preserve, replaces }: SmallFile, from: n
   return [];
 }
 
-/** Reads some of a file past the cache, for a dry run that says how long the copy will take. @throws errno Errors */
+/**
+ * Reads some of a file past the cache, for a dry run that says how long the copy will take; `path` leads to what is
+ * open already. @throws errno Errors
+ */
 export function probeReading(path: PathBytes, size: number, host: FilesHost): void {
   const reader = size < PROBE_BYTES || !host.probed(0, 0n) ? undefined : DirectReader.open(path);
   try {
@@ -222,10 +255,12 @@ export function probeReading(path: PathBytes, size: number, host: FilesHost): vo
 
 /** Whether two files hold the same bytes, whatever their size. */
 export async function sameFiles(files: FileLayer, one: PathBytes, other: PathBytes, host: FilesHost): Promise<boolean> {
-  const [a, b] = [files.openSync(one, O_RDONLY | O_NOFOLLOW), files.openSync(other, O_RDONLY | O_NOFOLLOW)];
+  const a = openSmallFile(files, one, decodePath(Buffer.from(one))).fd;
+  let b: number | undefined;
   try {
-    const size = Number(files.fstat(a).size);
-    if (Number(files.fstat(b).size) !== size) return false;
+    b = files.openSync(other, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const [size, there] = [Number(files.fstat(a).size), files.fstat(b)];
+    if (!there.isFile() || Number(there.size) !== size) return false;
     for (let done = 0; done < size; ) {
       const block = await host.block(size - done);
       const copy = new Uint8Array(block.length);
@@ -234,8 +269,10 @@ export async function sameFiles(files: FileLayer, one: PathBytes, other: PathByt
       done += got;
     }
     return true;
+  } catch (thrown) {
+    throw localError('open-target', decodePath(Buffer.from(other)), thrown);
   } finally {
     files.closeSync(a);
-    files.closeSync(b);
+    if (b !== undefined) files.closeSync(b);
   }
 }

@@ -29,7 +29,7 @@ import type {
 } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { freeBytes } from '../platform/file-system.js';
+import { freeBytes, mountsBelow } from '../platform/file-system.js';
 import { FolderPath, type HeldFolder, inFolder, openFolder, realPath } from '../platform/folder.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
@@ -164,11 +164,22 @@ export class LocalTrees implements TreeEnd {
     }
   }
 
-  flush(ref: TreeRef): void {
+  flush(ref: TreeRef, folders: readonly string[]): boolean {
+    const flushed = ['', ...folders].filter((folder) =>
+      this.#inFolder('open-target', ref, folder, (held) => this.#flushFolder(held)),
+    );
+    const isFlushed = (mount: string) => flushed.some((folder) => isBelow(join(ref.path, folder), mount));
+    return flushed.length > folders.length && mountsBelow(ref.path).every(isFlushed);
+  }
+
+  /** False: of its file system only this folder's names. */
+  #flushFolder(held: HeldFolder): boolean {
     try {
-      if (!this.#files.syncFileSystem(ref.fd)) this.#files.syncFolder(inFolder(ref, ''));
+      const whole = this.#files.syncFileSystem(held.fd);
+      if (!whole) this.#files.syncFolder(inFolder(held, ''));
+      return whole;
     } catch (thrown) {
-      throw localError('flush-target', ref.path, thrown);
+      throw localError('flush-target', held.path, thrown);
     }
   }
 
@@ -205,6 +216,10 @@ export class LocalTrees implements TreeEnd {
       path.release(true);
     }
   }
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
 }
 
 function isGone(thrown: unknown): boolean {

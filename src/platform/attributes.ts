@@ -5,13 +5,16 @@
  */
 import {
   type BigIntStats,
+  chownSync,
+  closeSync,
   fchmodSync,
   fchownSync,
+  constants as files,
   fstatSync,
   futimesSync,
-  lchownSync,
   lstatSync,
-  lutimesSync,
+  openSync,
+  utimesSync,
 } from 'node:fs';
 import { constants } from 'node:os';
 import type { FileAttributes, FileTimes } from '../core/endpoint.js';
@@ -20,7 +23,9 @@ import { errnoError, libc, type PathBytes } from './libc.js';
 import { decodePath, encodePath, showPath } from './path-bytes.js';
 
 const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
+const { O_NOFOLLOW } = files;
+/** A descriptor of the name itself (open(2)), which Node does not name. */
+const O_PATH = 0o10000000;
 
 /** The kernel's own limit of one value and of the list of names (linux/limits.h, XATTR_SIZE_MAX, XATTR_LIST_MAX). */
 const KERNEL_BYTES_MAX = 64 * 1024;
@@ -127,15 +132,29 @@ export function setTimes(fd: number, times: FileTimes, notKept: string[] = []): 
   });
 }
 
-/** The owner and the times of a link itself, never of what it points at. @throws errno Errors of the storage */
+/**
+ * The owner and the times of a link itself, never of what it points at, by a descriptor of the link: whatever is put
+ * under its name meanwhile keeps its own. Where there are no such descriptors nothing is kept, and that is told.
+ * @throws errno Errors of the storage
+ */
 export function applyLinkAttributes(path: PathBytes, attributes: FileAttributes): string[] {
+  if (process.platform !== 'linux') return ['owner and times of a link are kept on Linux only'];
   const notKept: string[] = [];
-  applyOwner(attributes, lstatSync(path), (uid, gid) => lchownSync(path, uid, gid), notKept);
-  attempt('its times', notKept, () => {
-    const answer = libc()?.utimensat(AT_FDCWD, path, timespecs(attributes), AT_SYMLINK_NOFOLLOW);
-    if (answer === undefined) lutimesSync(path, seconds(attributes.accessedNs), seconds(attributes.modifiedNs));
-    else if (answer < 0) throw errnoError('utimensat', answer, path);
-  });
+  const fd = openSync(path, O_PATH | O_NOFOLLOW);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isSymbolicLink()) throw errnoError('open', -constants.errno.EEXIST, path);
+    // Leads to the link that is open, and no further.
+    const held = `/proc/self/fd/${fd}`;
+    applyOwner(attributes, stat, (uid, gid) => chownSync(held, uid, gid), notKept);
+    attempt('its times', notKept, () => {
+      const answer = libc()?.utimensat(AT_FDCWD, held, timespecs(attributes), 0);
+      if (answer === undefined) utimesSync(held, seconds(attributes.accessedNs), seconds(attributes.modifiedNs));
+      else if (answer < 0) throw errnoError('utimensat', answer, path);
+    });
+  } finally {
+    closeSync(fd);
+  }
   return notKept;
 }
 

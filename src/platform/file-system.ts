@@ -6,6 +6,7 @@ import { closeSync, openSync, readFileSync, statfsSync, statSync } from 'node:fs
 import { constants } from 'node:os';
 import { errnoOf } from '../core/errors.js';
 import { errnoError, libc, type PathBytes } from './libc.js';
+import { decodePath } from './path-bytes.js';
 
 const SEEK_END = 2;
 const SECTOR_BYTES = 512;
@@ -65,6 +66,18 @@ export function syncFileSystem(fd: number): boolean {
   if (answer === undefined || answer === -constants.errno.ENOSYS) return false;
   if (answer < 0) throw errnoError('syncfs', answer);
   return true;
+}
+
+/** Where other file systems are mounted below a folder; Linux tells. */
+export function mountsBelow(folder: string): string[] {
+  if (process.platform !== 'linux') return [];
+  const lines = readFileSync('/proc/self/mountinfo', 'latin1').trim().split('\n');
+  const points = lines.map((line) => {
+    const escaped = line.split(' ')[4] ?? '';
+    const bytes = escaped.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+    return decodePath(Buffer.from(bytes, 'latin1'));
+  });
+  return points.filter((point) => point.startsWith(folder === '/' ? '/' : `${folder}/`) && point !== folder);
 }
 
 /** Size of a block device. @throws errno Errors: ENODEV when it is none, or when nothing here knows its size */

@@ -62,9 +62,18 @@ export class FolderPath {
     this.#root = { ...root, name: '', mode: Number(stat.mode & 0o7777n), device: stat.dev, created: false };
   }
 
-  /** Descriptors that are held. */
-  get held(): number {
-    return this.#steps.length + this.#passed.length;
+  get root(): Step {
+    return this.#root;
+  }
+
+  /** All that were opened since the last `release`, and those on the way to the last one. */
+  get held(): Step[] {
+    return [this.#root, ...this.#steps, ...this.#passed];
+  }
+
+  /** Descriptors that `release(false)` would give back. */
+  get passed(): number {
+    return this.#passed.length;
   }
 
   /**

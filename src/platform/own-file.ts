@@ -9,7 +9,9 @@ import { errnoOf } from '../core/errors.js';
 import type { FileLayer } from './file-layer.js';
 import { encodePath } from './path-bytes.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+/** A file without a name (open(2)), which Node does not name either; its other bit is O_DIRECTORY, which varies. */
+const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 /**
  * What is wrong with an opened part or journal, as the end of a sentence; undefined when it can be ours. `anyOwner`: it
@@ -29,6 +31,8 @@ let probes = 0;
 
 /** The uid that a file shows which we make in that folder; undefined where we cannot make one. */
 function uidOfOurs(files: FileLayer, folder: string): bigint | undefined {
+  const nameless = uidOfNameless(files, folder);
+  if (nameless !== undefined) return nameless;
   const path = encodePath(`${folder}/.${process.pid}-${threadId}-${probes++}.blockferry-probe`);
   let fd: number | undefined;
   try {
@@ -43,5 +47,21 @@ function uidOfOurs(files: FileLayer, folder: string): bigint | undefined {
       files.closeSync(fd);
       files.unlinkSync(path);
     }
+  }
+}
+
+/** Nothing of it is left behind, whatever ends us; undefined where only a file with a name can be made. */
+function uidOfNameless(files: FileLayer, folder: string): bigint | undefined {
+  if (process.platform !== 'linux') return undefined;
+  let fd: number | undefined;
+  try {
+    fd = files.openSync(encodePath(folder), O_WRONLY | O_TMPFILE, 0o600);
+    return files.fstat(fd).uid;
+  } catch (thrown) {
+    // Where the folder itself is the trouble, the file with a name meets it again.
+    if (errnoOf(thrown) === undefined) throw thrown;
+    return undefined;
+  } finally {
+    if (fd !== undefined) files.closeSync(fd);
   }
 }

@@ -201,8 +201,8 @@ export interface Work extends MeasureWork {
     out: string[];
   };
   'sweep-folders': { in: { target: TreeRef; folders: readonly string[]; tag: string }; out: void };
-  /** The tree is complete: all of it durable, and on record as that. */
-  'settle-tree': { in: { target: TreeRef; journal: TreeJournalRef }; out: void };
+  /** The tree is complete: all of it durable, and on record as that; `folders`: one on each other file system in it. */
+  'settle-tree': { in: { target: TreeRef; folders: readonly string[]; journal: TreeJournalRef }; out: void };
   'close-in-tree': { in: { scheme: string; fd: number }; out: void };
   /** The SHA-256 of the whole, in hex. */
   checksum: { in: ChecksumTask; out: string };

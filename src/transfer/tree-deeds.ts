@@ -68,9 +68,9 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
       return notes;
     },
     'sweep-folders': async ({ target, folders, tag }) => (await end(target.scheme)).sweep(target, folders, tag),
-    'settle-tree': async ({ target, journal }) => {
-      (await end(target.scheme)).flush(target);
-      (await parts.treeJournals.attach(journal)).synced();
+    'settle-tree': async ({ target, folders, journal }) => {
+      // A record that says more than what was flushed would make files sure that are not.
+      if ((await end(target.scheme)).flush(target, folders)) (await parts.treeJournals.attach(journal)).synced();
     },
     'close-in-tree': async ({ scheme, fd }) => (await end(scheme)).close(fd),
   };

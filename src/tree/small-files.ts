@@ -34,6 +34,7 @@ export interface SmallFilesParts extends TreeParts, OpenedTree {
 export class SmallFiles {
   readonly #parts: SmallFilesParts;
   readonly #batches: AsyncGenerator<FileGroup[]>;
+  readonly #mounts = new Map<bigint, string>();
   readonly #restrict: FilesOutcome['restrict'][number][] = [];
 
   constructor(parts: SmallFilesParts) {
@@ -44,6 +45,11 @@ export class SmallFiles {
   /** New folders that are to lose their write permission once they are filled. */
   get restrict(): FilesOutcome['restrict'] {
     return this.#restrict;
+  }
+
+  /** A folder on each other file system below the target. */
+  get mounts(): string[] {
+    return [...this.#mounts.values()];
   }
 
   /** False: that was all. @throws TransferError of the first lane that failed, E_STOPPED when stopped */
@@ -74,6 +80,7 @@ export class SmallFiles {
       const outcome = await runner.run('copy-files', { ...task, groups });
       tally.add(outcome);
       large.add(outcome.large);
+      for (const { device, folder } of outcome.mounts) this.#mounts.set(device, folder);
       this.#restrict.push(...outcome.restrict);
       for (const message of outcome.notes) note(message);
       if (task.dryRun) onPlanned?.(outcome.planned);

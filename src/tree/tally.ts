@@ -33,7 +33,7 @@ export class Tally {
     return this.#refused + this.#failed === 0;
   }
 
-  add(outcome: Omit<FilesOutcome, 'large' | 'planned' | 'restrict' | 'notes' | 'stopped'>): void {
+  add(outcome: Omit<FilesOutcome, 'large' | 'planned' | 'restrict' | 'mounts' | 'notes' | 'stopped'>): void {
     const sums = this.#sums;
     for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += outcome[key];
     this.#bytesSmall += outcome.bytesCopied + outcome.bytesSkipped;

@@ -183,7 +183,8 @@ export class TreeCopy {
       for (const message of notes) this.#note(message);
     }
     if (this.#request.preserve) await this.#finishFolders(opened, walk);
-    if (sync) await runner.run('settle-tree', { target: target.ref, journal: journal.ref });
+    const end = { target: target.ref, journal: journal.ref };
+    if (sync) await runner.run('settle-tree', { ...end, folders: small.mounts });
     if (manifest !== undefined) await runner.run('write-tree-manifest', { journal, path: manifest, sync });
   }
 
