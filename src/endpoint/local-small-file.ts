@@ -80,7 +80,7 @@ export class SmallFileWriter {
   #reflink: FilesRequest['reflink'];
   /** Shared with the source instead of written. */
   bytesCloned = 0;
-  /** Device and inode of the partial files of this batch. */
+  /** Sources that this batch has written already. */
   readonly #written = new Set<string>();
 
   constructor(files: FileLayer, host: FilesHost, { reflink, sync, readBack }: FilesRequest) {
@@ -95,14 +95,14 @@ export class SmallFileWriter {
     const { stat } = source;
     const ownAccess = file.preserve || file.replaces !== undefined;
     const mode = ownAccess ? 0o600 : Number(stat.mode & MODE_BITS);
-    const out = openPart(this.#files, file, mode, (left) => this.#written.has(inodeOf(left)));
+    const out = openPart(this.#files, file, mode, this.#written.has(file.shown));
     try {
       const cloned = this.#clone(file, source, out);
       const digest = await copyBytes(this.#files, file, source, { fd: out, cloned }, this.#host);
       const notKept = giveAccess(this.#files, file, source.fd, out);
       if (this.#flushesEach) flushFile(this.#files, out, file.shown);
       const target = this.#files.fstat(out);
-      this.#written.add(inodeOf(target));
+      this.#written.add(file.shown);
       return { source: stat, target, digest, notKept };
     } catch (thrown) {
       this.#files.unlinkSync(file.part);
@@ -139,27 +139,18 @@ function cannotClone(shown: string, why: string): TransferError {
   });
 }
 
-function inodeOf({ dev, ino }: BigIntStats): string {
-  return `${dev} ${ino}`;
-}
-
 /**
  * One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. Of
  * this run it is where one name is met twice, as in a folder that changes while it is listed.
  */
-function openPart(
-  files: FileLayer,
-  { part, folder, shown }: SmallFile,
-  mode: number,
-  isOfThisRun: (left: BigIntStats) => boolean,
-): number {
+function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number, writtenBefore: boolean): number {
   const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     return open();
   } catch (thrown) {
     const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
     if (!left) throw localError('open-target', shown, thrown);
-    const wrong = isOfThisRun(left) ? 'is of this very run' : whyNotOurs(files, folder, left);
+    const wrong = writtenBefore ? 'is of this very run' : whyNotOurs(files, folder, left);
     if (wrong !== undefined) {
       const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
       throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });
