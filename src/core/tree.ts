@@ -2,7 +2,7 @@
  * Whole folders as the ends of a copy. Names below a root are strings with `/` between them and none at their ends; ''
  * is the root itself. What is opened is known by a ref, as in endpoint.ts, and descriptors belong to the process.
  */
-import type { Hasher } from './digest.js';
+import type { Algorithm, Hasher } from './digest.js';
 import type { EndpointRef, FileIdentity, Location } from './endpoint.js';
 import type { ErrorCode, ErrorJson } from './errors.js';
 
@@ -89,8 +89,9 @@ export interface FinishedFile {
   readonly targetVersion: string;
   /** The chunk digests in hex, one behind the other. */
   readonly digests: string;
-  /** Absent: one chunk. */
+  /** Absent: those of the run. */
   readonly chunkBytes?: number;
+  readonly algorithm?: Algorithm;
 }
 
 export interface FileFailure {
@@ -169,7 +170,7 @@ export interface FilesHost {
   /** On record, durable with `sync`, before the files get their names. */
   record(files: readonly FinishedFile[]): void;
   /** These did not get their names after all. */
-  unrecord(paths: readonly string[]): void;
+  unrecord(files: readonly FinishedFile[]): void;
   /** On record before it is made: a new folder that is writable for now and shall not stay so. */
   restrict(folder: string, mode: number): void;
   /** Nothing is left behind in the folders of `begin`. */

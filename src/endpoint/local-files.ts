@@ -191,7 +191,9 @@ class FilesCopy {
         this.#note(path, written.notKept);
         const sourceVersion = this.#versions.source(written.source, folder);
         const targetVersion = this.#versions.target(written.target, target);
-        const finished = { path, size, sourceVersion, targetVersion, digests: written.digest };
+        // An empty file has no chunks.
+        const digests = size === 0 ? '' : written.digest;
+        const finished = { path, size, sourceVersion, targetVersion, digests };
         this.#pending.add({
           finished,
           folder: target,

@@ -77,7 +77,8 @@ export class PendingFiles {
     const { sync, readBack } = this.#request;
     if (sync || readBack) this.#flush(settled);
     const refused = new Map<PendingFile, TransferError>();
-    if (readBack) for (const file of settled) this.#readBack(file, refused);
+    // Of an empty file there is nothing to be read back.
+    if (readBack) for (const file of settled.filter(({ finished }) => finished.size > 0)) this.#readBack(file, refused);
     const proven = settled.filter((file) => !refused.has(file));
     this.#host.record(proven.map(({ finished }) => finished));
     for (const file of proven) {
@@ -85,7 +86,7 @@ export class PendingFiles {
       if (refusal) refused.set(file, refusal);
     }
     const nameless = proven.filter((file) => refused.has(file));
-    if (nameless.length > 0) this.#host.unrecord(nameless.map(({ finished }) => finished.path));
+    if (nameless.length > 0) this.#host.unrecord(nameless.map(({ finished }) => finished));
     return settled.map((file) => [file, refused.get(file)]);
   }
 

@@ -7,6 +7,7 @@ const POSITION = 0;
 const COUNT = 1;
 const SEEN = 1;
 const UNSURE = 2;
+const UNFLUSHED = 4;
 /** Of a value: when the source was last changed in any way; 0 where that is not known. */
 export const CHANGE_BITS = 0xfffffn;
 
@@ -46,12 +47,33 @@ export class DoneTable {
   }
 
   /** By the one thread that reads the journal, before any other looks. A later value takes the place of an earlier. */
-  set(path: bigint, value: bigint, unsure: boolean): void {
+  set(path: bigint, value: bigint, unsure: boolean, unflushed = false): void {
     const place = this.#placeOf(path);
     if (this.#keys[place] === 0n) this.#cells[COUNT] = (this.#cells[COUNT] as bigint) + 1n;
     this.#keys[place] = path || 1n;
     this.#values[place] = value;
-    this.#flags[place] = unsure ? UNSURE : 0;
+    this.#flags[place] = (unsure ? UNSURE : 0) | (unflushed ? UNFLUSHED : 0);
+  }
+
+  /** A flush failed: whatever was recorded without one is unsure. */
+  doubt(): void {
+    this.#flags.forEach((flags, place) => {
+      if (flags & UNFLUSHED) this.#flags[place] = flags | UNSURE;
+    });
+  }
+
+  /** All is durable. */
+  flushed(): void {
+    this.#flags.forEach((flags, place) => {
+      this.#flags[place] = flags & ~UNFLUSHED;
+    });
+  }
+
+  /** What is set for the path; undefined: nothing is. */
+  get(path: bigint): { readonly value: bigint; readonly unsure: boolean } | undefined {
+    const place = this.#placeOf(path);
+    const unsure = ((this.#flags[place] as number) & UNSURE) !== 0;
+    return this.#keys[place] === 0n ? undefined : { value: this.#values[place] as bigint, unsure };
   }
 
   has(path: bigint): boolean {

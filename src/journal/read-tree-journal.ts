@@ -1,15 +1,17 @@
 /** Reads the journal of a tree: what is finished goes into the table, and what a run left half done is answered. */
 import { readFileSync } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { FilesOutcome, FinishedFile } from '../core/tree.js';
+import type { FilesOutcome } from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { showPath } from '../platform/path-bytes.js';
 import type { DoneTable } from './done-table.js';
 import type { JournalRef } from './journal.js';
 import { linesOf } from './read-journal.js';
-import { decode, keyOf, TREE_LINE_BYTES_MAX, type TreeRecord, versionsOf } from './tree-record.js';
+import { decode, keyOf, TREE_LINE_BYTES_MAX, type TreeRecord, type Versions, versionsOf } from './tree-record.js';
 
 const FORMAT = 1;
+/** Some MiB; what is beyond is copied again when it has to be. */
+const REPLACED_MAX = 65_536;
 const MAGIC = 'blockferry-tree';
 export const FIRST_TREE_LINE = `${MAGIC} ${FORMAT}\n`;
 
@@ -60,6 +62,8 @@ class Found {
   readonly #boot = bootId();
   readonly #left = new Map<string, readonly string[]>();
   readonly #restrict = new Map<string, number>();
+  /** What records of one run took the place of: a record may turn out to be void. */
+  readonly #replaced = new Map<bigint, { readonly value: bigint; readonly unsure: boolean }>();
   #unsynced: (readonly [key: bigint, value: bigint, boot: string])[] = [];
 
   constructor(table: DoneTable, hash: (bytes: Uint8Array) => bigint) {
@@ -76,15 +80,30 @@ class Found {
   }
 
   take(record: TreeRecord): void {
-    if (record.type === 'opened') this.tag = record.opened.tag;
+    if (record.type === 'opened') this.#opened(record.opened.tag);
     else if (record.type === 'begin') this.#left.set(record.batch, record.folders);
     else if (record.type === 'end') this.#left.delete(record.batch);
     else if (record.type === 'restrict') this.#restrict.set(record.folder, record.mode);
     else if (record.type === 'restricted') this.#restrict.clear();
-    else if (record.type === 'void') this.#table.set(keyOf(this.#hash, record.path), 0n, false);
+    else if (record.type === 'void') this.#void(record);
+    else if (record.type === 'doubt') this.#table.doubt();
     else if (record.type === 'synced') this.#synced(record.boot);
     else if (record.type === 'file') this.#finished(record.file, record.boot);
     else if (record.type === 'sure') this.#finished(record, record.boot);
+  }
+
+  #opened(tag: string): void {
+    this.tag = tag;
+    this.#replaced.clear();
+  }
+
+  /** Only the record that it speaks of: another file of that name may be finished. */
+  #void({ path, sourceVersion, targetVersion }: Versions): void {
+    const key = keyOf(this.#hash, path);
+    const value = versionsOf(this.#hash, sourceVersion, targetVersion);
+    if (this.#table.look(key, value) === 'other') return;
+    const before = this.#replaced.get(key);
+    this.#table.set(key, before?.value ?? 0n, before?.unsure ?? false);
   }
 
   /** A later flush says nothing of what a power cut has taken before. */
@@ -93,6 +112,7 @@ class Found {
       if (recordedIn === boot && this.#table.look(key, value) === 'unsure') this.#table.set(key, value, false);
     }
     this.#unsynced = [];
+    if (boot === this.#boot) this.#table.flushed();
   }
 
   /** Each record says by itself whether it is sure, since any other may have been lost. */
@@ -100,12 +120,12 @@ class Found {
     const key = keyOf(this.#hash, path);
     const value = versionsOf(this.#hash, sourceVersion, targetVersion);
     const unsure = boot !== undefined && (boot === '' || boot !== this.#boot);
-    this.#table.set(key, value, unsure);
+    const before = this.#table.get(key);
+    if (before && this.#replaced.size < REPLACED_MAX) this.#replaced.set(key, before);
+    this.#table.set(key, value, unsure, boot !== undefined);
     if (unsure) this.#unsynced.push([key, value, boot]);
   }
 }
-
-type Versions = Pick<FinishedFile, 'path' | 'sourceVersion' | 'targetVersion'>;
 
 function assertFormat(line: string, path: string): void {
   if (line === FIRST_TREE_LINE.trimEnd()) return;

@@ -22,7 +22,16 @@ import {
   NOTHING_FOUND,
   readTreeJournal,
 } from './read-tree-journal.js';
-import { decode, encode, keyOf, type Opened, TREE_LINE_BYTES_MAX, type TreeRecord, versionsOf } from './tree-record.js';
+import {
+  decode,
+  encode,
+  keyOf,
+  type Opened,
+  TREE_LINE_BYTES_MAX,
+  type TreeRecord,
+  versionsIn,
+  versionsOf,
+} from './tree-record.js';
 
 const { O_NOFOLLOW, O_RDONLY } = constants;
 /** A record of a file with a short path. */
@@ -45,8 +54,10 @@ export interface OpenedTreeJournal extends Omit<FoundInTreeJournal, 'goodBytes'>
 
 export interface TreeJournalRequest {
   readonly path: string;
-  /** What earlier runs finished counts for nothing. */
+  /** A journal that cannot be read is begun anew. */
   readonly discard: boolean;
+  /** What earlier runs finished counts for nothing; what they left half done is tidied up all the same. */
+  readonly forget: boolean;
   /** Look and change nothing: without the lock, and harmless when there is no journal. */
   readonly dryRun: boolean;
   readonly sync: boolean;
@@ -71,8 +82,10 @@ export class TreeJournals {
     const ref = request.dryRun ? this.#peek(request.path) : await this.#open(request.path);
     try {
       const size = ref.fd < 0 ? 0 : Number(this.#files.fstat(ref.fd).size);
-      const table = DoneTable.create(request.discard ? 0 : size / FILE_BYTES_USUAL + 64);
-      const found = request.discard ? this.#discard(ref, size, hash) : this.#read(ref, size, table, hash);
+      const table = DoneTable.create(size / FILE_BYTES_USUAL + 64);
+      const read = request.forget ? DoneTable.create(size / FILE_BYTES_USUAL + 64) : table;
+      const all = this.#readOrDiscard(ref, size, read, hash, request.discard);
+      const found = request.forget ? { ...all, goodBytes: 0, damagedRecords: 0 } : all;
       const opened = {
         ref: { journal: ref, known: table.shared },
         ...found,
@@ -91,13 +104,12 @@ export class TreeJournals {
     return size > 0 ? readTreeJournal(this.#files, ref, table, hash) : NOTHING_FOUND;
   }
 
-  /** What was left half done is tidied up all the same, where it can be read. */
-  #discard(ref: JournalRef, size: number, hash: Hash64): FoundInTreeJournal {
+  /** Partial copies are thrown away elsewhere, and what is finished stays so; only what cannot be read is forgotten. */
+  #readOrDiscard(ref: JournalRef, size: number, table: DoneTable, hash: Hash64, discard: boolean): FoundInTreeJournal {
     try {
-      const found = this.#read(ref, size, DoneTable.create(size / FILE_BYTES_USUAL + 64), hash);
-      return { ...found, goodBytes: 0, damagedRecords: 0 };
+      return this.#read(ref, size, table, hash);
     } catch (thrown) {
-      if (!(thrown instanceof TransferError)) throw thrown;
+      if (!discard || !(thrown instanceof TransferError)) throw thrown;
       return NOTHING_FOUND;
     }
   }
@@ -160,8 +172,8 @@ export class TreeJournals {
       const file = { ...record.file, digests: record.file.digests || digests };
       digests = '';
       const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
-      if (end > from ? !voided.has(file.path) : table.takeSeen(keyOf(hash, file.path), value))
-        yield { ...file, algorithm: opened.algorithm, chunkBytes: opened.chunkBytes };
+      if (end > from ? !voided.has(JSON.stringify(versionsIn(file))) : table.takeSeen(keyOf(hash, file.path), value))
+        yield { algorithm: opened.algorithm, chunkBytes: opened.chunkBytes, ...file };
     }
   }
 
@@ -169,7 +181,7 @@ export class TreeJournals {
     const voided = new Set<string>();
     for (const { text, end } of linesOf(this.#files, ref.fd, TREE_LINE_BYTES_MAX)) {
       const record = end > from ? decode(text) : undefined;
-      if (record?.type === 'void') voided.add(record.path);
+      if (record?.type === 'void') voided.add(JSON.stringify(versionsIn(record)));
     }
     return voided;
   }

@@ -22,6 +22,13 @@ export interface Opened {
   readonly chunkBytes: number;
 }
 
+/** Of both ends of a file: they tell one record of a path from another. */
+export type Versions = Pick<FinishedFile, 'path' | 'sourceVersion' | 'targetVersion'>;
+
+export function versionsIn({ path, sourceVersion, targetVersion }: Versions): Versions {
+  return { path, sourceVersion, targetVersion };
+}
+
 export type TreeRecord =
   | { readonly type: 'opened'; readonly opened: Opened }
   | { readonly type: 'begin'; readonly batch: string; readonly folders: readonly string[] }
@@ -31,7 +38,9 @@ export type TreeRecord =
   /** The digests of a large file, before its record. */
   | { readonly type: 'digests'; readonly path: string; readonly digests: string }
   /** The file did not get its name after all. */
-  | { readonly type: 'void'; readonly path: string }
+  | ({ readonly type: 'void' } & Versions)
+  /** A flush failed: what was recorded without one may be lost. */
+  | { readonly type: 'doubt' }
   /** New folders that are writable until they are filled, and shall not stay so. */
   | { readonly type: 'restrict'; readonly folder: string; readonly mode: number }
   /** All folders that were to be restricted are. */

@@ -221,7 +221,7 @@ export class CarryOut {
     const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     const sourceVersion = job.source.version.value;
-    await this.#parts.beforeCommit?.({ part, sourceVersion, chunkBytes, digests: work.claims.digests });
+    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests: work.claims.digests });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {

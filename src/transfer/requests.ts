@@ -193,7 +193,9 @@ export interface Work extends MeasureWork {
   'copy-files': { in: FilesTask; out: FilesOutcome };
   'locate-in-tree': { in: { ref: TreeRef; folder: string; name: string }; out: { location: Location; fd: number } };
   'record-files': { in: { journal: TreeJournalRef; files: readonly FinishedFile[]; sync: boolean }; out: void };
-  'unrecord-file': { in: { journal: TreeJournalRef; path: string; sync: boolean }; out: void };
+  'unrecord-file': { in: { journal: TreeJournalRef; file: FinishedFile; sync: boolean }; out: void };
+  /** A flush failed: what was never flushed may be lost, whoever wrote it. */
+  'doubt-tree': { in: { journal: TreeJournalRef }; out: void };
   'write-tree-manifest': { in: { journal: OpenedTreeJournal; path: string; sync: boolean }; out: void };
   'finish-folders': { in: { target: TreeRef; groups: readonly FileGroup[] }; out: string[] };
   'restrict-folders': {

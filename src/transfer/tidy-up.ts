@@ -31,9 +31,9 @@ export async function tidyUp(
     }
     const part = whole?.news.committing?.part;
     if (whole && proven && part) {
-      const { sourceVersion, chunkBytes } = whole.header;
+      const { sourceVersion, algorithm, chunkBytes } = whole.header;
       const { digests } = whole.claims;
-      await parts.beforeCommit?.({ part, sourceVersion: sourceVersion.value, chunkBytes, digests });
+      await parts.beforeCommit?.({ part, sourceVersion: sourceVersion.value, algorithm, chunkBytes, digests });
     }
     await runner.run('drop-journal', { ref: journal, sync: request.sync });
     return { proven, checksum };

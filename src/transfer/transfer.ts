@@ -8,6 +8,7 @@
  */
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
+import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
@@ -59,6 +60,7 @@ export interface TransferParts {
 export interface ProvenPart {
   readonly part: PartMark;
   readonly sourceVersion: string;
+  readonly algorithm: Algorithm;
   readonly chunkBytes: number;
   /** All chunk digests, one behind the other. */
   readonly digests: Uint8Array;

@@ -4,6 +4,7 @@ import { MiB } from '../core/units.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import type { TreeJournal, TreeJournals } from '../journal/tree-journal.js';
+import { versionsIn } from '../journal/tree-record.js';
 import { nextBlock } from './copy-chunk.js';
 import type { ChunkHost } from './hash-range.js';
 import { provenFile } from './proven-file.js';
@@ -18,6 +19,7 @@ export type TreeWork =
   | 'locate-in-tree'
   | 'record-files'
   | 'unrecord-file'
+  | 'doubt-tree'
   | 'write-tree-manifest'
   | 'finish-folders'
   | 'restrict-folders'
@@ -57,8 +59,11 @@ export function treeDeeds(parts: TreeParts): { [N in TreeWork]: (request: Work[N
     'record-files': async ({ journal, files, sync }) => {
       (await parts.treeJournals.attach(journal)).finished(files, sync);
     },
-    'unrecord-file': async ({ journal, path, sync }) => {
-      (await parts.treeJournals.attach(journal)).append([{ type: 'void', path }], sync);
+    'unrecord-file': async ({ journal, file, sync }) => {
+      (await parts.treeJournals.attach(journal)).append([{ type: 'void', ...versionsIn(file) }], sync);
+    },
+    'doubt-tree': async ({ journal }) => {
+      (await parts.treeJournals.attach(journal)).append([{ type: 'doubt' }], true);
     },
     'write-tree-manifest': ({ journal, path, sync }) => writeManifest(parts.treeJournals.filesOf(journal), path, sync),
     'finish-folders': async ({ target, groups }) => (await end(target.scheme)).finishFolders(target, groups),
@@ -121,9 +126,9 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost, buffe
     markSeen: (path) => journal.markSeen(path),
     begin: (folders) => journal.append([{ type: 'begin', batch, folders }], false),
     record: (files) => journal.finished(files, task.sync),
-    unrecord: (paths) =>
+    unrecord: (files) =>
       journal.append(
-        paths.map((path) => ({ type: 'void', path }) as const),
+        files.map((file) => ({ type: 'void', ...versionsIn(file) }) as const),
         task.sync,
       ),
     restrict: (folder, mode) => journal.append([{ type: 'restrict', folder, mode }], false),

@@ -5,7 +5,7 @@
 import { toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { ENDS_ALL, type LargeFile, type TargetTree } from '../core/tree.js';
+import { ENDS_ALL, type FinishedFile, type LargeFile, type TargetTree } from '../core/tree.js';
 import { fileVersion } from '../core/version.js';
 import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import { type ProvenPart, Transfer, type TransferParts } from '../transfer/transfer.js';
@@ -27,7 +27,7 @@ export class LargeFiles {
   #rate: number;
   #stopped = false;
   /** The running one is on the tree's record. */
-  #recorded = false;
+  #recorded: FinishedFile | undefined;
 
   constructor(parts: LargeFilesParts) {
     this.#parts = parts;
@@ -106,14 +106,14 @@ export class LargeFiles {
       ...this.#parts,
       beforeCommit: (proven) => this.#record(file, proven),
     });
-    this.#recorded = false;
+    this.#recorded = undefined;
     this.#running = transfer;
     const told = tally.follow(pathOf(file), file.size, transfer.events);
     let result: TransferResult;
     try {
       result = await transfer.run();
     } catch (thrown) {
-      await this.#unrecord(file);
+      await this.#unrecord();
       throw thrown;
     } finally {
       this.#running = undefined;
@@ -122,20 +122,20 @@ export class LargeFiles {
     tally.doneLarge(pathOf(file), file.size, result);
   }
 
-  async #record(file: LargeFile, { part, sourceVersion, chunkBytes, digests }: ProvenPart): Promise<void> {
+  async #record(file: LargeFile, proven: ProvenPart): Promise<void> {
+    const { part, sourceVersion, algorithm, chunkBytes, digests } = proven;
     const { runner, journal, request } = this.#parts;
     const targetVersion = fileVersion(part, file.targetStrength);
     const changed = `${sourceVersion} ctime ${file.changedNs}`;
-    const about = { path: pathOf(file), size: part.size, sourceVersion: changed, targetVersion, chunkBytes };
-    const files = [{ ...about, digests: toHex(digests) }];
-    this.#recorded = true;
-    await runner.run('record-files', { journal: journal.ref, files, sync: request.sync });
+    const about = { path: pathOf(file), size: part.size, sourceVersion: changed, targetVersion };
+    this.#recorded = { ...about, algorithm, chunkBytes, digests: toHex(digests) };
+    await runner.run('record-files', { journal: journal.ref, files: [this.#recorded], sync: request.sync });
   }
 
-  async #unrecord(file: LargeFile): Promise<void> {
+  async #unrecord(): Promise<void> {
     const { runner, journal, request } = this.#parts;
-    const about = { journal: journal.ref, path: pathOf(file), sync: request.sync };
-    if (this.#recorded) await runner.run('unrecord-file', about);
+    const file = this.#recorded;
+    if (file) await runner.run('unrecord-file', { journal: journal.ref, file, sync: request.sync });
   }
 }
 

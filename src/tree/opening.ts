@@ -35,7 +35,9 @@ export async function openTree(request: TreeRequest, runner: ChunkRunner): Promi
       target = await runner.run('open-target-tree', { location: request.target, dryRun });
     }
     const path = target.journalPath;
-    const about = { path, discard, dryRun, sync, algorithm, chunkBytes: SMALL_BYTES_MAX };
+    // To copy all of it again is what both together mean; without --overwrite nothing known would only be refused.
+    const forget = discard && request.overwrite;
+    const about = { path, discard, forget, dryRun, sync, algorithm, chunkBytes: SMALL_BYTES_MAX };
     return { sources, target, journal: await runner.run('open-tree-journal', about) };
   } catch (thrown) {
     await closeTrees([...sources, ...(target ? [target] : [])], runner);

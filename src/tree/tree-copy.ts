@@ -32,7 +32,7 @@ export interface TreeRequest extends Inherited {
   /** Folders too, with all that is in them. */
   readonly recursive: boolean;
   readonly preserve: boolean;
-  /** Forget what earlier runs finished. */
+  /** Throw partial copies away; together with `overwrite`, copy also anew what is finished. */
   readonly discard: boolean;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
@@ -138,6 +138,10 @@ export class TreeCopy {
     const { runner, clock } = this.#parts;
     try {
       await this.#copyAll(opened);
+    } catch (thrown) {
+      const flush = TransferError.from(thrown).code === 'E_FLUSH';
+      if (flush) await runner.run('doubt-tree', { journal: opened.journal.ref });
+      throw thrown;
     } finally {
       this.#control.stop();
       this.#control.closeAll();
