@@ -191,9 +191,7 @@ class FilesCopy {
         this.#note(path, written.notKept);
         const sourceVersion = this.#versions.source(written.source, folder);
         const targetVersion = this.#versions.target(written.target, target);
-        // An empty file has no chunks.
-        const digests = size === 0 ? '' : written.digest;
-        const finished = { path, size, sourceVersion, targetVersion, digests };
+        const finished = { path, size, sourceVersion, targetVersion, digests: written.digests };
         this.#pending.add({
           finished,
           folder: target,

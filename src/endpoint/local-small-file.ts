@@ -39,7 +39,8 @@ export interface OpenedSmallFile {
 export interface WrittenFile {
   readonly source: BigIntStats;
   readonly target: BigIntStats;
-  readonly digest: string;
+  /** In hex; an empty file has no chunks and none. */
+  readonly digests: string;
   readonly notKept: readonly string[];
 }
 
@@ -103,7 +104,7 @@ export class SmallFileWriter {
       if (this.#flushesEach) flushFile(this.#files, out, file.shown);
       const target = this.#files.fstat(out);
       this.#written.add(file.shown);
-      return { source: stat, target, digest, notKept };
+      return { source: stat, target, digests: stat.size === 0n ? '' : digest, notKept };
     } catch (thrown) {
       this.#files.unlinkSync(file.part);
       throw localError('write-target', file.shown, thrown);
