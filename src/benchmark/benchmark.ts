@@ -240,13 +240,20 @@ export class Benchmark {
     const copy = join(scratch.folder, SCRATCH_COPY);
     const bytes = copyBytes(Math.min(read.bytes, budget.fileBytes), results, this.#request.seconds);
     const scratchFile = source.kind === 'folder' ? read.path : undefined;
-    const location = scratchFile === undefined ? source.location : { ...source.location, text: scratchFile };
+    const location =
+      scratchFile === undefined ? source.location : { ...source.location, text: scratchFile, links: 'refuse' as const };
     const dropping = dropTask(read, bytes, this.#control.shared);
     const copies = await this.#orStopped(
       measureCopies({
         ...this.#parts,
         ...{ bytes, scratch, next, source: location, signal: this.#stop.signal, perWorker: source.perWorker },
-        target: { scheme: 'file', text: copy, name: target.location.name },
+        target: {
+          scheme: 'file',
+          text: copy,
+          name: target.location.name,
+          shown: join(scratch.path, SCRATCH_COPY),
+          links: 'refuse',
+        },
         dropSource: async () => void (dropping && (await runner.run('measure', dropping))),
         leftBehind: () => {
           this.stuck = true;

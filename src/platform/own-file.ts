@@ -19,12 +19,16 @@ const O_TMPFILE = 0o20000000 | O_DIRECTORY;
  * @param folder where it stands
  */
 export function whyNotOurs(files: FileLayer, folder: string, stat: BigIntStats, anyOwner = false): string | undefined {
-  const uid = process.geteuid?.();
   if (!stat.isFile()) return 'is not a regular file';
   if (stat.nlink > 1n) return 'has other names (hard links)';
-  if (anyOwner || uid === undefined || stat.uid === BigInt(uid) || stat.uid === uidOfOurs(files, folder))
-    return undefined;
-  return `belongs to uid ${stat.uid}, not to uid ${uid}`;
+  if (anyOwner || isOurUid(files, folder, stat.uid)) return undefined;
+  return `belongs to uid ${stat.uid}, not to uid ${process.geteuid?.()}`;
+}
+
+/** Whether what we make in that folder shows this uid; true where there are no uids. */
+export function isOurUid(files: FileLayer, folder: string, shown: bigint): boolean {
+  const uid = process.geteuid?.();
+  return uid === undefined || shown === BigInt(uid) || shown === uidOfOurs(files, folder);
 }
 
 let probes = 0;

@@ -150,6 +150,6 @@ export function fillScratch(files: FileLayer, task: FillTask, parts: TimedParts)
       files.closeSync(fd);
     }
   } catch (thrown) {
-    throw measureError('write', scratch.folder, thrown);
+    throw measureError('write', scratch.path, thrown);
   }
 }

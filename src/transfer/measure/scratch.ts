@@ -1,6 +1,8 @@
 /**
  * The benchmark's own folder inside a location. It has a random name, mode 0700 and a locked file: what a killed run
- * left is told by that, and nothing else in the location is ever written, renamed or removed.
+ * left is told by that, and nothing else in the location is written or removed. On Linux the folder is held by a
+ * descriptor: whoever renames it, or puts something else under its name, leads nothing elsewhere. Then the emptied
+ * folder stays where it was moved, and so does what has its name. Without /proc the path is used, unprotected.
  */
 import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
@@ -8,13 +10,14 @@ import { join } from 'node:path';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import type { FileLayer } from '../../platform/file-layer.js';
 import { deviceBytes, freeBytes } from '../../platform/file-system.js';
+import { inFolder } from '../../platform/folder.js';
 import { type HeldLock, lockDescriptor } from '../../platform/lock.js';
-import { whyNotOurs } from '../../platform/own-file.js';
-import { encodePath, showPath } from '../../platform/path-bytes.js';
+import { isOurUid, whyNotOurs } from '../../platform/own-file.js';
+import { decodePath, encodePath, showPath } from '../../platform/path-bytes.js';
 import { measureError } from './measure-errors.js';
 import type { Place, Scratch } from './tasks.js';
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 const SCRATCH_NAME = /^\.blockferry-bench-[0-9a-f]{16}$/;
 const LOCK = 'lock';
 /** Read and written by the measurements. */
@@ -73,14 +76,53 @@ export async function openScratch(files: FileLayer, folder: string): Promise<Scr
     for (let tries = 0; tries < TRIES; tries++) {
       const own = join(folder, `.blockferry-bench-${randomBytes(8).toString('hex')}`);
       mkdirSync(encodePath(own), { mode: 0o700 });
-      const lockFd = await lockedIn(files, own, O_CREAT | O_EXCL);
       // Another run may have taken the folder for a killed one's before it was locked: then there is a next name.
-      if (typeof lockFd === 'number') return { folder: own, lockFd };
+      const scratch = await holdScratch(files, own, O_CREAT | O_EXCL);
+      if (typeof scratch === 'object') return scratch;
     }
-    throw new TransferError('E_LOCKED', `${showPath(folder)}: another run keeps removing our scratch folder`);
+    throw new TransferError(
+      'E_LOCKED',
+      `${showPath(folder)}: somebody keeps removing or replacing our scratch folder`,
+      {
+        hint: 'Choose a folder that nobody else writes to.',
+      },
+    );
   } catch (thrown) {
     throw measureError('write', folder, thrown);
   }
+}
+
+/**
+ * Opens the folder itself, never what a link leads to, and locks it. `removed`: nothing but an empty folder was left of
+ * a killed run; undefined: it is in use, gone or not ours.
+ * @param flags of the lock's file: 0 for a folder that a killed run left, otherwise the folder must be new
+ */
+async function holdScratch(files: FileLayer, path: string, flags: number): Promise<Scratch | 'removed' | undefined> {
+  const folderFd = openIfThere(files, encodePath(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (folderFd === undefined) return undefined;
+  let held: Scratch | undefined;
+  try {
+    const folder = decodePath(Buffer.from(inFolder({ fd: folderFd, path }, '')));
+    const stat = files.fstat(folderFd);
+    if (!(flags === 0 ? isOurs(stat) : isNew(files, folder, stat))) return undefined;
+    const lockFd = await lockedIn(files, folder, flags);
+    if (typeof lockFd === 'number') held = { path, folder, folderFd, lockFd };
+    else if (lockFd === 'absent' && flags === 0 && removeHeld(files, path, folderFd)) return 'removed';
+    return held;
+  } finally {
+    if (!held) files.closeSync(folderFd);
+  }
+}
+
+/** Not a folder that was moved under the name since. A mount that maps owners and modes may show others than ours. */
+function isNew(files: FileLayer, folder: string, { uid }: BigIntStats): boolean {
+  return readdirSync(encodePath(folder)).length === 0 && isOurUid(files, folder, uid);
+}
+
+/** Removes the name only while it is the folder that is held. */
+function removeHeld(files: FileLayer, path: string, folderFd: number): boolean {
+  const [held, there] = [files.fstat(folderFd), files.lstat(encodePath(path))];
+  return there?.dev === held.dev && there.ino === held.ino && removeEmpty(path);
 }
 
 /** The descriptor of the folder's locked file; absent: there is no such file (any more). */
@@ -105,11 +147,12 @@ async function lockedIn(files: FileLayer, own: string, flags: number): Promise<n
   return answer;
 }
 
+/** Undefined: there is nothing, or a link or a file in the place of a folder. */
 function openIfThere(files: FileLayer, path: string | Buffer, flags: number): number | undefined {
   try {
     return files.openSync(path, flags, 0o600);
   } catch (thrown) {
-    if (errnoOf(thrown) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(errnoOf(thrown) ?? '')) return undefined;
     throw thrown;
   }
 }
@@ -119,16 +162,15 @@ async function removeLeftovers(files: FileLayer, folder: string): Promise<number
   let removed = 0;
   for (const entry of readdirSync(encodePath(folder), { withFileTypes: true })) {
     const own = join(folder, entry.name);
-    if (!SCRATCH_NAME.test(entry.name) || !entry.isDirectory() || !isOurs(files, own)) continue;
-    const lockFd = await lockedIn(files, own, 0);
-    if (lockFd === 'busy') continue;
-    if (lockFd === 'absent' ? removeEmpty(own) : clearScratch(files, { folder: own, lockFd }, 'all')) removed++;
+    if (!SCRATCH_NAME.test(entry.name) || !entry.isDirectory() || !isOurs(files.lstat(encodePath(own)))) continue;
+    const held = await holdScratch(files, own, 0);
+    if (held === undefined) continue;
+    if (held === 'removed' || clearScratch(files, held, 'all')) removed++;
   }
   return removed;
 }
 
-function isOurs(files: FileLayer, path: string): boolean {
-  const stat = files.lstat(encodePath(path));
+function isOurs(stat: BigIntStats | undefined): boolean {
   const uid = process.getuid?.();
   return stat !== undefined && (uid === undefined || stat.uid === BigInt(uid)) && (stat.mode & 0o077n) === 0n;
 }
@@ -145,7 +187,8 @@ function removeEmpty(folder: string): boolean {
 }
 
 /** Removes what is ours by name; what somebody else put there stays, and the folder with it: false. */
-export function clearScratch(files: FileLayer, { folder, lockFd }: Scratch, what: 'copy' | 'all'): boolean {
+export function clearScratch(files: FileLayer, scratch: Scratch, what: 'copy' | 'all'): boolean {
+  const { path, folder, folderFd, lockFd } = scratch;
   const mine = what === 'copy' ? COPY_NAMES : NAMES;
   try {
     const names = readdirSync(encodePath(folder)).filter((name) => mine.test(name));
@@ -153,11 +196,14 @@ export function clearScratch(files: FileLayer, { folder, lockFd }: Scratch, what
     for (const name of names.filter((name) => name !== LOCK)) files.unlinkSync(encodePath(join(folder, name)));
     if (what === 'copy') return true;
     if (names.includes(LOCK)) files.unlinkSync(encodePath(join(folder, LOCK)));
-    return removeEmpty(folder);
+    return removeHeld(files, path, folderFd);
   } catch (thrown) {
-    throw measureError('write', folder, thrown);
+    throw measureError('write', path, thrown);
   } finally {
-    if (what === 'all') closeLock(files, lockFd);
+    if (what === 'all') {
+      closeLock(files, lockFd);
+      files.closeSync(folderFd);
+    }
   }
 }
 

@@ -107,6 +107,10 @@ export interface Place {
 
 /** A folder of our own inside a location, which ends with the benchmark. */
 export interface Scratch {
+  /** Its name, to be shown and removed. */
+  readonly path: string;
+  /** Holds the folder; what is done in it goes by `folder`, which leads through this descriptor. */
+  readonly folderFd: number;
   readonly folder: string;
   /** Holds the lock that tells a living run from a killed one. */
   readonly lockFd: number;
