@@ -16,6 +16,7 @@ const { Piscina } = createRequire(import.meta.url)('piscina') as typeof PiscinaM
 /** How long a thread that is stuck in a system call is waited for. */
 const STUCK_MS = 2000;
 const TASKS_PER_WORKER = 8;
+const YOUNG_MIB = 16;
 
 /** Node 20 cannot load a worker written in TypeScript, so the built one is used even when this file runs as source. */
 function workerFile(): string {
@@ -112,6 +113,8 @@ function newThread(): Thread {
     // Descriptors belong to the process: one thread opens what another uses and a third closes.
     trackUnmanagedFds: false,
     recordTiming: false,
+    // What a thread allocates is short-lived: the default lets it pile up to three times as much before it is cleared.
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
   });
   return { pool, running: 0 };
 }
