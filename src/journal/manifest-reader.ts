@@ -5,10 +5,11 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { DIGEST_BYTES } from '../core/digest.js';
+import { DIGEST_BYTES, loadHash64 } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { KiB } from '../core/units.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
+import { HashSet } from './hash-set.js';
 import {
   decodeLine,
   LINE_BYTES_MAX,
@@ -17,6 +18,7 @@ import {
   type ManifestLine,
   type ManifestTotal,
 } from './manifest.js';
+import { keyOf } from './tree-record.js';
 
 const { O_NONBLOCK, O_RDONLY } = constants;
 const READ_BYTES = 256 * KiB;
@@ -47,7 +49,7 @@ export async function checkManifest(path: string): Promise<ManifestTotal> {
 async function* readBlocks(path: string): AsyncGenerator<Iterable<ManifestItem>> {
   const handle = await openManifest(path);
   try {
-    const state = new ReadState(path);
+    const state = new ReadState(path, await loadHash64());
     for (;;) {
       const block = Buffer.allocUnsafe(READ_BYTES);
       const { bytesRead } = await handle.read(block, 0, block.length, null);
@@ -80,6 +82,8 @@ async function openManifest(path: string): Promise<FileHandle> {
 class ReadState {
   readonly #path: string;
   readonly #hash = createHash('sha256');
+  readonly #hash64: (bytes: Uint8Array) => bigint;
+  readonly #paths = new HashSet();
   #rest: Buffer = Buffer.alloc(0);
   #number = 0;
   #file: ManifestFile | undefined;
@@ -88,8 +92,9 @@ class ReadState {
   #bytes = 0;
   #ended = false;
 
-  constructor(path: string) {
+  constructor(path: string, hash64: (bytes: Uint8Array) => bigint) {
     this.#path = path;
+    this.#hash64 = hash64;
   }
 
   *block(bytes: Buffer): Generator<ManifestItem> {
@@ -118,6 +123,8 @@ class ReadState {
 
   #begin(file: ManifestFile): ManifestFile {
     this.#assertComplete();
+    // Otherwise one file could stand for two, and hide one that nobody listed.
+    if (!this.#paths.add(keyOf(this.#hash64, file.path))) throw this.#wrong('names a file for the second time');
     this.#file = file;
     this.#chunk = 0;
     this.#files++;

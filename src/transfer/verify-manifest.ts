@@ -4,7 +4,7 @@
  */
 import { type ByteRange, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
-import { DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import { beginRoot, DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ManifestFile } from '../journal/manifest.js';
@@ -25,6 +25,7 @@ export interface VerifyManifestRequest {
 
 interface Listed {
   readonly file: ManifestFile;
+  /** Of the chunks that the target holds whole. */
   readonly digests: Uint8Array;
 }
 
@@ -53,9 +54,10 @@ export class ManifestVerification {
     const startMs = nowMs(clock);
     const opened: SourceInfo[] = [];
     try {
-      const listed = await onlyFile(this.#request.manifest);
+      await assertOneFile(this.#request.manifest);
       const target = await openSource(runner, this.#request.target, this.#lanes.retryRules());
       opened.push(target);
+      const listed = await onlyFile(this.#request.manifest, target.size);
       const digests = await this.#hash(target, listed.file);
       await runner.run('check-source', { ref: target.ref });
       const ranges = this.#differing(target, listed, digests);
@@ -65,16 +67,16 @@ export class ManifestVerification {
     }
   }
 
-  /** Digests of the chunks as the target holds them; zeroes for those that it does not hold whole. */
+  /** Digests of the chunks that the target holds whole. */
   async #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
     const { runner } = this.#parts;
     const { control, progress } = this.#lanes;
     const grid = new ChunkGrid(size, chunkBytes);
     const digestBytes = DIGEST_BYTES[algorithm];
-    const digests = new Uint8Array(grid.count * digestBytes);
+    const whole = wholeChunks(grid, target.size);
+    const digests = new Uint8Array(whole * digestBytes);
     const map = await runner.run('map-source', { ref: target.ref, chunkBytes });
     const zero = zeroDigest(await loadHasher(algorithm), Math.min(chunkBytes, size));
-    const whole = target.size < size ? Math.floor(target.size / chunkBytes) : grid.count;
     progress.bytesTotal = Math.min(size, whole * chunkBytes);
     let next = 0;
     await this.#lanes.run(runner.workers * target.readsPerWorker, async () => {
@@ -95,12 +97,13 @@ export class ManifestVerification {
     const grid = new ChunkGrid(file.size, file.chunkBytes);
     const bytes = DIGEST_BYTES[file.algorithm];
     const ranges: ByteRange[] = [];
-    for (let chunk = 0; chunk < grid.count; chunk++) {
+    const whole = wholeChunks(grid, target.size);
+    for (let chunk = 0; chunk < whole; chunk++) {
       const [from, to] = [chunk * bytes, (chunk + 1) * bytes];
-      const range = grid.range(chunk);
-      const held = range.offset + range.length <= target.size;
-      if (!held || !sameBytes(digests.subarray(from, to), expected.subarray(from, to))) ranges.push(range);
+      if (!sameBytes(digests.subarray(from, to), expected.subarray(from, to))) ranges.push(grid.range(chunk));
     }
+    const held = Math.min(file.size, whole * file.chunkBytes);
+    if (held < file.size) ranges.push({ offset: held, length: file.size - held });
     const tail = target.size - file.size;
     if (tail > 0 && target.sizeIs === 'capacity') this.#lanes.note(deviceTail(target.name, tail));
     else if (tail > 0) ranges.push({ offset: file.size, length: tail });
@@ -129,23 +132,40 @@ export class ManifestVerification {
   }
 }
 
-/** The one file that the manifest speaks of. @throws TransferError E_MANIFEST, E_USAGE */
-async function onlyFile(manifest: string): Promise<Listed> {
+/** How many chunks a target of this size holds to their ends. */
+function wholeChunks(grid: ChunkGrid, size: number): number {
+  return size < grid.size ? Math.floor(size / grid.chunkBytes) : grid.count;
+}
+
+/** @throws TransferError E_MANIFEST, E_USAGE */
+async function assertOneFile(manifest: string): Promise<void> {
   const { files } = await checkManifest(manifest);
   if (files !== 1) {
     throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
       hint: 'Give the folder that the files are in as the target.',
     });
   }
-  const pieces: Uint8Array[] = [];
-  let file: ManifestFile | undefined;
+}
+
+/**
+ * The one file that the manifest speaks of. A short line can tell of millions of chunks, so no more digests are kept
+ * than the target, of so many bytes, can be compared with.
+ */
+async function onlyFile(manifest: string, targetBytes: number): Promise<Listed> {
+  let listed: { file: ManifestFile; digests: Uint8Array; root: ReturnType<typeof beginRoot> } | undefined;
   for await (const item of readManifest(manifest)) {
-    if (item.type === 'file') file = item.file;
-    if (item.type === 'digests') pieces.push(item.digests);
+    if (item.type === 'file') {
+      const { size, chunkBytes, algorithm } = item.file;
+      const kept = wholeChunks(new ChunkGrid(size, chunkBytes), targetBytes) * DIGEST_BYTES[algorithm];
+      const root = beginRoot(await loadHasher(algorithm), item.file);
+      listed = { file: item.file, digests: new Uint8Array(kept), root };
+    } else if (item.type === 'digests' && listed) {
+      listed.root.update(item.digests);
+      const at = item.chunk * DIGEST_BYTES[listed.file.algorithm];
+      if (at < listed.digests.length) listed.digests.set(item.digests.subarray(0, listed.digests.length - at), at);
+    }
   }
-  const listed = { file: file as ManifestFile, digests: new Uint8Array(Buffer.concat(pieces)) };
-  const root = toHex(rootDigest(await loadHasher(listed.file.algorithm), listed.file, listed.digests));
-  if (root !== listed.file.root) throw rootUnfit(manifest, listed.file.path);
+  if (!listed || toHex(listed.root.digest()) !== listed.file.root) throw rootUnfit(manifest, listed?.file.path ?? '');
   return listed;
 }
 

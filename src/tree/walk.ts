@@ -1,6 +1,6 @@
 /**
- * Goes through the source trees, folder by folder, and hands out batches of names. Nothing but the folders that are
- * still to be looked into is kept, so that a million files cost no memory.
+ * Goes through the source trees, folder by folder, and hands out batches of names. Nothing but the packed names
+ * of the folders beside and above the current one is kept, so that a million files or folders cost little memory.
  */
 import type { FileGroup, Listing, SourceTree } from '../core/tree.js';
 import { decodePath } from '../platform/path-bytes.js';
@@ -63,7 +63,7 @@ export class Walk {
 
   async *#upwards(folder: Folder): AsyncGenerator<FileGroup> {
     const listing = await this.#list(folder);
-    if (listing) for (const child of this.#children(folder, listing)) yield* this.#upwards(child);
+    if (listing) for (const child of this.#children(folder, listing.folders)) yield* this.#upwards(child);
     yield groupOf(folder, [], []);
   }
 
@@ -77,13 +77,16 @@ export class Walk {
   }
 
   async *#below(source: SourceTree): AsyncGenerator<FileGroup> {
-    const toVisit: Folder[] = [{ source, path: '', included: !this.#parts.filter.selects }];
-    for (let folder = toVisit.pop(); folder; folder = toVisit.pop()) {
-      const listing = await this.#list(folder);
-      if (!listing) continue;
+    const root: Folder = { source, path: '', included: !this.#parts.filter.selects };
+    const levels: Iterator<Folder, unknown>[] = [[root].values()];
+    for (let level = levels.at(-1); level; level = levels.at(-1)) {
+      const { value: folder, done } = level.next();
+      const listing = done ? undefined : await this.#list(folder as Folder);
+      if (done) levels.pop();
+      if (done || !listing) continue;
       for (const path of this.#meant(folder, listing.specials)) this.#parts.onSpecial(source, path);
       yield* this.#filled(folder, listing);
-      for (const child of this.#children(folder, listing)) toVisit.push(child);
+      if (listing.folders.length > 0) levels.push(this.#children(folder, listing.folders));
     }
   }
 
@@ -108,16 +111,15 @@ export class Walk {
     return group;
   }
 
-  #children(folder: Folder, { folders }: Listing): Folder[] {
+  /** Given the names alone, since a generator keeps whatever it is called with. */
+  *#children(folder: Folder, packed: Uint8Array): Generator<Folder, void> {
     const { filter } = this.#parts;
-    const children: Folder[] = [];
-    for (const name of namesOf(folders)) {
+    for (const name of namesOf(packed)) {
       const path = below(folder.path, name);
       if (filter.excludes(path)) continue;
       const included = folder.included || (filter.selects && filter.includes(path, false));
-      children.push({ source: folder.source, path, included });
+      yield { source: folder.source, path, included };
     }
-    return children;
   }
 
   *#meant(folder: Folder, packed: Uint8Array): Generator<string> {

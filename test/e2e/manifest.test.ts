@@ -18,7 +18,7 @@ import { MiB, TiB } from '../../src/core/units.js';
 import { type VerifyResult, verify, verifyTree } from '../../src/index.js';
 import { bytesOf, CHUNK, copyNow, failureOf, leftIn, pairIn, patch, scratchFolder } from '../support/copying.js';
 import { fileHandler, serveHandlers } from '../support/http-scenarios.js';
-import { blockferry, workFolder } from './command.js';
+import { blockferry, MAIN, start, workFolder } from './command.js';
 
 /** Flips one bit. */
 function flip(path: string, at: number): void {
@@ -163,6 +163,28 @@ test('a manifest whose root is not that of its digests is refused, though its la
   expect(await failureOf(verify({ target: pair.target, manifest }).result)).toMatchObject({ code: 'E_MANIFEST' });
   expect(await failureOf(verifyTree({ target: pair.folder, manifest }).result)).toMatchObject({ code: 'E_MANIFEST' });
 });
+
+test('a short manifest that speaks of millions of chunks takes no memory', async () => {
+  const folder = scratchFolder();
+  const [target, manifest] = [join(folder, 'a'), join(folder, 'm')];
+  writeFileSync(target, 'a');
+  const [count, digest] = [4_194_304, '0'.repeat(64)];
+  const size = count * 65536;
+  const file = { path: 'a', size, chunkBytes: 65536, algorithm: 'sha256', proof: 'written', root: digest };
+  const lines = [{ format: 'blockferry-manifest', version: 1 }, file, { chunk: 0, count, digest }];
+  const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  writeFileSync(manifest, `${body}${JSON.stringify({ files: 1, bytes: size, sha256 })}\n`);
+  const told = `process.on('exit', () => console.log(process.resourceUsage().maxRSS))`;
+  const program = [process.execPath, '--import', `data:text/javascript,${told}`, MAIN];
+  const small = await start(folder, [...program, '--version']).ended;
+  const { out, exitCode, err } = await start(folder, [...program, 'verify', '--manifest', manifest, target]).ended;
+  expect(exitCode, err).toBe(4);
+  expect(err).toContain('cannot be trusted');
+  const [used, least] = [out, small.out].map((text) => Number(text.trim().split('\n').at(-1)) / 1024);
+  // The digests alone are 128 MiB.
+  expect(used, `${used} MiB, at least ${least}`).toBeLessThan((least ?? 0) + 100);
+}, 30_000);
 
 test('a sparse disk of 5 TiB has a small manifest and is verified in seconds', async (context) => {
   const folder = scratchFolder();

@@ -183,6 +183,14 @@ test.each([
   expect(hint).toContain('manifest');
 });
 
+test('a file that is listed twice is refused, however far apart its lines are', async () => {
+  const lines = (count: number): string[] =>
+    Array.from({ length: count }, (_, n) => [JSON.stringify({ path: `f${n}`, ...FILE }), DIGEST]).flat();
+  const twice = [...lines(3000), ...lines(1)];
+  const { message } = await refusal(newPath(), sealed(twice, 3001, 3001 * 4096));
+  expect(message).toContain('line 6002 names a file for the second time');
+});
+
 test.each([
   ['{"path":"a","size":-1}', 'no size'],
   [JSON.stringify({ path: 'a', ...FILE, size: 1e300 }), 'no size'],

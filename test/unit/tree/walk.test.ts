@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import type { FileGroup, Listing, SourceTree } from '../../../src/core/tree.js';
 import { Filter } from '../../../src/tree/filter.js';
@@ -65,6 +67,28 @@ test('a folder with more folders in it than a call has room for arguments is wal
   let groups = 0;
   for await (const batch of walk.batches()) groups += batch.length;
   expect(groups).toBe(names.length);
+});
+
+test('of the folders in a folder no more is kept than their names, packed', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const names = numbered(200_000, 'a folder with a name as long as those that people give');
+  const root = packed(names);
+  names.length = 0;
+  const list = async (_: SourceTree, path: string): Promise<Listing> => {
+    return { files: NONE, links: NONE, specials: NONE, folders: path === '' ? root : NONE };
+  };
+  const walk = new Walk({
+    ...{ sources: [source('')], filter: new Filter(), list },
+    ...{ onSpecial: () => undefined, onFailure: () => undefined },
+  });
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const batches = walk.batches();
+  for (let batch = 0; batch < 10; batch++) await batches.next();
+  collect();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000);
+  await batches.return(undefined);
 });
 
 test('empty folders are handed out, so that they are made, unless only some files are meant', async () => {
