@@ -161,7 +161,7 @@ export class TreeJournals {
   }: OpenedTreeJournal): AsyncGenerator<FinishedFile & Pick<Opened, 'algorithm' | 'chunkBytes'>> {
     const hash = await loadHash64();
     const table = DoneTable.attach(ref.known);
-    const voided = this.#voided(ref.journal, from);
+    const last = this.#lastOf(ref.journal, from, hash);
     let opened: Opened | undefined;
     let digests = '';
     for (const { text, end } of linesOf(this.#files, ref.journal.fd, TREE_LINE_BYTES_MAX)) {
@@ -172,9 +172,23 @@ export class TreeJournals {
       const file = { ...record.file, digests: record.file.digests || digests };
       digests = '';
       const value = versionsOf(hash, file.sourceVersion, file.targetVersion);
-      if (end > from ? !voided.has(JSON.stringify(versionsIn(file))) : table.takeSeen(keyOf(hash, file.path), value))
-        yield { algorithm: opened.algorithm, chunkBytes: opened.chunkBytes, ...file };
+      const key = keyOf(hash, file.path);
+      const counts = last.has(key) ? last.get(key)?.value === BigInt(end) : table.takeSeen(key, value);
+      if (counts) yield { algorithm: opened.algorithm, chunkBytes: opened.chunkBytes, ...file };
     }
+  }
+
+  /** Where the last record of this run about each path ends, of those that count: two sources may have one path. */
+  #lastOf(ref: JournalRef, from: number, hash: Hash64): DoneTable {
+    const voided = this.#voided(ref, from);
+    const size = Number(this.#files.fstat(ref.fd).size);
+    const last = DoneTable.create((size - from) / FILE_BYTES_USUAL + 64);
+    for (const { text, end } of linesOf(this.#files, ref.fd, TREE_LINE_BYTES_MAX)) {
+      const record = end > from ? decode(text) : undefined;
+      if (record?.type !== 'file' || voided.has(JSON.stringify(versionsIn(record.file)))) continue;
+      last.set(keyOf(hash, record.file.path), BigInt(end), false);
+    }
+    return last;
   }
 
   #voided(ref: JournalRef, from: number): Set<string> {

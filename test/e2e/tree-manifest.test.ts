@@ -46,3 +46,14 @@ test('of two sources with one file of the same name the first is kept, known and
   expect(await copyTreeNow({ ...both, sources: [`${first}/`] })).toMatchObject({ files: 0, refused: 0 });
   expect(await verifyTree({ target, manifest }).result).toMatchObject({ same: true });
 });
+
+test('of two sources with one file of the same name the last is in the manifest, once, with --overwrite', async () => {
+  const { folder, target } = treeFolders();
+  const [a, b, manifest] = [join(folder, 'a'), join(folder, 'b'), join(folder, 'm')];
+  writeTree(a, { f: 'one' });
+  writeTree(b, { f: 'two' });
+  writeTree(target, { f: 'older' });
+  await copyTreeNow({ sources: [`${a}/`, `${b}/`], target, overwrite: true, manifest, workers: 1 });
+  expect(readFileSync(manifest, 'utf8').match(/"path":"f"/g)).toHaveLength(1);
+  expect(await verifyTree({ target, manifest }).result).toMatchObject({ same: true });
+});
