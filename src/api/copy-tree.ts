@@ -6,7 +6,7 @@ import { type CopyOptions, locationOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 
 /** As for a single file, where it says nothing else. */
-export interface CopyTreeOptions extends Omit<CopyOptions, 'source' | 'target'> {
+export interface CopyTreeOptions extends Omit<CopyOptions, 'source' | 'target' | 'checksum'> {
   /** Paths; of a folder that ends with `/` only what is in it is meant. */
   readonly sources: readonly string[];
   /** A folder; made when it is missing. */

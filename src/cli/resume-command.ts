@@ -31,6 +31,12 @@ export function resumeCommand(args: readonly string[], invocation: readonly stri
   return [...invocation, ...kept].map(shellQuote).join(' ');
 }
 
+/** The line that says how to go on after an interruption. */
+export function goOnLine(args: readonly string[]): string {
+  const command = resumeCommand(args, invocation(process.argv[1] ?? 'blockferry', process.env));
+  return command ? `  Go on with: ${command}` : '  Go on with the same command.';
+}
+
 /** How this command was called. */
 export function invocation(script: string, env: NodeJS.ProcessEnv): string[] {
   if (basename(script) !== 'blockferry') return ['node', script];

@@ -127,6 +127,11 @@ export interface FileIdentity {
   readonly inode: string;
 }
 
+/** Whether both are known, and name one file. */
+export function sameIdentity(a: FileIdentity | undefined, b: FileIdentity | undefined): boolean {
+  return a !== undefined && b !== undefined && a.device === b.device && a.inode === b.inode;
+}
+
 /** A part as it is when it is whole and proven; nothing that writes to it later leaves the mark as it is. */
 export interface PartMark extends FileIdentity {
   readonly size: number;

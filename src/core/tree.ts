@@ -3,8 +3,8 @@
  * is the root itself. What is opened is known by a ref, as in endpoint.ts, and descriptors belong to the process.
  */
 import type { Algorithm, Hasher } from './digest.js';
-import type { EndpointRef, FileIdentity, Location } from './endpoint.js';
-import type { ErrorCode, ErrorJson } from './errors.js';
+import type { EndpointRef, Location } from './endpoint.js';
+import { type ErrorCode, type ErrorJson, TransferError } from './errors.js';
 
 /** An opened folder that a tree hangs on. */
 export interface TreeRef extends EndpointRef {
@@ -23,16 +23,12 @@ export interface SourceTree {
   readonly targetName: string;
   /** Present: a single file, by its name in the folder. */
   readonly fileName?: string;
-  /** POSIX permission bits of the folder. */
-  readonly mode: number;
 }
 
 export interface TargetTree {
   readonly ref: TreeRef;
-  readonly identity: FileIdentity;
   /** Always a local path. */
   readonly journalPath: string;
-  readonly freeBytes?: number;
   /** The folder was made for this copy. */
   readonly created: boolean;
 }
@@ -57,6 +53,23 @@ export interface FileGroup {
   readonly links: readonly string[];
   /** The target name of a single file, where it differs. */
   readonly as?: string;
+}
+
+/** `folder/name`, where either may be the root. */
+export function joinPath(folder: string, name: string): string {
+  return folder === '' ? name : name === '' ? folder : `${folder}/${name}`;
+}
+
+/** The path of a file below the target. */
+export function pathIn({ targetFolder, as }: Pick<FileGroup, 'targetFolder' | 'as'>, name: string): string {
+  return joinPath(targetFolder, as ?? name);
+}
+
+/** What holds no bytes, by a name that is fit to be shown. */
+export function specialFile(shown: string): TransferError {
+  return new TransferError('E_SOURCE_KIND', `${shown} is a special file (a pipe, a socket or a device)`, {
+    hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
+  });
 }
 
 export interface FilesRequest {

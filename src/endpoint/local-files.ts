@@ -4,14 +4,8 @@
  */
 import { type BigIntStats, readlinkSync } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
-import {
-  ENDS_ALL,
-  type FileGroup,
-  type FilesHost,
-  type FilesOutcome,
-  type FilesRequest,
-  type TreeRef,
-} from '../core/tree.js';
+import type { FileGroup, FilesHost, FilesOutcome, FilesRequest, TreeRef } from '../core/tree.js';
+import { ENDS_ALL, joinPath, pathIn } from '../core/tree.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { FolderPath, inFolder, type Step } from '../platform/folder.js';
 import { type PathBytes, showPath } from '../platform/path-bytes.js';
@@ -21,7 +15,7 @@ import { PendingFiles } from './local-pending.js';
 import { assertReplaceable, REFUSALS } from './local-replaced.js';
 import { openSmallFile, probeReading, SmallFileWriter, sameFiles } from './local-small-file.js';
 import { settled } from './settled.js';
-import { joinPath, partNameIn, pathIn, within } from './tree-paths.js';
+import { partNameIn, within } from './tree-paths.js';
 import { TreeVersions } from './tree-versions.js';
 
 const NOTES_MAX = 20;

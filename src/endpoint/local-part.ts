@@ -4,13 +4,14 @@
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { dirname } from 'node:path';
-import type {
-  CommitRequest,
-  EndpointRef,
-  FileIdentity,
-  PartMark,
-  PreparedTarget,
-  PrepareRequest,
+import {
+  type CommitRequest,
+  type EndpointRef,
+  type FileIdentity,
+  type PartMark,
+  type PreparedTarget,
+  type PrepareRequest,
+  sameIdentity,
 } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
@@ -37,10 +38,6 @@ export interface PreparedRef extends LocalTargetRef {
 
 export function identityOf(stat: BigIntStats): FileIdentity {
   return { device: String(stat.dev), inode: String(stat.ino) };
-}
-
-export function sameIdentity(a: FileIdentity | undefined, b: FileIdentity): boolean {
-  return a !== undefined && a.device === b.device && a.inode === b.inode;
 }
 
 export function markOf(stat: BigIntStats): PartMark {

@@ -5,14 +5,13 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type Hasher, toHex } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
-import type { FilesHost, FilesRequest, FinishedFile } from '../core/tree.js';
+import { type FilesHost, type FilesRequest, type FinishedFile, joinPath } from '../core/tree.js';
 import { DirectReader } from '../platform/direct-io.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { inFolder, type Step } from '../platform/folder.js';
 import { nativeAvailable } from '../platform/libc.js';
 import { localError } from './local-errors.js';
 import { targetExists, vanished } from './local-part.js';
-import { joinPath } from './tree-paths.js';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** What one flush and one record may hold back. */

@@ -5,7 +5,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { sameBytes, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { FilesHost, FilesRequest } from '../core/tree.js';
+import { type FilesHost, type FilesRequest, specialFile } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import { DirectReader } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
@@ -51,24 +51,18 @@ export function openSmallFile(files: FileLayer, from: PathBytes, shown: string):
     fd = files.openSync(from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const stat = files.fstat(fd);
     if (stat.isDirectory()) throw otherKind(shown, 'a folder');
-    if (!stat.isFile()) throw specialFile(shown);
+    if (!stat.isFile()) throw specialFile(showPath(shown));
     return { fd, stat };
   } catch (thrown) {
     if (fd !== undefined) files.closeSync(fd);
     if (errnoOf(thrown) === 'ELOOP') throw otherKind(shown, 'a link');
-    throw errnoOf(thrown) === 'ENXIO' ? specialFile(shown) : localError('open-source', shown, thrown);
+    throw errnoOf(thrown) === 'ENXIO' ? specialFile(showPath(shown)) : localError('open-source', shown, thrown);
   }
 }
 
 function otherKind(shown: string, now: string): TransferError {
   return new TransferError('E_SOURCE_CHANGED', `${showPath(shown)} was a file and is ${now} now`, {
     hint: 'It was left out; the same command copies what it is now.',
-  });
-}
-
-export function specialFile(shown: string): TransferError {
-  return new TransferError('E_SOURCE_KIND', `${showPath(shown)} is a special file (a pipe, a socket or a device)`, {
-    hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
   });
 }
 

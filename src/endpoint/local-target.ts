@@ -4,30 +4,22 @@
  * rules 1, 3, 6, 7).
  */
 import type { ByteRange } from '../core/chunk.js';
-import type {
-  ChunkReader,
-  ChunkWriter,
-  CommitRequest,
-  EndpointRef,
-  FileTimes,
-  PartMark,
-  ReadBack,
-  Target,
+import {
+  type ChunkReader,
+  type ChunkWriter,
+  type CommitRequest,
+  type EndpointRef,
+  type FileTimes,
+  type PartMark,
+  type ReadBack,
+  sameIdentity,
+  type Target,
 } from '../core/endpoint.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
-import {
-  identityOf,
-  markOf,
-  type PreparedRef,
-  publish,
-  sameIdentity,
-  setAccess,
-  syncFile,
-  vanished,
-} from './local-part.js';
+import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './local-part.js';
 import { isLocalFile } from './local-source.js';
 
 const ZEROES = new Uint8Array(256 * 1024);

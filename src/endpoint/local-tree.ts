@@ -16,30 +16,30 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type {
-  FileGroup,
-  FilesHost,
-  FilesOutcome,
-  FilesRequest,
-  Listing,
-  SourceTree,
-  TargetTree,
-  TreeEnd,
-  TreeRef,
+import {
+  type FileGroup,
+  type FilesHost,
+  type FilesOutcome,
+  type FilesRequest,
+  joinPath,
+  type Listing,
+  type SourceTree,
+  specialFile,
+  type TargetTree,
+  type TreeEnd,
+  type TreeRef,
 } from '../core/tree.js';
 import { applyAttributes, readAttributes } from '../platform/attributes.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { freeBytes, mountsBelow } from '../platform/file-system.js';
+import { mountsBelow } from '../platform/file-system.js';
 import { FolderPath, type HeldFolder, inFolder, openFolder, realPath } from '../platform/folder.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import { copyFiles } from './local-files.js';
-import { identityOf } from './local-part.js';
-import { specialFile } from './local-small-file.js';
 import { isTreePart } from './part-names.js';
 import { makeStateFolder, stateFolder } from './state-folder.js';
-import { joinPath, within } from './tree-paths.js';
+import { within } from './tree-paths.js';
 
 const LIST_ENTRIES = 1024;
 
@@ -58,7 +58,7 @@ export class LocalTrees implements TreeEnd {
       if (!recursive) throw folderWithoutRecursive(name);
       const typed = basename(text);
       const contents = text.endsWith('/') || typed === '.' || typed === '..';
-      return { ref: treeRef(real, name), targetName: contents ? '' : typed, mode: Number(stat.mode & 0o777n) };
+      return { ref: treeRef(real, name), targetName: contents ? '' : typed };
     } catch (thrown) {
       throw localError('open-source', text, thrown);
     }
@@ -75,9 +75,7 @@ export class LocalTrees implements TreeEnd {
       const journalPath = treeJournalPath(real, dryRun);
       if (!there) mkdirSync(encodePath(real));
       const ref = treeRef(real, name);
-      const free = freeBytes(encodePath(real));
-      const identity = identityOf(this.#files.fstat(ref.fd));
-      return { ref, identity, journalPath, created: !there, ...(free !== undefined && { freeBytes: free }) };
+      return { ref, journalPath, created: !there };
     } catch (thrown) {
       throw localError('locate-target', text, thrown);
     }
@@ -250,15 +248,14 @@ function treeRef(path: string, name: string): TreeRef {
 
 /** A link that a user names is followed; only below a root links are links. */
 function sourceFile(text: string, real: string, stat: BigIntStats): SourceTree {
-  if (!stat.isFile()) throw specialFile(text);
+  if (!stat.isFile()) throw specialFile(showPath(text));
   const folder = dirname(real);
-  const mode = 0o777;
-  return { ref: treeRef(folder, showPath(folder)), targetName: basename(text), fileName: basename(real), mode };
+  return { ref: treeRef(folder, showPath(folder)), targetName: basename(text), fileName: basename(real) };
 }
 
 function missingTarget(path: string, name: string): TargetTree {
   const ref = { scheme: 'file', fd: -1, name, path };
-  return { ref, identity: { device: '', inode: '' }, journalPath: '', created: true };
+  return { ref, journalPath: '', created: true };
 }
 
 /** All names of a folder find the same journal, which outlives the copy, so that a later run knows what is finished. */

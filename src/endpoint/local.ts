@@ -3,16 +3,17 @@ import { constants, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import { sha256Hex } from '../core/digest.js';
-import type {
-  CloneProbe,
-  CommitRequest,
-  EndpointRef,
-  FileIdentity,
-  Location,
-  PartMark,
-  PreparedTarget,
-  PrepareRequest,
-  TargetSite,
+import {
+  type CloneProbe,
+  type CommitRequest,
+  type EndpointRef,
+  type FileIdentity,
+  type Location,
+  type PartMark,
+  type PreparedTarget,
+  type PrepareRequest,
+  sameIdentity,
+  type TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
@@ -26,7 +27,6 @@ import {
   type PreparedRef,
   preparePart,
   publish,
-  sameIdentity,
   sameMark,
   syncFile,
 } from './local-part.js';

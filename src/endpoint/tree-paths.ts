@@ -1,18 +1,9 @@
 /** Paths below the root of a tree, and what it means when one of them cannot be followed. */
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { FileGroup, TreeRef } from '../core/tree.js';
+import { type FileGroup, joinPath, type TreeRef } from '../core/tree.js';
 import { showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import { treePartName } from './part-names.js';
-
-export function joinPath(folder: string, name: string): string {
-  return folder === '' ? name : name === '' ? folder : `${folder}/${name}`;
-}
-
-/** The path of a file below the target. */
-export function pathIn(group: FileGroup, name: string): string {
-  return joinPath(group.targetFolder, group.as ?? name);
-}
 
 export function partNameIn({ source, sourceFolder, as }: FileGroup, name: string, tag: string): string {
   // A file that was named by itself may also lie in a folder that is copied.

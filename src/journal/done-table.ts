@@ -2,6 +2,8 @@
  * Which files of a tree an earlier run finished, in shared memory, so that every thread looks for itself: 17 bytes a
  * place, a million files in some 36 MiB. It knows hashes only; what they agree on is taken for the same, as git does.
  */
+import { placeOf } from './hash-set.js';
+
 const MAGIC_CELLS = 2;
 const POSITION = 0;
 const COUNT = 1;
@@ -108,10 +110,6 @@ export class DoneTable {
   }
 
   #placeOf(path: bigint): number {
-    const key = path || 1n;
-    const mask = this.#keys.length - 1;
-    let place = Number(key & BigInt(mask));
-    while (this.#keys[place] !== 0n && this.#keys[place] !== key) place = (place + 1) & mask;
-    return place;
+    return placeOf(this.#keys, path || 1n);
   }
 }

@@ -23,8 +23,8 @@ export class HashSet {
   }
 }
 
-/** Where it is, or belongs. */
-function placeOf(places: BigUint64Array, value: bigint): number {
+/** Where a value other than 0 is, or belongs: linear probing in a power of two of places, some of them empty. */
+export function placeOf(places: BigUint64Array, value: bigint): number {
   const mask = places.length - 1;
   let place = Number(value & BigInt(mask));
   while (places[place] !== 0n && places[place] !== value) place = (place + 1) & mask;

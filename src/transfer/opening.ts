@@ -6,7 +6,13 @@
 import { ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
-import type { CommitRequest, Location, PreparedTarget, TargetSite } from '../core/endpoint.js';
+import {
+  type CommitRequest,
+  type Location,
+  type PreparedTarget,
+  sameIdentity,
+  type TargetSite,
+} from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
@@ -247,11 +253,7 @@ async function resume(
 }
 
 function assertApart(source: SourceInfo, site: TargetSite): void {
-  const { identity } = source;
-  const same = [site.existing, site.partial?.identity].some(
-    (other) => identity && other && identity.device === other.device && identity.inode === other.inode,
-  );
-  if (!same) return;
+  if (![site.existing, site.partial?.identity].some((other) => sameIdentity(source.identity, other))) return;
   throw new TransferError('E_USAGE', `${site.name} is the source itself`, {
     hint: 'Choose another target. Nothing was changed.',
   });

@@ -2,7 +2,7 @@
 import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
 import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
-import type { Location } from '../core/endpoint.js';
+import { type Location, sameIdentity } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
@@ -41,8 +41,7 @@ export interface VerifyResult {
 
 /** That a file is the same as itself proves nothing, and somebody may remove one of the names next. */
 function assertTwo({ name, identity }: SourceInfo, other: SourceInfo): void {
-  const same = identity && identity.device === other.identity?.device && identity.inode === other.identity.inode;
-  if (!same) return;
+  if (!sameIdentity(identity, other.identity)) return;
   throw new TransferError('E_USAGE', `${name} and ${other.name} are one and the same file`, {
     hint: 'One of the two is a link to the other, or they are two names of it: there is no copy that could be proven.',
   });

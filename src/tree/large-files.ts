@@ -5,7 +5,7 @@
 import { toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { ENDS_ALL, type FinishedFile, type LargeFile, type TargetTree } from '../core/tree.js';
+import { ENDS_ALL, type FinishedFile, type LargeFile, pathIn, type TargetTree } from '../core/tree.js';
 import { fileVersion } from '../core/version.js';
 import type { OpenedTreeJournal } from '../journal/tree-journal.js';
 import { type ProvenPart, Transfer, type TransferParts } from '../transfer/transfer.js';
@@ -140,6 +140,5 @@ export class LargeFiles {
 }
 
 function pathOf({ group, name }: LargeFile): string {
-  const { targetFolder, as } = group;
-  return targetFolder === '' ? (as ?? name) : `${targetFolder}/${as ?? name}`;
+  return pathIn(group, name);
 }

@@ -8,7 +8,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
-import type { FileFailure, FileGroup, PlannedFile, SourceTree, TargetTree } from '../core/tree.js';
+import { type FileFailure, type FileGroup, type PlannedFile, specialFile, type TargetTree } from '../core/tree.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import { ControlBlock } from '../transfer/control-block.js';
 import { EventStream } from '../transfer/event-stream.js';
@@ -194,14 +194,14 @@ export class TreeCopy {
 
   #walk({ sources }: OpenedTree): Walk {
     const { runner } = this.#parts;
-    const failed = (source: SourceTree, path: string, error: TransferError): void =>
-      this.#tally.fail({ path: nameOf(source, path), state: 'failed', error: error.toJSON() });
+    const told = (state: FileFailure['state'], path: string, error: TransferError): void =>
+      this.#tally.fail({ path, state, error: error.toJSON() });
     return new Walk({
       sources,
       filter: this.#filter,
       list: (source, folder) => runner.run('list-folder', { ref: source.ref, folder }),
-      onSpecial: (source, path) => this.#tally.fail(specialFailure(nameOf(source, path))),
-      onFailure: (source, path, thrown) => failed(source, path, TransferError.from(thrown)),
+      onSpecial: (source, path) => told('refused', nameOf(source, path), specialFile(nameOf(source, path))),
+      onFailure: (source, path, thrown) => told('failed', nameOf(source, path), TransferError.from(thrown)),
     });
   }
 
@@ -262,10 +262,3 @@ export class TreeCopy {
 
 const DETACH_MS = 2000;
 const FOLDERS_AT_ONCE = 256;
-
-function specialFailure(path: string): FileFailure {
-  const error = new TransferError('E_SOURCE_KIND', `${path} is a special file (a pipe, a socket or a device)`, {
-    hint: 'It was left out: it holds no bytes that a copy could keep. --exclude leaves it out without this message.',
-  });
-  return { path, state: 'refused', error: error.toJSON() };
-}

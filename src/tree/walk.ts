@@ -2,7 +2,7 @@
  * Goes through the source trees, folder by folder, and hands out batches of names. Nothing but the packed names
  * of the folders beside and above the current one is kept, so that a million files or folders cost little memory.
  */
-import type { FileGroup, Listing, SourceTree } from '../core/tree.js';
+import { type FileGroup, joinPath, type Listing, type SourceTree } from '../core/tree.js';
 import { decodePath } from '../platform/path-bytes.js';
 import type { Filter } from './filter.js';
 
@@ -115,7 +115,7 @@ export class Walk {
   *#children(folder: Folder, packed: Uint8Array): Generator<Folder, void> {
     const { filter } = this.#parts;
     for (const name of namesOf(packed)) {
-      const path = below(folder.path, name);
+      const path = joinPath(folder.path, name);
       if (filter.excludes(path)) continue;
       const included = folder.included || (filter.selects && filter.includes(path, false));
       yield { source: folder.source, path, included };
@@ -125,7 +125,7 @@ export class Walk {
   *#meant(folder: Folder, packed: Uint8Array): Generator<string> {
     const { filter } = this.#parts;
     for (const name of namesOf(packed)) {
-      const path = below(folder.path, name);
+      const path = joinPath(folder.path, name);
       if (filter.includes(path, folder.included) && !filter.excludes(path)) yield path;
     }
   }
@@ -144,11 +144,7 @@ function groupOf({ source, path }: Folder, files: readonly string[], links: read
   const { ref, targetName, fileName } = source;
   const prefix = fileName === undefined ? targetName : '';
   const prefixDepth = prefix === '' ? 0 : 1;
-  return { source: ref, sourceFolder: path, targetFolder: below(prefix, path), prefixDepth, files, links };
-}
-
-function below(folder: string, name: string): string {
-  return folder === '' ? name : name === '' ? folder : `${folder}/${name}`;
+  return { source: ref, sourceFolder: path, targetFolder: joinPath(prefix, path), prefixDepth, files, links };
 }
 
 function* namesOf(packed: Uint8Array): Generator<string> {

@@ -7,7 +7,7 @@ import { EXIT_INTERRUPTED, follow } from '../follow.js';
 import type { CopyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
 import { planTotalLines, treeLines } from '../render/tree-copy-summary.js';
-import { invocation, resumeCommand } from '../resume-command.js';
+import { goOnLine } from '../resume-command.js';
 import type { Session } from '../session.js';
 import { sharedOptions } from './copy.js';
 
@@ -28,9 +28,8 @@ export async function runCopyTree(
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
     if (flags.json) session.out.json({ schema: 1, type: 'error', error: thrown.toJSON() });
-    const command = resumeCommand(session.args, invocation(process.argv[1] ?? 'blockferry', process.env));
     session.err.line('blockferry: stopped; finished files and chunks are kept');
-    session.err.line(command ? `  Go on with: ${command}` : '  Go on with the same command.');
+    session.err.line(goOnLine(session.args));
     return EXIT_INTERRUPTED;
   }
 }

@@ -16,7 +16,7 @@ import type { CopyFlags } from '../program.js';
 import { explainLines } from '../render/explain-text.js';
 import { createReporter } from '../render/reporter.js';
 import { copyLines } from '../render/summary.js';
-import { invocation, resumeCommand } from '../resume-command.js';
+import { goOnLine } from '../resume-command.js';
 import type { Session } from '../session.js';
 
 /** Of an output that is no terminal. */
@@ -100,8 +100,7 @@ function checksumOption(text: string): ChecksumRequest {
 
 /** What is kept is read from the journal, not remembered: that is what the next run will find. */
 async function stoppedLines(session: Session, target: string): Promise<string[]> {
-  const command = resumeCommand(session.args, invocation(process.argv[1] ?? 'blockferry', process.env));
-  const goOn = command ? `  Go on with: ${command}` : '  Go on with the same command.';
+  const goOn = goOnLine(session.args);
   if (session.stuck) return ['blockferry: stopped; what was on record is kept', goOn];
   // Where the journal cannot be read, the numbers are left out; the next run tells what is wrong with it.
   const partial = await status(target).then(

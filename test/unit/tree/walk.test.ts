@@ -10,7 +10,7 @@ const NONE = packed([]);
 
 function source(targetName: string, fileName?: string): SourceTree {
   const ref = { scheme: 'file', fd: 3, name: 'source', path: '/source' };
-  return { ref, targetName, mode: 0o755, ...(fileName !== undefined && { fileName }) };
+  return { ref, targetName, ...(fileName !== undefined && { fileName }) };
 }
 
 /** A walk through folders that are told by their files, links and folders. */
