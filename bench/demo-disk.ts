@@ -6,7 +6,7 @@ import { createCipheriv } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { MiB } from '../src/core/units.js';
-import { encodeVhdFooter, fixedVhdFooter, VHD_FOOTER_BYTES } from '../src/disk/vhd.js';
+import { encodeVhdFooter, fixedVhdFooter, VHD_FOOTER_BYTES } from '../src/disk/vhd/footer.js';
 
 /** What a stretch holds: bytes that nothing can compress, lines of text, zeros that were written, or a hole. */
 export type StretchKind = 'random' | 'text' | 'zeros' | 'hole';

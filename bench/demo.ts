@@ -13,7 +13,7 @@ import { nowMs, systemClock } from '../src/core/clock.js';
 import { errnoOf, TransferError } from '../src/core/errors.js';
 import type { ProgressEvent } from '../src/core/events.js';
 import { formatBytes, formatDuration, MiB, parseBytes } from '../src/core/units.js';
-import { decodeVhdFooter, VHD_FOOTER_BYTES } from '../src/disk/vhd.js';
+import { decodeVhdFooter, VHD_FOOTER_BYTES } from '../src/disk/vhd/footer.js';
 import { type CopyResult, runCommand, runCopy } from './demo-child.js';
 import { type DemoDisk, makeDemoDisk, STRETCH_BYTES } from './demo-disk.js';
 import { Printer } from './demo-print.js';

@@ -7,7 +7,7 @@ import { deflateRawSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { makeDemoDisk, STRETCH_BYTES, stretchKind } from '../../../bench/demo-disk.js';
 import { KiB, MiB } from '../../../src/core/units.js';
-import { decodeVhdFooter } from '../../../src/disk/vhd.js';
+import { decodeVhdFooter } from '../../../src/disk/vhd/footer.js';
 
 const sizeBytes = 5 * STRETCH_BYTES;
 const createdAtMs = Date.UTC(2024, 0, 1);

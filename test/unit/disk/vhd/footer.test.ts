@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { TransferError } from '../../../src/core/errors.js';
-import { GiB, MiB } from '../../../src/core/units.js';
+import { TransferError } from '../../../../src/core/errors.js';
+import { GiB, MiB } from '../../../../src/core/units.js';
 import {
   chsGeometry,
   decodeVhdFooter,
@@ -15,7 +15,7 @@ import {
   VHD_NO_DATA_OFFSET,
   VHD_SIZE_BYTES_MAX,
   type VhdFooterFields,
-} from '../../../src/disk/vhd.js';
+} from '../../../../src/disk/vhd/footer.js';
 
 const uniqueId = Uint8Array.from({ length: 16 }, (_, index) => index * 7);
 const createdAtMs = Date.UTC(2024, 1, 29, 12);

@@ -3,8 +3,8 @@
  * that end every VHD, and for a fixed disk all that the format adds to the raw bytes. What is refused when read is
  * refused when written, so that every footer of ours can be read back. Numbers are big endian.
  */
-import { TransferError } from '../core/errors.js';
-import { GiB } from '../core/units.js';
+import { TransferError } from '../../core/errors.js';
+import { GiB } from '../../core/units.js';
 
 export const VHD_FOOTER_BYTES = 512;
 export const VHD_SECTOR_BYTES = 512;

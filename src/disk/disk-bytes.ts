@@ -1,0 +1,63 @@
+/** The bytes of a container, read by ranges from any source, within bounds that hold for every format. */
+import type { ByteRange } from '../core/chunk.js';
+import type { Source } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import { formatBytes, MiB } from '../core/units.js';
+import type { DiskBytes } from './image.js';
+
+const READ_BYTES_MAX = 16 * MiB;
+const NEVER = new AbortController().signal;
+
+export function diskBytes(
+  source: Pick<Source, 'name' | 'size' | 'openChunk' | 'extents'>,
+  signal: AbortSignal = NEVER,
+): DiskBytes {
+  const { name, size } = source;
+  return {
+    name,
+    size,
+    read: async (range, what) => {
+      assertInside(range, what, { name, size });
+      const into = Buffer.alloc(range.length);
+      if (range.length === 0) return into;
+      const reader = source.openChunk(range, signal);
+      try {
+        for (let at = 0; at < into.length; ) at += await reader.next(into.subarray(at));
+      } finally {
+        reader.close();
+      }
+      return into;
+    },
+    ...(source.extents && { extents: (range: ByteRange) => source.extents?.(range, signal) ?? [] }),
+  };
+}
+
+function assertInside(
+  { offset, length }: ByteRange,
+  what: string,
+  { name, size }: Pick<DiskBytes, 'name' | 'size'>,
+): void {
+  if (length > READ_BYTES_MAX) {
+    throw diskError(name, what, offset, `at most ${formatBytes(READ_BYTES_MAX)}`, `${length} bytes`);
+  }
+  // The end is compared without a sum, which could lose its last bits.
+  const inside = Number.isSafeInteger(offset) && offset >= 0 && length >= 0 && offset <= size - length;
+  if (!inside) throw diskError(name, what, offset, `${length} bytes inside the file`, `a file of ${size} bytes`);
+}
+
+/** What is wrong with a structure of a disk image, and where. */
+export function diskError(
+  name: string,
+  what: string,
+  offset: number | bigint,
+  expected: string,
+  found: string,
+): TransferError {
+  return new TransferError(
+    'E_DISK_FORMAT',
+    `${name}: ${what} at byte ${offset}: expected ${expected}, found ${found}`,
+    {
+      hint: 'The image is damaged, was cut short, or is of another kind. blockferry disk check tells all that is wrong.',
+    },
+  );
+}
