@@ -153,6 +153,8 @@ export interface FilesOutcome {
   readonly mounts: readonly { readonly device: bigint; readonly folder: string }[];
   /** What could not be kept, in sentences. */
   readonly notes: readonly string[];
+  /** Nothing that was to be read back was left unread because the storage refuses reads past the cache. */
+  readonly pastCache: boolean;
   /** Of a dry run. */
   readonly planned: readonly PlannedFile[];
   /** Ended early, by a stop; what is finished is on record. */

@@ -42,6 +42,7 @@ class FilesCopy {
   readonly #outcome: Counted = {
     ...{ files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0, stopped: false },
     ...{ large: [], failures: [], restrict: [], mounts: [], notes: [], planned: [] },
+    pastCache: true,
   };
   readonly #pending: PendingFiles;
   readonly #writer: SmallFileWriter;
@@ -74,7 +75,7 @@ class FilesCopy {
       this.#pending.close();
       for (const path of [this.#target, ...this.#sources.values()]) path?.release(true);
     }
-    return { ...this.#outcome, bytesCloned: this.#writer.bytesCloned };
+    return { ...this.#outcome, bytesCloned: this.#writer.bytesCloned, pastCache: this.#pending.pastCache };
   }
 
   async #group(group: FileGroup): Promise<void> {

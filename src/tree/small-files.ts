@@ -36,6 +36,7 @@ export class SmallFiles {
   readonly #batches: AsyncGenerator<FileGroup[]>;
   readonly #mounts = new Map<bigint, string>();
   readonly #restrict: FilesOutcome['restrict'][number][] = [];
+  #pastCache = true;
 
   constructor(parts: SmallFilesParts) {
     this.#parts = parts;
@@ -50,6 +51,11 @@ export class SmallFiles {
   /** A folder on each other file system below the target. */
   get mounts(): string[] {
     return [...this.#mounts.values()];
+  }
+
+  /** False: --read-back was asked for, and some files could not be read past the cache. */
+  get pastCache(): boolean {
+    return this.#pastCache;
   }
 
   /** False: that was all. @throws TransferError of the first lane that failed, E_STOPPED when stopped */
@@ -82,6 +88,7 @@ export class SmallFiles {
       large.add(outcome.large);
       for (const { device, folder } of outcome.mounts) this.#mounts.set(device, folder);
       this.#restrict.push(...outcome.restrict);
+      this.#pastCache &&= outcome.pastCache;
       for (const message of outcome.notes) note(message);
       if (task.dryRun) onPlanned?.(outcome.planned);
     }

@@ -8,12 +8,15 @@ import type { TransferResult } from '../transfer/transfer-result.js';
 /** In a result; as events all of them are told. */
 const FAILURES_KEPT = 100;
 
+const NOTHING = { files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0 };
+type Sum = keyof typeof NOTHING;
+
 export class Tally {
   readonly #emit: (event: EventBody) => void;
   readonly #progress: Progress;
   readonly #failures: FileFailure[] = [];
   readonly #control: ControlBlock;
-  readonly #sums = { files: 0, links: 0, folders: 0, skipped: 0, bytesCopied: 0, bytesCloned: 0, bytesSkipped: 0 };
+  readonly #sums = { ...NOTHING };
   #bytesSmall = 0;
   #bytesReused = 0;
   #refused = 0;
@@ -33,9 +36,9 @@ export class Tally {
     return this.#refused + this.#failed === 0;
   }
 
-  add(outcome: Omit<FilesOutcome, 'large' | 'planned' | 'restrict' | 'mounts' | 'notes' | 'stopped'>): void {
+  add(outcome: Pick<FilesOutcome, Sum | 'failures'>): void {
     const sums = this.#sums;
-    for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += outcome[key];
+    for (const key of Object.keys(sums) as Sum[]) sums[key] += outcome[key];
     this.#bytesSmall += outcome.bytesCopied + outcome.bytesSkipped;
     this.#progress.bytesReused += outcome.bytesSkipped;
     for (const failure of outcome.failures) this.fail(failure);

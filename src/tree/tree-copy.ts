@@ -179,6 +179,7 @@ export class TreeCopy {
       await this.#large.run();
     }
     if (dryRun) return;
+    if (!small.pastCache) this.#note('the target cannot be read past the cache here: small files were not read back');
     this.#progress.phase = 'committing';
     // Those of an earlier run too, which was ended before it came to that.
     const folders = [...journal.restrict, ...small.restrict];

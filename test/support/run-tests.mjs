@@ -83,7 +83,7 @@ function runVitest() {
   });
 }
 
-/** Prints the skipped tests, the failures that vitest does not count, and the last line. Returns the exit code. */
+/** Prints what was skipped and what failed, also outside of tests, and the last line. Returns the exit code. */
 function report(found, exitCode) {
   const { passed, failed, skipped, errors } = found ?? { passed: [], failed: [], skipped: [], errors: [] };
   const ran = [...passed, ...failed];
@@ -98,11 +98,11 @@ function report(found, exitCode) {
 
   const defaultReason = without.length > 0 ? `this machine lacks ${without.join(', ')}` : 'by a condition of its own';
   for (const test of skipped) say(`Skipped: ${test.file} > ${test.title}: ${test.reason || defaultReason}`);
-  for (const problem of problems) say(`Failed: ${problem}`);
-  const failures = failed.length + problems.length;
-  const counts = `${options.label}: ${passed.length} passed, ${failures} failed, ${skipped.length} skipped`;
-  say(counts);
-  // For a caller that has more to say after the tests, and still wants the counts last.
-  if (process.env.BLOCKFERRY_COUNTS_FILE) writeFileSync(process.env.BLOCKFERRY_COUNTS_FILE, counts);
-  return failures === 0 ? 0 : 1;
+  const failures = [...failed.map(({ file, title, reason }) => `${file} > ${title}: ${reason}`), ...problems];
+  const counts = `${options.label}: ${passed.length} passed, ${failures.length} failed, ${skipped.length} skipped`;
+  const last = [...failures.map((failure) => `Failed: ${failure}`), counts].join('\n');
+  say(last);
+  // For a caller that has more to say after the tests, and still wants what failed and the counts last.
+  if (process.env.BLOCKFERRY_COUNTS_FILE) writeFileSync(process.env.BLOCKFERRY_COUNTS_FILE, last);
+  return failures.length === 0 ? 0 : 1;
 }
