@@ -2,7 +2,7 @@
  * Real disk images, small and many, each with the content that QEMU reads from it. They are made once a run, in the
  * folder that the runs' configuration names, and read by all tests of that run.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -14,12 +14,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { ByteRange } from '../../src/core/chunk.js';
 import { TransferError } from '../../src/core/errors.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import type { DiskFormat } from '../../src/disk/image.js';
+import { qemu, qemuContent, qemuSize } from './disk-oracle.js';
 import { type Recipe, recipes, type Step, type Written } from './disk-recipes.js';
 import { Seeded } from './seeded.js';
-import { SparseContent, type Stretch } from './sparse-content.js';
+import { SparseContent } from './sparse-content.js';
 
 /** Up to here QEMU's content is converted whole; of larger disks, around all that was written. */
 const WHOLE_BYTES_MAX = 64 * MiB;
@@ -72,9 +74,6 @@ function build(folder: string): void {
   }
 }
 
-const qemu = (tool: 'qemu-img' | 'qemu-io', cwd: string, ...args: readonly string[]): string =>
-  execFileSync(tool, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-
 /** Returns the links with names inside the folder: names of parents are relative, so the folder may move. */
 function make(cwd: string, recipe: Recipe, name: string, seeded: Seeded): readonly CorpusLink[] {
   const under = recipe.backing ? make(cwd, recipe.backing, `${name}-base`, seeded) : [];
@@ -82,14 +81,10 @@ function make(cwd: string, recipe: Recipe, name: string, seeded: Seeded): readon
   const path = `${name}.${format === 'vpc' ? 'vhd' : format}`;
   const backing = under[0] ? ['-b', under[0].path, '-F', under[0].qemuFormat] : [];
   qemu('qemu-img', cwd, 'create', '-q', '-f', format, ...(options ? ['-o', options] : []), ...backing, path, `${size}`);
-  const info = JSON.parse(qemu('qemu-img', cwd, 'info', '--output=json', '-f', format, path)) as QemuInfo;
-  if (info['virtual-size'] > 0) write({ cwd, path, format }, steps?.(seeded, info['virtual-size']) ?? [], seeded);
+  const madeSize = qemuSize({ folder: cwd, path, format });
+  if (madeSize > 0) write({ cwd, path, format }, steps?.(seeded, madeSize) ?? [], seeded);
   recipe.damage?.(join(cwd, path));
   return [{ path, format: format === 'vpc' ? 'vhd' : format, qemuFormat: format }, ...under];
-}
-
-interface QemuInfo {
-  readonly 'virtual-size': number;
 }
 
 interface Opened {
@@ -138,25 +133,18 @@ function oracle(cwd: string, recipe: Recipe, [link]: readonly CorpusLink[]): Spa
     copyFileSync(join(cwd, link.path), join(cwd, path));
     qemu('qemu-img', cwd, 'check', '-q', '-r', 'all', '-f', link.qemuFormat, path);
   }
-  const info = JSON.parse(qemu('qemu-img', cwd, 'info', '--output=json', '-f', link.qemuFormat, path)) as QemuInfo;
-  const size = info['virtual-size'];
+  const image = { folder: cwd, path, format: link.qemuFormat };
+  const size = qemuSize(image);
   const windows = size > WHOLE_BYTES_MAX ? windowsOf(recipe, size) : [{ offset: 0, length: size }];
-  const inner = { driver: link.qemuFormat, file: { driver: 'file', filename: path } };
-  const stretches = windows.map(({ offset, length }): Stretch => {
-    if (length === 0) return { offset, bytes: Buffer.alloc(0) };
-    const window = JSON.stringify({ driver: 'raw', offset, size: length, file: inner });
-    qemu('qemu-img', cwd, 'convert', '-O', 'raw', `json:${window}`, 'oracle');
-    return { offset, bytes: readFileSync(join(cwd, 'oracle')) };
-  });
-  rmSync(join(cwd, 'oracle'), { force: true });
+  const content = qemuContent(image, size, windows);
   if (recipe.damage) rmSync(join(cwd, path));
-  return SparseContent.of(size, stretches);
+  return content;
 }
 
 /** What was written and some of what is around it. The steps are the same whoever asks: they are not by chance here. */
-function windowsOf({ steps }: Recipe, size: number): readonly { offset: number; length: number }[] {
+function windowsOf({ steps }: Recipe, size: number): readonly ByteRange[] {
   const around = 256 * KiB;
-  const windows: { offset: number; length: number }[] = [];
+  const windows: ByteRange[] = [];
   for (const step of steps?.(new Seeded(0), size) ?? []) {
     if (step.kind === 'snapshot') continue;
     const last = windows.at(-1);
