@@ -11,7 +11,9 @@ export interface ChainLink {
 }
 
 /** A run, and which link of the chain holds it: an index into the links. */
-export type ChainRun = (Run & { readonly kind: 'data'; readonly link: number }) | (Run & { kind: 'zero' | 'made' });
+export type ChainRun =
+  | (Run & { readonly kind: 'data'; readonly link: number })
+  | (Run & { readonly kind: 'zero' | 'made' });
 
 export class DiskChain {
   readonly links: readonly ChainLink[];
