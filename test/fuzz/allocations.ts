@@ -5,7 +5,7 @@ export const ALLOCATION_BYTES_MAX = 64 * MiB;
 
 let largest = 0;
 
-/** From here on every buffer that this process makes is seen; to be called before anything else is loaded. */
+/** From here on every buffer is seen that this process makes by the usual names. */
 export function watchAllocations(): void {
   const seen = (bytes: unknown): void => {
     if (typeof bytes === 'number' && bytes > largest) largest = bytes;
