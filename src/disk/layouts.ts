@@ -19,7 +19,11 @@ export const LAYOUTS: Readonly<Record<LayoutKind, LayoutEntry>> = {
   raw: { format: 'raw', extension: '.raw', load: async () => (await import('./raw-layout.js')).rawLayout },
   'vhd-fixed': { format: 'vhd', extension: '.vhd', load: missing },
   'vhd-dynamic': { format: 'vhd', extension: '.vhd', load: missing },
-  vhdx: { format: 'vhdx', extension: '.vhdx', load: missing },
+  vhdx: {
+    format: 'vhdx',
+    extension: '.vhdx',
+    load: async () => (await import('./vhdx/dynamic-layout.js')).vhdxDynamic,
+  },
 };
 
 export const LAYOUT_KINDS = Object.keys(LAYOUTS) as readonly LayoutKind[];
