@@ -152,7 +152,8 @@ function whyNotOfFormat({ identity, format }: ParentLink, probed: DiskFormat): s
 }
 
 function whyNotMeant(link: ParentLink, image: DiskImage): string | undefined {
-  if (link.identity === undefined || link.identity.toLowerCase() === image.identity?.toLowerCase()) return undefined;
+  const meant = [link.identity, link.otherIdentity].map((identity) => identity?.toLowerCase());
+  if (link.identity === undefined || meant.includes(image.identity?.toLowerCase())) return undefined;
   return `another disk, known by ${image.identity ?? 'no identity'}`;
 }
 
