@@ -2,11 +2,9 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { ByteRange } from '../../src/core/chunk.js';
 import { MiB } from '../../src/core/units.js';
-import { type ChainLink, type ChainRun, DiskChain } from '../../src/disk/chain.js';
+import type { ChainRun, DiskChain } from '../../src/disk/chain.js';
 import { diskBytes } from '../../src/disk/disk-bytes.js';
-import { openImage } from '../../src/disk/formats.js';
 import type { DiskBytes } from '../../src/disk/image.js';
-import type { CorpusImage } from './disk-corpus.js';
 import { isZero, type SparseContent } from './sparse-content.js';
 
 const READ_BYTES = MiB;
@@ -31,23 +29,6 @@ export function openFile(path: string): OpenFile {
     return { next, close: () => undefined };
   };
   return { bytes: diskBytes({ name: path, size, openChunk }), close: () => closeSync(fd) };
-}
-
-/** Opens the image and what it builds on, does the work, and closes them. */
-export async function withChain<T>(
-  image: Pick<CorpusImage, 'links'>,
-  work: (chain: DiskChain) => T | Promise<T>,
-): Promise<T> {
-  const files = image.links.map(({ path }) => openFile(path));
-  try {
-    const links: ChainLink[] = [];
-    for (const [index, { bytes }] of files.entries()) {
-      links.push({ bytes, image: await openImage(bytes, image.links[index]?.format) });
-    }
-    return await work(new DiskChain(links as [ChainLink, ...ChainLink[]]));
-  } finally {
-    for (const { close } of files) close();
-  }
 }
 
 export const wholeOf = ({ size }: { readonly size: number }): ByteRange => ({ offset: 0, length: size });

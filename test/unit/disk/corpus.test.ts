@@ -5,13 +5,18 @@ import type { ByteRange } from '../../../src/core/chunk.js';
 import { type ChainLink, DiskChain } from '../../../src/disk/chain.js';
 import { attachImage, formatNamed, probeFormat } from '../../../src/disk/formats.js';
 import type { Finding } from '../../../src/disk/image.js';
-import { allocationDifference, difference, openFile, wholeOf, withChain } from '../../support/disk-content.js';
+import { withChain } from '../../support/disk-chain.js';
+import { allocationDifference, difference, openFile, wholeOf } from '../../support/disk-content.js';
 import { type CorpusImage, diskCorpus, hasQemuImg } from '../../support/disk-corpus.js';
-import { recipes } from '../../support/disk-recipes.js';
+import { type Recipe, recipes } from '../../support/disk-recipes.js';
 import { Seeded } from '../../support/seeded.js';
 
 const names = recipes.map(({ name }, index) => [name, index] as const);
-const mapped = names.filter(([, index]) => ['vpc', 'qcow2'].includes(recipes[index]?.format ?? ''));
+/** Of VHDX qemu-img map says that all is data. */
+const mapped = names.filter(([, index]) => {
+  const { format, backing } = recipes[index] as Recipe;
+  return ['vpc', 'qcow2'].includes(format) && backing?.format !== 'vhdx';
+});
 
 describe.skipIf(!hasQemuImg)(`images of qemu-img${hasQemuImg ? '' : ' (skipped: qemu-img is not installed)'}`, () => {
   let corpus: readonly CorpusImage[] = [];
@@ -84,15 +89,24 @@ describe.skipIf(!hasQemuImg)(`images of qemu-img${hasQemuImg ? '' : ' (skipped: 
     }
   });
 
-  test.each(mapped)('%s: what is allocated, where, and by which image is what qemu-img map says', async (_, index) => {
-    await withChain(at(index), async (chain) => {
-      const theirs = mapOf(at(index));
-      expect(await allocated(chain)).toEqual(
-        joined(theirs.map(({ start, length, data }) => ({ start, length, data }))),
-      );
-      expect(await places(chain)).toEqual(joined(theirs.filter(({ data }) => data).map(placeOf)));
-    });
-  });
+  test.for(mapped)(
+    '%s: what is allocated, where, and by which image is what qemu-img map says',
+    async ([_, index], context) => {
+      await withChain(at(index), async (chain) => {
+        const isRaw = (link: number): boolean => chain.links[link]?.image.format === 'raw';
+        if (chain.links.some(({ bytes }, link) => isRaw(link) && !bytes.extents))
+          context.skip('holes of files are not known here');
+        const theirs = mapOf(at(index)).filter(({ length }) => length > 0);
+        expect(await allocated(chain)).toEqual(
+          joined(theirs.map(({ start, length, data }) => ({ start, length, data }))),
+        );
+        // Where bytes of a raw disk stand is known, holes or not.
+        expect(await places(chain)).toEqual(
+          joined(theirs.filter(({ data, depth }) => data || isRaw(depth)).map(placeOf)),
+        );
+      });
+    },
+  );
 });
 
 function someRanges(size: number, seeded: Seeded): readonly ByteRange[] {
