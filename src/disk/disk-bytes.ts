@@ -52,12 +52,14 @@ export function diskError(
   offset: number | bigint,
   expected: string,
   found: string,
+  cause?: unknown,
 ): TransferError {
   return new TransferError(
     'E_DISK_FORMAT',
     `${name}: ${what} at byte ${offset}: expected ${expected}, found ${found}`,
     {
       hint: 'The image is damaged, was cut short, or is of another kind. blockferry disk check tells all that is wrong.',
+      cause,
     },
   );
 }
