@@ -47,12 +47,11 @@ export async function carryOver(carrying: Carrying, host: CarryHost): Promise<Ca
   const batch = new Batch(carrying, host);
   const { image } = carrying.child;
   for await (const held of heldIn(image, image.size)) {
-    const end = held.offset + held.length;
     for await (const piece of pieces(image.runs(held), held.offset)) {
       if (host.stopped()) throw batch.stop(piece.offset);
       await batch.carry(piece);
+      batch.passed(piece.offset + piece.length);
     }
-    batch.passed(end);
   }
   batch.publish(image.size);
   return batch.carried;

@@ -11,6 +11,10 @@ import { encodePath, showPath } from '../platform/path-bytes.js';
 import { assertInside, diskError } from './disk-bytes.js';
 import type { DiskFile } from './image-writer.js';
 
+/** A pipe with the name of an image is not waited for. */
+const { O_RDONLY, O_RDWR, O_NOFOLLOW, O_NONBLOCK } = constants;
+const FLAGS = { read: O_RDONLY | O_NOFOLLOW | O_NONBLOCK, write: O_RDWR | O_NOFOLLOW | O_NONBLOCK } as const;
+
 /** Smaller runs of zeroes are written, so that a file is not cut into a thousand pieces. */
 const HOLE_BYTES_MIN = MiB;
 const ZEROES = new Uint8Array(MiB);
@@ -29,12 +33,12 @@ export class OpenDiskFile implements DiskFile {
   }
 
   /** A regular file, not through a link. @throws TransferError E_TARGET_ACCESS, E_TARGET_KIND, E_SOURCE_MISSING */
-  static open(files: FileLayer, path: string): OpenDiskFile {
+  static open(files: FileLayer, path: string, access: 'read' | 'write'): OpenDiskFile {
     let fd: number;
     try {
-      fd = files.openSync(encodePath(path), constants.O_RDWR | constants.O_NOFOLLOW);
+      fd = files.openSync(encodePath(path), FLAGS[access]);
     } catch (thrown) {
-      throw openError(path, thrown);
+      throw openError(path, access, thrown);
     }
     if (files.fstat(fd).isFile()) return new OpenDiskFile(files, path, fd);
     files.closeSync(fd);
@@ -119,11 +123,16 @@ const OPEN_CODES: Readonly<Record<string, ErrorCode>> = {
   ELOOP: 'E_TARGET_KIND',
 };
 
-function openError(path: string, thrown: unknown): TransferError {
+function openError(path: string, access: 'read' | 'write', thrown: unknown): TransferError {
   const errno = errnoOf(thrown);
   if (errno === undefined) return TransferError.from(thrown);
   const code = OPEN_CODES[errno] ?? 'E_TARGET_ACCESS';
-  const what = code === 'E_SOURCE_MISSING' ? 'no such file' : 'cannot be opened for writing';
+  const what =
+    code === 'E_SOURCE_MISSING'
+      ? 'no such file'
+      : access === 'write'
+        ? 'cannot be opened for writing'
+        : 'cannot be opened';
   return new TransferError(code, `${showPath(path)}: ${what} (${errno})`, {
     hint: 'Nothing was changed. Check the path and its permissions.',
     cause: thrown,

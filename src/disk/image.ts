@@ -62,6 +62,9 @@ export interface ParentLink {
   readonly paths: readonly ParentPath[];
 }
 
+/** A parent that is there; without an identity only where its format has none. */
+export type NewParent = ParentLink & { readonly format: DiskFormat };
+
 export interface ParentPath {
   /** `relative`: to the folder of the image that names it. */
   readonly kind: 'relative' | 'absolute';
@@ -80,7 +83,7 @@ export interface ImageFormat {
   /** Opens the image for writing in place. Absent: this version does not write into such an image. */
   openWriter?(file: DiskFile): Promise<ImageWriter>;
   /** Makes the image name another parent, in place; a crash leaves the old link or the new one. */
-  repoint?(file: DiskFile, parent: Required<ParentLink>): Promise<void>;
+  repoint?(file: DiskFile, parent: NewParent): Promise<void>;
 }
 
 /** The container's bytes. */

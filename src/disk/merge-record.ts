@@ -2,7 +2,7 @@
  * What a merge must remember beyond a crash: a small file `.<child>.blockferry-merge` beside the child, there from
  * before the first change until after the last. One checked line for each step; a torn last line never happened.
  */
-import { constants } from 'node:fs';
+import { constants, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { errnoOf, TransferError } from '../core/errors.js';
@@ -10,7 +10,7 @@ import { MiB } from '../core/units.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { hiddenBeside } from '../platform/hidden-name.js';
 import { whyNotOurs } from '../platform/own-file.js';
-import { encodePath, showPath } from '../platform/path-bytes.js';
+import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import type { DiskFormat } from './image.js';
 
 const FORMAT = 1;
@@ -20,6 +20,9 @@ const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 
 /** Paths are relative to the folder of the child, so that the whole folder may be moved. */
 export interface MergeHeader {
+  /** Its name; that of the record may be a shorter one. */
+  readonly child: string;
+  readonly childFormat: DiskFormat;
   readonly parent: string;
   readonly parentFormat: DiskFormat;
   /** What the parent was known by before. */
@@ -42,12 +45,20 @@ type Line =
 export interface MergeProgress {
   readonly header: MergeHeader;
   readonly to: number;
-  readonly finishing?: { readonly identity?: string };
+  /** What the parent may be known by: before, and after each try to finish it. None: its format has no identities. */
+  readonly identities: readonly string[];
   readonly merged: boolean;
 }
 
+export interface BegunMerge {
+  readonly record: MergeRecord;
+  readonly progress: MergeProgress;
+}
+
+export const MERGE_SUFFIX = '.blockferry-merge';
+
 export function mergeRecordPath(child: string): string {
-  return hiddenBeside(child, '.blockferry-merge');
+  return hiddenBeside(child, MERGE_SUFFIX);
 }
 
 export class MergeRecord {
@@ -64,7 +75,7 @@ export class MergeRecord {
   }
 
   /** Of a merge that was begun; undefined: there is none, or nothing was changed yet. @throws TransferError */
-  static open(files: FileLayer, child: string): { record: MergeRecord; progress: MergeProgress } | undefined {
+  static open(files: FileLayer, child: string): BegunMerge | undefined {
     const path = mergeRecordPath(child);
     const fd = openOurs(files, path, O_RDWR);
     if (fd === undefined) return undefined;
@@ -83,15 +94,16 @@ export class MergeRecord {
   }
 
   /** Durable, name and all, when it returns. @throws TransferError E_JOURNAL_WRITE */
-  static begin(files: FileLayer, child: string, header: MergeHeader): MergeRecord {
+  static begin(files: FileLayer, child: string, header: MergeHeader): BegunMerge {
     const path = mergeRecordPath(child);
-    return writing(path, () => {
+    const record = writing(path, () => {
       const fd = files.openSync(encodePath(path), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       const record = new MergeRecord(files, path, fd, 0);
       record.#append({ type: 'merge', format: FORMAT, ...header });
       files.syncFolder(encodePath(dirname(path)));
       return record;
     });
+    return { record, progress: begunProgress(header) };
   }
 
   reached(offset: number): void {
@@ -132,7 +144,20 @@ export class MergeRecord {
 
 /** What stands of a merge beside this image, without taking it up. Somebody else's record counts as none. */
 export function peekMerge(files: FileLayer, child: string): MergeProgress | undefined {
-  const path = mergeRecordPath(child);
+  return peekRecord(files, mergeRecordPath(child));
+}
+
+/** All merges of images in this folder that were begun and not finished. */
+export function mergesIn(files: FileLayer, folder: string): { readonly child: string; readonly header: MergeHeader }[] {
+  const names = readdirSync(encodePath(folder), { encoding: 'buffer' }).map(decodePath);
+  return names
+    .filter((name) => name.endsWith(MERGE_SUFFIX))
+    .map((name) => peekRecord(files, join(folder, name)))
+    .filter((progress) => progress !== undefined)
+    .map(({ header }) => ({ child: join(folder, header.child), header }));
+}
+
+function peekRecord(files: FileLayer, path: string): MergeProgress | undefined {
   let fd: number | undefined;
   try {
     fd = openOurs(files, path, O_RDONLY);
@@ -196,7 +221,7 @@ function progressOf(text: string, path: string): { readonly progress?: MergeProg
 function applied(before: MergeProgress | undefined, line: Line, path: string): MergeProgress {
   if (line.type === 'merge') {
     const { type, format, ...header } = line;
-    if (format === FORMAT) return { header, to: 0, merged: false };
+    if (format === FORMAT) return begunProgress(header);
     throw new TransferError(
       'E_JOURNAL_VERSION',
       `${showPath(path)} has format ${format}; this version reads ${FORMAT}`,
@@ -208,7 +233,12 @@ function applied(before: MergeProgress | undefined, line: Line, path: string): M
   if (!before) throw damaged(path);
   if (line.type === 'to') return { ...before, to: line.offset };
   if (line.type === 'merged') return { ...before, merged: true };
-  return { ...before, finishing: { ...(line.identity !== undefined && { identity: line.identity }) } };
+  return line.identity === undefined ? before : { ...before, identities: [...before.identities, line.identity] };
+}
+
+function begunProgress(header: MergeHeader): MergeProgress {
+  const { parentIdentity } = header;
+  return { header, to: 0, identities: parentIdentity === undefined ? [] : [parentIdentity], merged: false };
 }
 
 function encodeLine({ type, ...fields }: Line): string {
