@@ -38,6 +38,8 @@ export interface DiskImage {
   readonly identity?: string;
   /** Absent: the image stands alone. */
   readonly parent?: ParentLink;
+  /** Further things that people may want to know, such as the creator; names are words in lower case. */
+  readonly facts?: Readonly<Record<string, string>>;
   /**
    * The range's runs in order and without gaps, down to the sector; neighbours of one kind may come apart. Reads what
    * it needs of the file. @throws TransferError E_DISK_FORMAT naming structure and offset

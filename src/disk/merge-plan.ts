@@ -2,7 +2,7 @@
  * What a merge will do, found by looking alone: which image goes into which, in an order in which every byte is written
  * once a step, and whether anything is in the way. Merges of images of this chain that were cut short come first.
  */
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
@@ -12,9 +12,10 @@ import { childrenOf } from './children.js';
 import { OpenDiskFile } from './disk-file.js';
 import { heldIn } from './held-map.js';
 import type { DiskImage } from './image.js';
-import type { MergeStep } from './merge.js';
+import { finishGone, type MergeStep } from './merge.js';
 import { fromHere, mergesIn, peekMerge } from './merge-record.js';
 import { type ChainOpener, type OpenedLink, openChain } from './open-chain.js';
+import { realPath } from './parent-places.js';
 
 export interface MergeWish {
   readonly child: Location;
@@ -33,7 +34,8 @@ export interface PlannedStep extends MergeStep {
 
 /** @throws TransferError E_USAGE, E_LOCKED, E_DISK_PARENT, E_DISK_FORMAT */
 export async function planMerge(wish: MergeWish, opener: ChainOpener, files: FileLayer): Promise<PlannedStep[]> {
-  const { child: location, parentFolders = [] } = wish;
+  const { parentFolders = [] } = wish;
+  const location = realLocation(wish.child);
   const opened = await openChain({ location, parentFolders }, opener);
   try {
     const links = upTo(opened.links, wish);
@@ -52,6 +54,11 @@ export async function planMerge(wish: MergeWish, opener: ChainOpener, files: Fil
   }
 }
 
+/** A merge is known by the files themselves, whatever links lead to them. */
+export function realLocation(location: Location): Location {
+  return location.scheme === 'file' ? { ...location, text: realPath(resolve(location.text)) } : location;
+}
+
 const known = ({ identity }: DiskImage): { identity?: string } => (identity === undefined ? {} : { identity });
 const foldersOf = (paths: readonly string[]): string[] => [...new Set(paths.map((path) => dirname(path)))];
 
@@ -63,7 +70,7 @@ function upTo(links: readonly OpenedLink[], { into }: MergeWish): readonly Opene
   if (links.length === 1) throw noParent(first);
   if (into === undefined) return links.slice(0, 2);
   if (into === 'base') return links;
-  const last = links.findIndex(({ location }) => location.text === into.text);
+  const last = links.findIndex(({ location }) => location.text === realLocation(into).text);
   if (last > 0) return links.slice(0, last + 1);
   const names = links.slice(1).map(({ source }) => source.name);
   throw new TransferError('E_USAGE', `${first.source.name} does not build on ${into.name}`, {
@@ -113,9 +120,8 @@ function unfinished(files: FileLayer, chain: readonly string[]): MergeStep[] {
       grandchildren: header.grandchildren.map((path) => fromHere(child, path)),
       keep: header.keep,
     }))
-    .filter(
-      ({ parent, grandchildren }) => chain.includes(parent) && grandchildren.some((path) => chain.includes(path)),
-    );
+    .filter(({ parent, grandchildren }) => chain.includes(parent) && grandchildren.some((path) => chain.includes(path)))
+    .filter(({ child }) => !finishGone(files, child));
 }
 
 /** Images outside of the chain that build on a link of it below the child. */
@@ -142,7 +148,6 @@ function wouldBreak(others: readonly string[]): TransferError {
 function assertUnused(files: FileLayer, steps: readonly MergeStep[]): void {
   const paths = new Set(steps.flatMap(({ child, parent, grandchildren }) => [child, parent, ...grandchildren]));
   for (const path of paths) {
-    // What is gone already was merged by an earlier run.
     const file = OpenDiskFile.open(files, path, 'read');
     try {
       if (isOpenForWriting(file.fd)) throw inUse(path);

@@ -30,6 +30,20 @@ export interface ChainRequest {
   readonly parentFolders?: readonly string[];
   /** False: an image that has a parent is refused. */
   readonly parents?: boolean;
+  /** Called with each link as it is opened, also where the chain then ends in an error. */
+  readonly onOpened?: (link: OpenedLink) => Promise<void>;
+}
+
+/** Why there is no chain. */
+export type ChainProblem = 'missing' | 'other' | 'cycle' | 'long';
+
+export class ChainError extends TransferError {
+  readonly problem: ChainProblem;
+
+  constructor(problem: ChainProblem, message: string, hint: string) {
+    super('E_DISK_PARENT', message, { hint });
+    this.problem = problem;
+  }
 }
 
 /** One file of a chain. */
@@ -48,7 +62,7 @@ export interface OpenedChain {
 
 /** @throws TransferError E_DISK_FORMAT, E_DISK_PARENT, and whatever the opening of a container throws */
 export async function openChain(request: ChainRequest, opener: ChainOpener): Promise<OpenedChain> {
-  const { location, format, parentFolders = [], parents = true } = request;
+  const { location, format, parentFolders = [], parents = true, onOpened } = request;
   const links: OpenedLink[] = [];
   const close = async (): Promise<void> => {
     for (const { source } of links) await source.close();
@@ -56,11 +70,13 @@ export async function openChain(request: ChainRequest, opener: ChainOpener): Pro
   try {
     const first = await openLink(location, opener, format);
     links.push(first);
+    await onOpened?.(first);
     if (first.image.parent && !parents) throw hasParent(first);
     for (let child = first; child.image.parent; ) {
       if (links.length === CHAIN_LINKS_MAX) throw tooLong(first);
       child = await openParent(links, child.image.parent, parentFolders, opener);
       links.push(child);
+      await onOpened?.(child);
     }
     return { chain: new DiskChain([first, ...links.slice(1)]), links, close };
   } catch (thrown) {
@@ -88,6 +104,7 @@ async function withSource<T>(source: Source, work: () => Promise<T>): Promise<T>
 
 const UNNAMED = 'the child does not say of which format it is';
 const OUTSIDE = 'outside of the folder of its child, which knows its parent by name only';
+const ANOTHER = 'another disk';
 const NOT_THERE: ReadonlySet<string> = new Set(['E_SOURCE_MISSING', 'E_SOURCE_KIND', 'E_SOURCE_ACCESS']);
 
 /** Tries one place after the other; what is there and is not the parent is told, and the next one is tried. */
@@ -153,7 +170,7 @@ function whyNotOfFormat({ identity, format }: ParentLink, probed: DiskFormat): s
 
 function whyNotMeant(link: ParentLink, image: DiskImage): string | undefined {
   if (link.identity === undefined || link.identity.toLowerCase() === image.identity?.toLowerCase()) return undefined;
-  return `another disk, known by ${image.identity ?? 'no identity'}`;
+  return `${ANOTHER}, known by ${image.identity ?? 'no identity'}`;
 }
 
 function assertNoCycle(links: readonly OpenedLink[], location: Location, source: Source): void {
@@ -162,9 +179,9 @@ function assertNoCycle(links: readonly OpenedLink[], location: Location, source:
   );
   if (at < 0) return;
   const names = [...links.slice(at), { source }].map((link) => link.source.name);
-  throw new TransferError('E_DISK_PARENT', `the chain of ${links[0]?.source.name} is a cycle: ${names.join(' → ')}`, {
-    hint: 'Each of these images builds on the next, so none of them has a bottom. One of them names a wrong parent.',
-  });
+  const hint =
+    'Each of these images builds on the next, so none of them has a bottom. One of them names a wrong parent.';
+  throw new ChainError('cycle', `the chain of ${links[0]?.source.name} is a cycle: ${names.join(' → ')}`, hint);
 }
 
 function hasParent({ source, image }: OpenedLink): TransferError {
@@ -176,9 +193,8 @@ function hasParent({ source, image }: OpenedLink): TransferError {
 }
 
 function tooLong({ source }: OpenedLink): TransferError {
-  return new TransferError('E_DISK_PARENT', `${source.name} has a chain of more than ${CHAIN_LINKS_MAX} images`, {
-    hint: 'Merge some of them first.',
-  });
+  const message = `${source.name} has a chain of more than ${CHAIN_LINKS_MAX} images`;
+  return new ChainError('long', message, 'Merge some of them first.');
 }
 
 function noParent({ source }: OpenedLink, link: ParentLink, tried: readonly string[]): TransferError {
@@ -189,9 +205,9 @@ function noParent({ source }: OpenedLink, link: ParentLink, tried: readonly stri
     ...(link.format === undefined ? [] : [`of format ${link.format}`]),
   ].join(', ');
   const looked = tried.length === 0 ? 'there is no place where it could be' : `looked for at ${tried.join('; ')}`;
-  return new TransferError('E_DISK_PARENT', `${source.name} builds on ${wanted}, which was not found: ${looked}`, {
-    hint: hintFor(tried),
-  });
+  const problem = tried.some((why) => why.includes(ANOTHER)) ? 'other' : 'missing';
+  const message = `${source.name} builds on ${wanted}, which was not found: ${looked}`;
+  return new ChainError(problem, message, hintFor(tried));
 }
 
 function hintFor(tried: readonly string[]): string {

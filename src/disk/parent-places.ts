@@ -76,7 +76,8 @@ function isBelow(path: string, folder: string): boolean {
   return path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }
 
-function realPath(path: string): string {
+/** Without links, where that is there; else as it is. */
+export function realPath(path: string): string {
   try {
     return decodePath(realpathSync.native(encodePath(path), 'buffer'));
   } catch {
