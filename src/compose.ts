@@ -35,6 +35,12 @@ export function defaultRegistry(): Registry {
   return { file: local, http, https: http, zero, null: nothing };
 }
 
+/** Adds the disks in containers of all kinds. Nobody types such a location, so messages that list the kinds leave it out. */
+function withDisks(registry: Registry): Registry {
+  const disk = async (): Promise<EndpointScheme> => (await import('./transfer/disk-ends.js')).diskScheme(registry);
+  return Object.defineProperty(registry, 'disk', { value: disk, enumerable: false });
+}
+
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
   const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
@@ -50,7 +56,7 @@ export async function performerParts(): Promise<PerformerParts> {
     const { TreeJournals } = await import('./journal/tree-journal.js');
     return new TreeJournals(realFiles, journals);
   };
-  return { registry: withFirstBytes(defaultRegistry()), journals, treeJournals, clock: systemClock };
+  return { registry: withDisks(withFirstBytes(defaultRegistry())), journals, treeJournals, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

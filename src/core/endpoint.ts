@@ -67,6 +67,8 @@ export interface Source {
   readonly name: string;
   /** What a copy inside a folder is called; may be hostile, and not fit to be shown. */
   readonly fileName: string;
+  /** The bytes are what the guest of a disk image sees. Absent: they are those of the file itself, the container. */
+  readonly of?: 'content';
   /** Bytes. */
   readonly size: number;
   /** `capacity`: a device, which may be larger than what somebody put on it. */
@@ -80,6 +82,8 @@ export interface Source {
   readonly modifiedNs?: string;
   /** What tells that source and target are one file, where there is such a thing. */
   readonly identity?: FileIdentity;
+  /** Other files that are read, too: none of them can be the target. */
+  readonly alsoReads?: readonly FileIdentity[];
   /**
    * Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting.
    */

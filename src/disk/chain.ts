@@ -11,7 +11,9 @@ export interface ChainLink {
 }
 
 /** A run, and which link of the chain holds it: an index into the links. */
-export type ChainRun = (Run & { readonly kind: 'data'; readonly link: number }) | (Run & { kind: 'zero' | 'made' });
+export type ChainRun =
+  | (Run & { readonly kind: 'data'; readonly link: number })
+  | (Run & { readonly kind: 'zero' | 'made' });
 
 /** `link`: which image says so; absent: no image has anything there. */
 export type ChainAllocation = Allocation & { readonly kind: 'data' | 'zero'; readonly link?: number };

@@ -7,7 +7,7 @@ import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { OpenDiskFile } from './disk-file.js';
 import { openImage, probeFormat } from './formats.js';
 import type { ParentLink } from './image.js';
-import { parentPlaces } from './parent-places.js';
+import { meansIdentity, parentPlaces } from './parent-places.js';
 
 /** A folder with more files is no folder of disks. */
 const FILES_MAX = 4096;
@@ -57,7 +57,7 @@ async function parentNamedBy(files: FileLayer, path: string): Promise<ParentLink
 
 /** An image that means another identity is nobody's child already. */
 function names(link: ParentLink, child: string, { path, identity }: BuiltOn): boolean {
-  if (link.identity !== undefined && link.identity.toLowerCase() !== identity?.toLowerCase()) return false;
+  if (!meansIdentity(link, identity)) return false;
   const location = { scheme: 'file', text: child, name: showPath(child) };
   const locate = (text: string) => ({ scheme: '', text, name: text });
   return parentPlaces({ child: location, link, parentFolders: [], locate }).some(

@@ -60,12 +60,14 @@ export interface ParentLink {
   readonly format?: DiskFormat;
   /** The parent's {@link DiskImage.identity}. Absent: the format knows parents by name only. */
   readonly identity?: string;
+  /** Names the same parent as well: another program was about to give it a new identity. */
+  readonly otherIdentity?: string;
   /** In the order in which they are to be tried. */
   readonly paths: readonly ParentPath[];
 }
 
 /** A parent that is there; without an identity only where its format has none. */
-export type NewParent = ParentLink & { readonly format: DiskFormat };
+export type NewParent = Omit<ParentLink, 'otherIdentity'> & { readonly format: DiskFormat };
 
 export interface ParentPath {
   /** `relative`: to the folder of the image that names it. */

@@ -15,6 +15,7 @@ import { HeldFiles } from './held-files.js';
 import type { DiskFormat, DiskImage } from './image.js';
 import { type BegunMerge, fromHere, type MergeProgress, MergeRecord } from './merge-record.js';
 import { assertRoom, heldMap } from './merge-room.js';
+import { meansIdentity } from './parent-places.js';
 import { openToRepoint, repoint } from './repoint.js';
 
 export interface MergeStep {
@@ -90,7 +91,7 @@ function absolute({ child }: MergeStep, paths: readonly string[]): string[] {
 async function begin(step: MergeStep, child: End, parent: End, { files }: MergeHost): Promise<BegunMerge> {
   const named = child.image.parent;
   const { identity } = parent.image;
-  if (!named || (named.identity ?? identity)?.toLowerCase() !== identity?.toLowerCase()) throw notItsParent(step);
+  if (!named || !meansIdentity(named, identity)) throw notItsParent(step);
   assertSizes(step, child.image, parent.image);
   await assertWritable(parent);
   await assertRoom(child.image, parent);

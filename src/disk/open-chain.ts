@@ -10,7 +10,7 @@ import { type ChainLink, DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { openImage, probeFormat } from './formats.js';
 import type { DiskFormat, DiskImage, ParentLink } from './image.js';
-import { parentPlaces } from './parent-places.js';
+import { meansIdentity, parentPlaces } from './parent-places.js';
 
 /** Far more than anybody has: each link is one more file to look into for every byte. */
 export const CHAIN_LINKS_MAX = 64;
@@ -169,7 +169,7 @@ function whyNotOfFormat({ identity, format }: ParentLink, probed: DiskFormat): s
 }
 
 function whyNotMeant(link: ParentLink, image: DiskImage): string | undefined {
-  if (link.identity === undefined || link.identity.toLowerCase() === image.identity?.toLowerCase()) return undefined;
+  if (meansIdentity(link, image.identity)) return undefined;
   return `${ANOTHER}, known by ${image.identity ?? 'no identity'}`;
 }
 

@@ -20,7 +20,7 @@ export interface EndpointScheme {
   /** Opens what stands under the name of a located target. */
   openCommittedSource?(target: EndpointRef): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
-  attachSource?(ref: EndpointRef): Source;
+  attachSource?(ref: EndpointRef): Source | Promise<Source>;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
@@ -28,7 +28,7 @@ export interface EndpointScheme {
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */
-  attachTarget?(ref: EndpointRef): Target;
+  attachTarget?(ref: EndpointRef): Target | Promise<Target>;
   /** Removes the partial data of a located target; harmless when there is none. */
   discardPartial?(ref: EndpointRef): Promise<void>;
   /**

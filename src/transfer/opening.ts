@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import {
   type CommitRequest,
+  type FileIdentity,
   type Location,
   type PreparedTarget,
   sameIdentity,
@@ -253,8 +254,11 @@ async function resume(
 }
 
 function assertApart(source: SourceInfo, site: TargetSite): void {
-  if (![site.existing, site.partial?.identity].some((other) => sameIdentity(source.identity, other))) return;
-  throw new TransferError('E_USAGE', `${site.name} is the source itself`, {
+  const isTarget = (identity: FileIdentity | undefined): boolean =>
+    [site.existing, site.partial?.identity].some((other) => sameIdentity(identity, other));
+  const what = isTarget(source.identity) ? 'the source itself' : 'an image that the source builds on';
+  if (!isTarget(source.identity) && !source.alsoReads?.some(isTarget)) return;
+  throw new TransferError('E_USAGE', `${site.name} is ${what}`, {
     hint: 'Choose another target. Nothing was changed.',
   });
 }

@@ -236,13 +236,15 @@ async function loadTreeDeeds(
 /** What crosses the thread of an opened source; this thread lets go of it. */
 async function sourceInfo(source: Source): Promise<SourceInfo> {
   const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
-  const { mode, modifiedNs, identity, allocatedBytes } = source;
+  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes } = source;
   await source.detach?.();
   return {
     ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
+    ...(of && { of }),
     ...(mode !== undefined && { mode }),
     ...(modifiedNs !== undefined && { modifiedNs }),
     ...(identity && { identity }),
+    ...(alsoReads && { alsoReads }),
     ...(allocatedBytes !== undefined && { allocatedBytes }),
   };
 }

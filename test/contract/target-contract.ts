@@ -58,7 +58,7 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
     const locate = (): Promise<TargetSite> => scheme.locateTarget(under.location, 'disk.img');
     async function prepare(partial: 'create' | 'reopen'): Promise<{ prepared: PreparedTarget; target: Target }> {
       const prepared = await scheme.prepareTarget((await locate()).ref, { size, partial, sync: true });
-      return { prepared, target: scheme.attachTarget(structuredClone(prepared.ref)) };
+      return { prepared, target: await scheme.attachTarget(structuredClone(prepared.ref)) };
     }
     const stands = (): Buffer | undefined => under.read() && Buffer.from(under.read() as Uint8Array);
 
