@@ -3,14 +3,17 @@
  * scheme; here it is decided which file is a parent. A parent is what the child means, or it is none: never a file that
  * only has the name, and never one that the image has no business to make us read.
  */
+import { resolve } from 'node:path';
 import { type Location, type Source, sameIdentity } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { realFiles } from '../platform/file-layer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type ChainLink, DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { openImage, probeFormat } from './formats.js';
 import type { DiskFormat, DiskImage, ParentLink } from './image.js';
-import { meansIdentity, parentPlaces } from './parent-places.js';
+import { fromHere, peekMerge } from './merge-record.js';
+import { meansIdentity, parentPlaces, realPath } from './parent-places.js';
 
 /** Far more than anybody has: each link is one more file to look into for every byte. */
 export const CHAIN_LINKS_MAX = 64;
@@ -85,6 +88,12 @@ export async function openChain(request: ChainRequest, opener: ChainOpener): Pro
   }
 }
 
+/** The image without those that it builds on; what it leaves to them is zero in this chain. */
+export async function openAlone({ location, format }: ChainRequest, opener: ChainOpener): Promise<OpenedChain> {
+  const link = await openLink(location, opener, format);
+  return { chain: new DiskChain([link]), links: [link], close: () => link.source.close() };
+}
+
 async function openLink(location: Location, { open }: ChainOpener, format?: DiskFormat): Promise<OpenedLink> {
   const source = await open(location);
   return withSource(source, async () => {
@@ -150,7 +159,7 @@ async function openPlace(
       return why;
     }
     const image = await openImage(bytes, link.format ?? format);
-    const other = whyNotMeant(link, image);
+    const other = isBeingMerged(links.at(-1), location, image) ? undefined : whyNotMeant(link, image);
     if (other === undefined) return { location, source, bytes, image };
     await source.close();
     return other;
@@ -171,6 +180,15 @@ function whyNotOfFormat({ identity, format }: ParentLink, probed: DiskFormat): s
 function whyNotMeant(link: ParentLink, image: DiskImage): string | undefined {
   if (meansIdentity(link, image.identity)) return undefined;
   return `${ANOTHER}, known by ${image.identity ?? 'no identity'}`;
+}
+
+/** A merge that was cut short between the parent's new identity and the end of the child: the disk still reads so. */
+function isBeingMerged(child: OpenedLink | undefined, parent: Location, { identity }: DiskImage): boolean {
+  if (child?.location.scheme !== 'file' || identity === undefined) return false;
+  const path = realPath(resolve(child.location.text));
+  const merge = peekMerge(realFiles, path);
+  if (!merge || fromHere(path, merge.header.parent) !== parent.text) return false;
+  return merge.identities.includes(identity);
 }
 
 function assertNoCycle(links: readonly OpenedLink[], location: Location, source: Source): void {
