@@ -17,7 +17,7 @@ export interface Reporter {
   end(): void;
 }
 
-export type Verb = 'copying' | 'comparing';
+export type Verb = 'copying' | 'comparing' | 'hashing' | 'merging';
 
 const PLAIN_EVERY_MS = 5000;
 /** A reason that changes all the time reads as noise. */
@@ -111,6 +111,8 @@ export function saidOf(event: TransferEvent): string | undefined {
   if (event.type === 'note') return `note: ${event.message}`;
   if (event.type === 'retry') return retryText(event);
   if (event.type === 'file') return fileText(event);
+  // A single step is what was asked for; of several, each is told.
+  if (event.type === 'step') return event.steps > 1 && event.state === 'started' ? event.reason : undefined;
   const resumed = event.type === 'state' && event.state === 'transferring' && event.reason !== 'copying';
   return resumed ? event.reason : undefined;
 }
