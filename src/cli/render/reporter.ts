@@ -4,7 +4,7 @@
  */
 import type { FileEvent, LimitEvent, ProgressEvent, RetryEvent, TransferEvent } from '../../core/events.js';
 import { formatDuration } from '../../core/units.js';
-import type { OutputFlags } from '../program.js';
+import type { OutputFlags } from '../option-values.js';
 import type { Session } from '../session.js';
 import { doingText, plainLine } from './progress-text.js';
 import type { MapView } from './screen.js';
