@@ -35,7 +35,7 @@ export function defaultRegistry(): Registry {
   return { file: local, http, https: http, zero, null: nothing };
 }
 
-/** Adds the disks in containers of all kinds. Nobody types such a location, so messages that list the kinds leave it out. */
+/** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
 function withDisks(registry: Registry): Registry {
   const disk = async (): Promise<EndpointScheme> => (await import('./transfer/disk-ends.js')).diskScheme(registry);
   return Object.defineProperty(registry, 'disk', { value: disk, enumerable: false });

@@ -152,6 +152,8 @@ export interface TargetSite {
   readonly journalPath: string;
   readonly publish: 'atomic' | 'in-place';
   readonly limits: ChunkLimits;
+  /** Chunks go to other places than their own, which a layout says, and more is written when all are there. */
+  readonly laysOut?: true;
   /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
   readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
   /** The target itself exists. */
@@ -162,9 +164,17 @@ export interface TargetSite {
   readonly writesPerWorker: number;
 }
 
+/**
+ * How a target lays out what it gets: decided before the first write, kept by the journal, and understood by the
+ * target's own scheme alone.
+ */
+export type TargetLayout = Readonly<Record<string, string | number>>;
+
 export interface PrepareRequest {
   /** Bytes that the target will have. */
   readonly size: number;
+  /** Of this run, or of the one that began the partial data. Absent: byte for byte. */
+  readonly layout?: TargetLayout;
   /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
   readonly partial: 'create' | 'reopen';
   /** The journal says that this part was about to be published, so it may belong to its later owner already. */
@@ -191,6 +201,12 @@ export interface CommitRequest {
   readonly sync: boolean;
 }
 
+export interface CompleteRequest {
+  readonly sync: boolean;
+  /** Read from the storage itself what was written. @throws TransferError E_INTEGRITY */
+  readonly readBack: boolean;
+}
+
 /** Whether a target could share blocks with a source, as far as it can be known before anything is written. */
 export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
 
@@ -213,6 +229,11 @@ export interface Target {
    * Reads what was written from the storage itself, past every cache of this machine. Absent: it can't be done here.
    */
   openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
+  /**
+   * Writes what makes the target whole besides its chunks, each step durable before the next; to be called once all
+   * chunks are on record, and again after a crash. Absent: the chunks are all that there is.
+   */
+  complete?(request: CompleteRequest): Promise<void>;
   /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
   flush(): Promise<void>;
   /** The mark of the partial data, which gets these times first; to be asked after the last write. */

@@ -53,11 +53,10 @@ export function diskError(
   expected: string,
   found: string,
 ): TransferError {
+  const hint = 'The image is damaged, cut short, or of another kind. blockferry disk check tells all that is wrong.';
   return new TransferError(
     'E_DISK_FORMAT',
     `${name}: ${what} at byte ${offset}: expected ${expected}, found ${found}`,
-    {
-      hint: 'The image is damaged, was cut short, or is of another kind. blockferry disk check tells all that is wrong.',
-    },
+    { hint },
   );
 }

@@ -3,14 +3,14 @@
  * once, when it is opened; the ref carries them to every thread.
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { EndpointRef, Extent, Source, Version } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, Extent, Source, Version } from '../core/endpoint.js';
 import { DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { DISK_SCHEME } from './disk-location.js';
 import { attachImage } from './formats.js';
 import type { ImageRef } from './image.js';
 import type { OpenedLink } from './open-chain.js';
-import { RunReader } from './run-reader.js';
+import { readRuns } from './run-reader.js';
 
 interface DiskRef extends EndpointRef {
   /** The child first. */
@@ -85,8 +85,8 @@ class DiskSource implements Source {
     if (attributes) this.attributes = () => attributes.call(child.source);
   }
 
-  openChunk(range: ByteRange, signal: AbortSignal): RunReader {
-    return new RunReader(this.#chain, range, (link, place) => {
+  openChunk(range: ByteRange, signal: AbortSignal): ChunkReader {
+    return readRuns(this.#chain, range, (link, place) => {
       const { source } = this.#links[link] as SourceLink;
       return source.openChunk(place, signal);
     });

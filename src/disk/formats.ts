@@ -17,7 +17,7 @@ export function formatNamed(format: DiskFormat): Promise<ImageFormat> {
   return formats[format]();
 }
 
-/** What the file's own marks say: `raw` where there is none, which is what a raw disk looks like, and everything else. */
+/** What the file's own marks say: `raw` where there is none, as in a raw disk, and in everything else. */
 export async function probeFormat(bytes: DiskBytes): Promise<DiskFormat> {
   const first = await bytes.read({ offset: 0, length: Math.min(PROBE_BYTES, bytes.size) }, 'beginning');
   if (first.toString('latin1', 0, 8) === 'vhdxfile') return 'vhdx';

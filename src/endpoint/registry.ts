@@ -9,6 +9,7 @@ import type {
   PrepareRequest,
   Source,
   Target,
+  TargetLayout,
   TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -25,6 +26,8 @@ export interface EndpointScheme {
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
   probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
+  /** How a located target will lay out an opened source. Absent: byte for byte. */
+  layOutTarget?(source: Source, target: EndpointRef): Promise<TargetLayout>;
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */

@@ -95,6 +95,7 @@ export class CarryOut {
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
+      if (job.site.laysOut) await this.#complete();
       if (request.readBack) await this.#readBack();
       await this.#checksum();
       return await this.#commit();
@@ -148,6 +149,13 @@ export class CarryOut {
       if (plan.unsettled === 0) return;
       plan.releaseHeld();
     }
+  }
+
+  /** What makes a disk of the chunks; all of them are on record by now. */
+  #complete(): Promise<void> {
+    const { runner, request, work } = this.#parts;
+    const { sync, readBack } = request;
+    return runner.run('complete-target', { ref: work.prepared.ref, request: { sync, readBack } });
   }
 
   /** Past the cache; chunks that differ are copied again, flushed, and read back once more. */

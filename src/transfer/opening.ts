@@ -198,6 +198,7 @@ async function begin(
   const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
+  const layout = site.laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {
@@ -208,12 +209,13 @@ async function begin(
       sourceName: source.name,
       targetName: site.name,
       createdAt: clock.wallMs(),
+      ...(layout && { layout }),
     },
     sync,
   });
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size: source.size, partial: 'create', sync },
+    request: { size: source.size, partial: 'create', sync, ...(layout && { layout }) },
   });
   const claims = emptyClaims(grid, algorithm);
   const work = { prepared, plan, claims, position, resumed: false, unsynced: false, clone };
@@ -228,12 +230,16 @@ async function resume(
   runner: ChunkRunner,
 ): Promise<OpenedJob> {
   const { source, site, journal, content } = found;
-  const { algorithm, chunkBytes, size } = content.header;
+  const { algorithm, chunkBytes, size, layout } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
   const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
+    request: {
+      ...{ size, partial: 'reopen', sync: request.sync },
+      ...(committed && { committed }),
+      ...(layout && { layout }),
+    },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });

@@ -84,12 +84,17 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, target.scheme);
       return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
     },
+    'lay-out-target': async ({ source, target }) => {
+      const { layOutTarget } = await schemeOf(this.#parts.registry, target.scheme);
+      return layOutTarget?.(await this.#source(source), target);
+    },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {
       const target = await this.#target(ref);
       return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
+    'complete-target': async ({ ref, request }) => (await this.#target(ref)).complete?.(request),
     'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);

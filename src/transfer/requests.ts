@@ -4,6 +4,7 @@ import type { Algorithm, Digest } from '../core/digest.js';
 import type {
   CloneProbe,
   CommitRequest,
+  CompleteRequest,
   EndpointRef,
   FileAttributes,
   FileTimes,
@@ -12,6 +13,7 @@ import type {
   PreparedTarget,
   PrepareRequest,
   Source,
+  TargetLayout,
   TargetSite,
   Token,
 } from '../core/endpoint.js';
@@ -175,10 +177,12 @@ export interface Work extends MeasureWork, DiskWork {
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
   'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
+  'lay-out-target': { in: { source: EndpointRef; target: EndpointRef }; out: TargetLayout | undefined };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
+  'complete-target': { in: { ref: EndpointRef; request: CompleteRequest }; out: void };
   'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };

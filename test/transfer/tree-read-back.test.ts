@@ -14,7 +14,7 @@ async function notesOf(source: string, target: string): Promise<string[]> {
   return notes;
 }
 
-test('--read-back says once when the storage refuses reads past the cache, and copies the small files still', async () => {
+test('--read-back says once when the storage refuses reads past the cache; small files are copied still', async () => {
   const { source, target } = treeFolders();
   writeTree(source, { 'a/one': 'first', 'b/two': 'second' });
   vi.spyOn(DirectReader, 'open').mockReturnValue(undefined);

@@ -77,7 +77,7 @@ class PlainReporter implements Reporter {
     this.#saidAt ??= progress.at;
     if (progress.at - this.#saidAt < PLAIN_EVERY_MS) return;
     this.#saidAt = progress.at;
-    this.say(plainLine(progress, doingText(progress, this.#verb), this.#limit.at(progress.at)));
+    this.say(plainLine(progress, doingText(progress, this.#verb), this.#limit.of(progress)));
   }
 
   say(line: string): void {
@@ -97,12 +97,13 @@ export class CalmLimit {
     if (event.type === 'limit') this.#newest = event;
   }
 
-  at(wallMs: number): LimitEvent | undefined {
-    if (this.#shown !== this.#newest && wallMs - this.#shownSince >= REASON_HOLDS_MS) {
+  /** What is done is held back by nothing. */
+  of({ at, phase }: Pick<ProgressEvent, 'at' | 'phase'>): LimitEvent | undefined {
+    if (this.#shown !== this.#newest && at - this.#shownSince >= REASON_HOLDS_MS) {
       this.#shown = this.#newest;
-      this.#shownSince = wallMs;
+      this.#shownSince = at;
     }
-    return this.#shown;
+    return phase === 'done' ? undefined : this.#shown;
   }
 }
 

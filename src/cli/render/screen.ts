@@ -52,7 +52,7 @@ export class Screen {
     if (!progress) return [];
     const lines = [...this.#files.lines(look, look.rows - ROWS_BESIDE_FILES), barLine(progress, look)];
     if (look.rows < ROWS_FOR_REASON) return lines;
-    lines.push(limitLine(doingText(progress, this.#verb), this.#limit.at(progress.at), look));
+    lines.push(limitLine(doingText(progress, this.#verb), this.#limit.of(progress), look));
     return progress.files ? lines : [...lines, ...this.#mapLines(look)];
   }
 

@@ -75,10 +75,11 @@ test('a comparison is called so, though it only reads', () => {
 test('a reason stands for a second before another one replaces it', () => {
   const shown = new CalmLimit();
   shown.see(limit('first'));
-  expect(shown.at(1000)?.reason).toBe('first');
+  expect(shown.of({ at: 1000, phase: 'copying' })?.reason).toBe('first');
   shown.see(limit('second'));
-  expect(shown.at(1999)?.reason).toBe('first');
-  expect(shown.at(2000)?.reason).toBe('second');
+  expect(shown.of({ at: 1999, phase: 'copying' })?.reason).toBe('first');
+  expect(shown.of({ at: 2000, phase: 'copying' })?.reason).toBe('second');
+  expect(shown.of({ at: 4000, phase: 'done' })).toBeUndefined();
 });
 
 test('notes, retries and a resume get a line of their own, and nothing else does', () => {

@@ -5,7 +5,7 @@ import type { ChunkReader } from '../../../src/core/endpoint.js';
 import { MiB } from '../../../src/core/units.js';
 import { DiskChain } from '../../../src/disk/chain.js';
 import type { DiskImage, Run } from '../../../src/disk/image.js';
-import { RunReader } from '../../../src/disk/run-reader.js';
+import { readRuns } from '../../../src/disk/run-reader.js';
 import { codeOf } from '../../support/reading.js';
 
 const FILE_BYTES = 64 * MiB;
@@ -35,7 +35,7 @@ interface Opened {
   open: number;
 }
 
-function readerOf(chain: DiskChain, range: ByteRange, late = false): { reader: RunReader; opened: Opened } {
+function readerOf(chain: DiskChain, range: ByteRange, late = false): { reader: ChunkReader; opened: Opened } {
   const opened: Opened = { places: [], open: 0 };
   const openPlace = (_: number, place: ByteRange): ChunkReader => {
     opened.places.push(place);
@@ -49,10 +49,10 @@ function readerOf(chain: DiskChain, range: ByteRange, late = false): { reader: R
     };
     return { next: late ? async (into) => next(into) : next, close: () => void opened.open-- };
   };
-  return { reader: new RunReader(chain, range, openPlace), opened };
+  return { reader: readRuns(chain, range, openPlace), opened };
 }
 
-async function read(reader: RunReader, length: number, blockBytes: number): Promise<Buffer> {
+async function read(reader: ChunkReader, length: number, blockBytes: number): Promise<Buffer> {
   const whole = Buffer.alloc(length, 0xee);
   for (let at = 0; at < length; ) {
     const block = whole.subarray(at, Math.min(length, at + blockBytes));
@@ -111,10 +111,8 @@ test('a run outside of its container is refused before anything of it is read', 
   }
 });
 
-test('bytes that an image makes must be as many as it said', async () => {
-  const { reader } = readerOf(chainOf({ kind: 'made', length: 512, make: () => Buffer.alloc(511) }), {
-    offset: 0,
-    length: 512,
-  });
-  expect(await codeOf(() => reader.next(Buffer.alloc(512)))).toBe('E_BUG');
+test('bytes that an image should make and does not are no full answer', async () => {
+  const chain = chainOf({ kind: 'made', length: 512, make: () => Buffer.alloc(511) });
+  const { reader } = readerOf(chain, { offset: 0, length: 512 });
+  expect(await reader.next(Buffer.alloc(512))).toBe(511);
 });

@@ -1,0 +1,44 @@
+/** Which layouts there are for new disks. A layout's code is loaded when a disk of it is made. */
+import { TransferError } from '../core/errors.js';
+import type { DiskFormat } from './image.js';
+import type { LayoutFormat, LayoutKind } from './layout.js';
+
+interface LayoutEntry {
+  /** What the disk is, once it is whole. */
+  readonly format: DiskFormat;
+  /** Of its name, where it gets one of its source. */
+  readonly extension: string;
+  readonly load: () => Promise<LayoutFormat>;
+}
+
+const missing = async (): Promise<LayoutFormat> => {
+  throw new TransferError('E_BUG', 'this layout is not there yet');
+};
+
+export const LAYOUTS: Readonly<Record<LayoutKind, LayoutEntry>> = {
+  raw: { format: 'raw', extension: '.raw', load: async () => (await import('./raw-layout.js')).rawLayout },
+  'vhd-fixed': { format: 'vhd', extension: '.vhd', load: missing },
+  'vhd-dynamic': { format: 'vhd', extension: '.vhd', load: missing },
+  vhdx: {
+    format: 'vhdx',
+    extension: '.vhdx',
+    load: async () => (await import('./vhdx/dynamic-layout.js')).vhdxDynamic,
+  },
+};
+
+export const LAYOUT_KINDS = Object.keys(LAYOUTS) as readonly LayoutKind[];
+
+/** What `--flatten` alone makes of an image: one that needs no other, of its own format where that can be written. */
+export const FLATTENED: Readonly<Record<DiskFormat, LayoutKind>> = {
+  raw: 'raw',
+  vhd: 'vhd-dynamic',
+  vhdx: 'vhdx',
+  qcow2: 'raw',
+};
+
+/** The name of a disk that is made of a file of this name: its extension says what it is. */
+export function nameLaidOut(sourceName: string, kind: LayoutKind): string {
+  const { extension } = LAYOUTS[kind];
+  const stem = sourceName.replace(/(?<=.)\.(raw|img|vhd|vhdx|avhd|avhdx|qcow2|vmdk)$/i, '');
+  return stem === '' ? '' : `${stem}${extension}`;
+}
