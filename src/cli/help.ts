@@ -14,6 +14,7 @@ Examples:
   blockferry status /backup/disk.vhd           how far an interrupted copy got
   blockferry bench /vms /backup                what these two could do, and the
                                                best settings
+  blockferry disk info disk.vhdx               what is in a disk image
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the
 network failed, 4 different or damaged, 5 journal, 130 interrupted (finished
@@ -120,9 +121,10 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 const GROUPED = ['copy'];
 const HELP_COLUMNS = 80;
 
-/** At every width of the terminal: texts are easier to read so, and the same everywhere. */
+/** Of the command and of those below it. At every width of the terminal: texts are easier to read so, and the same everywhere. */
 export function arrangeHelp(program: Command): void {
-  for (const command of [program, ...program.commands]) command.configureHelp({ helpWidth: HELP_COLUMNS });
+  program.configureHelp({ helpWidth: HELP_COLUMNS });
+  for (const command of program.commands) arrangeHelp(command);
   for (const command of program.commands) if (GROUPED.includes(command.name())) group(command);
 }
 

@@ -5,13 +5,9 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
 import { TransferError } from '../core/errors.js';
-import { parseBytes, parseRate } from '../core/units.js';
+import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
-
-export interface OutputFlags {
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-}
+import { collect, count, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -66,10 +62,10 @@ export interface Commands {
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
+  readonly disk: DiskCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
 
-const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
 const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
 
@@ -84,6 +80,7 @@ export function createProgram(commands: Commands): Command {
   addVerify(program, commands);
   addStatus(program, commands);
   addBench(program, commands);
+  addDisk(program, () => commands.disk);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;
@@ -232,28 +229,6 @@ function targetMissing(): TransferError {
   return new TransferError('E_USAGE', 'copy needs a source and a target', {
     hint: 'Write: blockferry copy <source...> <target>',
   });
-}
-
-function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
-
-function rate(option: string): (text: string) => number {
-  return (text) => (text === '0' ? 0 : parseRate(text, option));
-}
-
-function size(option: string): (text: string) => number {
-  return (text) => parseBytes(text, option);
-}
-
-function count(option: string, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : 0;
-    if (value >= 1 && value <= max) return value;
-    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
-      hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
-    });
-  };
 }
 
 function seconds(option: string): (text: string) => number {

@@ -32,7 +32,7 @@ export function diskBytes(
   };
 }
 
-function assertInside(
+export function assertInside(
   { offset, length }: ByteRange,
   what: string,
   { name, size }: Pick<DiskBytes, 'name' | 'size'>,

@@ -32,6 +32,11 @@ export interface ImageWriter {
   /** Bytes that a guest sees. */
   readonly size: number;
   /**
+   * The identity that {@link finish} gives the image, chosen by now, so that it can be on record before. Absent: the
+   * image keeps the one that it has.
+   */
+  readonly identityAfter?: string;
+  /**
    * Makes room at the end of the file for all that will be placed, durable when it returns, and marks the image as the
    * format wants it marked before it is written to. To be called once; readers see no other content after it. After a
    * crash the next begin takes the room again that nothing came to use.

@@ -14,6 +14,7 @@ import { BlockBuffers } from './block-buffers.js';
 import { hashWhole } from './checksum.js';
 import { ControlBlock } from './control-block.js';
 import { compareChunk, runChunk } from './copy-chunk.js';
+import type { DiskWork } from './disk/tasks.js';
 import { mapExtents } from './extent-map.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
 import type { MeasureWork } from './measure/tasks.js';
@@ -145,6 +146,12 @@ export class Performer {
       const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
       return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
+    'describe-disk': (request) => this.#disk('describe-disk', request),
+    'map-disk': (request) => this.#disk('map-disk', request),
+    'check-disk': (request) => this.#disk('check-disk', request),
+    'set-disk-parent': (request) => this.#disk('set-disk-parent', request),
+    'plan-merge': (request) => this.#disk('plan-merge', request),
+    'merge-disk': (request) => this.#disk('merge-disk', request),
     'look-at-place': (request) => this.#measure('look-at-place', request),
     'open-scratch': (request) => this.#measure('open-scratch', request),
     'fill-scratch': (request) => this.#measure('fill-scratch', request),
@@ -165,6 +172,12 @@ export class Performer {
       const source = (ref: EndpointRef) => this.#kept(job, 'source', ref, () => this.#source(ref));
       return { control: job.control, signal: job.controller.signal, source };
     });
+    return deeds[name](request);
+  }
+
+  async #disk<N extends keyof DiskWork>(name: N, request: DiskWork[N]['in']): Promise<DiskWork[N]['out']> {
+    const { diskDeeds } = await import('./disk/deeds.js');
+    const deeds = diskDeeds(this.#parts.registry, (shared) => this.#host(this.#attach(shared), { algorithm: 'xxh64' }));
     return deeds[name](request);
   }
 

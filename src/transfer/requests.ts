@@ -30,6 +30,7 @@ import type {
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
+import type { DiskWork } from './disk/tasks.js';
 import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
@@ -166,7 +167,7 @@ export interface CheckpointRequest {
   readonly moreFollows?: boolean;
 }
 
-export interface Work extends MeasureWork {
+export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };

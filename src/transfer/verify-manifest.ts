@@ -4,17 +4,18 @@
  */
 import { type ByteRange, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
-import { beginRoot, DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import { beginRoot, DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ManifestFile } from '../journal/manifest.js';
 import { checkManifest, readManifest } from '../journal/manifest-reader.js';
 import { showPath } from '../platform/path-bytes.js';
 import type { EventStream } from './event-stream.js';
-import { MAP, type SourceInfo } from './requests.js';
+import { hashChunks } from './hash-chunks.js';
+import type { SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
-import { deviceTail, isRounding, mergeTouching, RANGES_MAX, VERIFY_BLOCK_BYTES, type VerifyResult } from './verify.js';
+import { deviceTail, isRounding, mergeTouching, RANGES_MAX, type VerifyResult } from './verify.js';
 import { VerifyLanes } from './verify-lanes.js';
 
 export interface VerifyManifestRequest {
@@ -71,29 +72,9 @@ export class ManifestVerification {
   }
 
   /** Digests of the chunks that the target holds whole. */
-  async #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
-    const { runner } = this.#parts;
-    const { control, progress } = this.#lanes;
+  #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
     const grid = new ChunkGrid(size, chunkBytes);
-    const digestBytes = DIGEST_BYTES[algorithm];
-    const whole = wholeChunks(grid, target.size);
-    const digests = new Uint8Array(whole * digestBytes);
-    const map = await runner.run('map-source', { ref: target.ref, chunkBytes });
-    const zero = zeroDigest(await loadHasher(algorithm), Math.min(chunkBytes, size));
-    progress.bytesTotal = Math.min(size, whole * chunkBytes);
-    let next = 0;
-    await this.#lanes.run(runner.workers * target.readsPerWorker, async () => {
-      while (next < whole && map?.[next] === MAP.zero && grid.range(next).length === chunkBytes) {
-        digests.set(zero, next++ * digestBytes);
-        progress.bytesZero += chunkBytes;
-      }
-      if (next >= whole) return false;
-      const chunk = next++;
-      const task = { range: grid.range(chunk), source: target.ref, algorithm, blockBytes: VERIFY_BLOCK_BYTES, control };
-      digests.set(await this.#lanes.withRetry(chunk, () => runner.run('hash', task)), chunk * digestBytes);
-      return true;
-    });
-    return digests;
+    return hashChunks({ grid, algorithm, count: wholeChunks(grid, target.size) }, target, this.#lanes, this.#parts);
   }
 
   async #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): Promise<ByteRange[]> {
