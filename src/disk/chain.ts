@@ -15,6 +15,9 @@ export type ChainRun =
   | (Run & { readonly kind: 'data'; readonly link: number })
   | (Run & { readonly kind: 'zero' | 'made' });
 
+/** `link`: which image says so; absent: no image has anything there. */
+export type ChainAllocation = Allocation & { readonly kind: 'data' | 'zero'; readonly link?: number };
+
 export class DiskChain {
   readonly links: readonly ChainLink[];
   /** Bytes that the guest sees: the child's. */
@@ -31,7 +34,7 @@ export class DiskChain {
   }
 
   /** What the tables alone tell, in order and without gaps. */
-  allocation(range: ByteRange): AsyncIterable<Allocation & { kind: 'data' | 'zero' }> {
+  allocation(range: ByteRange): AsyncIterable<ChainAllocation> {
     return this.#allocation(range, 0);
   }
 
@@ -52,7 +55,7 @@ export class DiskChain {
     }
   }
 
-  async *#allocation(range: ByteRange, link: number): AsyncIterable<Allocation & { kind: 'data' | 'zero' }> {
+  async *#allocation(range: ByteRange, link: number): AsyncIterable<ChainAllocation> {
     const image = this.links[link]?.image;
     const inside = Math.max(0, Math.min(range.length, (image?.size ?? 0) - range.offset));
     if (inside < range.length) {
@@ -64,7 +67,7 @@ export class DiskChain {
     let { offset } = range;
     for await (const { kind, length } of image.allocation(range)) {
       if (kind === 'absent') yield* this.#allocation({ offset, length }, link + 1);
-      else yield { kind, length };
+      else yield { kind, length, link };
       offset += length;
     }
   }

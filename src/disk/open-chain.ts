@@ -3,14 +3,17 @@
  * scheme; here it is decided which file is a parent. A parent is what the child means, or it is none: never a file that
  * only has the name, and never one that the image has no business to make us read.
  */
+import { resolve } from 'node:path';
 import { type Location, type Source, sameIdentity } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { realFiles } from '../platform/file-layer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type ChainLink, DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { openImage, probeFormat } from './formats.js';
 import type { DiskFormat, DiskImage, ParentLink } from './image.js';
-import { parentPlaces } from './parent-places.js';
+import { fromHere, peekMerge } from './merge-record.js';
+import { meansIdentity, parentPlaces, realPath } from './parent-places.js';
 
 /** Far more than anybody has: each link is one more file to look into for every byte. */
 export const CHAIN_LINKS_MAX = 64;
@@ -30,6 +33,20 @@ export interface ChainRequest {
   readonly parentFolders?: readonly string[];
   /** False: an image that has a parent is refused. */
   readonly parents?: boolean;
+  /** Called with each link as it is opened, also where the chain then ends in an error. */
+  readonly onOpened?: (link: OpenedLink) => Promise<void>;
+}
+
+/** Why there is no chain. */
+export type ChainProblem = 'missing' | 'other' | 'cycle' | 'long';
+
+export class ChainError extends TransferError {
+  readonly problem: ChainProblem;
+
+  constructor(problem: ChainProblem, message: string, hint: string) {
+    super('E_DISK_PARENT', message, { hint });
+    this.problem = problem;
+  }
 }
 
 /** One file of a chain. */
@@ -48,7 +65,7 @@ export interface OpenedChain {
 
 /** @throws TransferError E_DISK_FORMAT, E_DISK_PARENT, and whatever the opening of a container throws */
 export async function openChain(request: ChainRequest, opener: ChainOpener): Promise<OpenedChain> {
-  const { location, format, parentFolders = [], parents = true } = request;
+  const { location, format, parentFolders = [], parents = true, onOpened } = request;
   const links: OpenedLink[] = [];
   const close = async (): Promise<void> => {
     for (const { source } of links) await source.close();
@@ -56,17 +73,25 @@ export async function openChain(request: ChainRequest, opener: ChainOpener): Pro
   try {
     const first = await openLink(location, opener, format);
     links.push(first);
+    await onOpened?.(first);
     if (first.image.parent && !parents) throw hasParent(first);
     for (let child = first; child.image.parent; ) {
       if (links.length === CHAIN_LINKS_MAX) throw tooLong(first);
       child = await openParent(links, child.image.parent, parentFolders, opener);
       links.push(child);
+      await onOpened?.(child);
     }
     return { chain: new DiskChain([first, ...links.slice(1)]), links, close };
   } catch (thrown) {
     await close();
     throw thrown;
   }
+}
+
+/** The image without those that it builds on; what it leaves to them is zero in this chain. */
+export async function openAlone({ location, format }: ChainRequest, opener: ChainOpener): Promise<OpenedChain> {
+  const link = await openLink(location, opener, format);
+  return { chain: new DiskChain([link]), links: [link], close: () => link.source.close() };
 }
 
 async function openLink(location: Location, { open }: ChainOpener, format?: DiskFormat): Promise<OpenedLink> {
@@ -88,6 +113,7 @@ async function withSource<T>(source: Source, work: () => Promise<T>): Promise<T>
 
 const UNNAMED = 'the child does not say of which format it is';
 const OUTSIDE = 'outside of the folder of its child, which knows its parent by name only';
+const ANOTHER = 'another disk';
 const NOT_THERE: ReadonlySet<string> = new Set(['E_SOURCE_MISSING', 'E_SOURCE_KIND', 'E_SOURCE_ACCESS']);
 
 /** Tries one place after the other; what is there and is not the parent is told, and the next one is tried. */
@@ -133,7 +159,7 @@ async function openPlace(
       return why;
     }
     const image = await openImage(bytes, link.format ?? format);
-    const other = whyNotMeant(link, image);
+    const other = isBeingMerged(links.at(-1), location, image) ? undefined : whyNotMeant(link, image);
     if (other === undefined) return { location, source, bytes, image };
     await source.close();
     return other;
@@ -152,9 +178,17 @@ function whyNotOfFormat({ identity, format }: ParentLink, probed: DiskFormat): s
 }
 
 function whyNotMeant(link: ParentLink, image: DiskImage): string | undefined {
-  const meant = [link.identity, link.otherIdentity].map((identity) => identity?.toLowerCase());
-  if (link.identity === undefined || meant.includes(image.identity?.toLowerCase())) return undefined;
-  return `another disk, known by ${image.identity ?? 'no identity'}`;
+  if (meansIdentity(link, image.identity)) return undefined;
+  return `${ANOTHER}, known by ${image.identity ?? 'no identity'}`;
+}
+
+/** A merge that was cut short between the parent's new identity and the end of the child: the disk still reads so. */
+function isBeingMerged(child: OpenedLink | undefined, parent: Location, { identity }: DiskImage): boolean {
+  if (child?.location.scheme !== 'file' || identity === undefined) return false;
+  const path = realPath(resolve(child.location.text));
+  const merge = peekMerge(realFiles, path);
+  if (!merge || fromHere(path, merge.header.parent) !== parent.text) return false;
+  return merge.identities.includes(identity);
 }
 
 function assertNoCycle(links: readonly OpenedLink[], location: Location, source: Source): void {
@@ -163,9 +197,9 @@ function assertNoCycle(links: readonly OpenedLink[], location: Location, source:
   );
   if (at < 0) return;
   const names = [...links.slice(at), { source }].map((link) => link.source.name);
-  throw new TransferError('E_DISK_PARENT', `the chain of ${links[0]?.source.name} is a cycle: ${names.join(' → ')}`, {
-    hint: 'Each of these images builds on the next, so none of them has a bottom. One of them names a wrong parent.',
-  });
+  const hint =
+    'Each of these images builds on the next, so none of them has a bottom. One of them names a wrong parent.';
+  throw new ChainError('cycle', `the chain of ${links[0]?.source.name} is a cycle: ${names.join(' → ')}`, hint);
 }
 
 function hasParent({ source, image }: OpenedLink): TransferError {
@@ -177,9 +211,8 @@ function hasParent({ source, image }: OpenedLink): TransferError {
 }
 
 function tooLong({ source }: OpenedLink): TransferError {
-  return new TransferError('E_DISK_PARENT', `${source.name} has a chain of more than ${CHAIN_LINKS_MAX} images`, {
-    hint: 'Merge some of them first.',
-  });
+  const message = `${source.name} has a chain of more than ${CHAIN_LINKS_MAX} images`;
+  return new ChainError('long', message, 'Merge some of them first.');
 }
 
 function noParent({ source }: OpenedLink, link: ParentLink, tried: readonly string[]): TransferError {
@@ -190,9 +223,9 @@ function noParent({ source }: OpenedLink, link: ParentLink, tried: readonly stri
     ...(link.format === undefined ? [] : [`of format ${link.format}`]),
   ].join(', ');
   const looked = tried.length === 0 ? 'there is no place where it could be' : `looked for at ${tried.join('; ')}`;
-  return new TransferError('E_DISK_PARENT', `${source.name} builds on ${wanted}, which was not found: ${looked}`, {
-    hint: hintFor(tried),
-  });
+  const problem = tried.some((why) => why.includes(ANOTHER)) ? 'other' : 'missing';
+  const message = `${source.name} builds on ${wanted}, which was not found: ${looked}`;
+  return new ChainError(problem, message, hintFor(tried));
 }
 
 function hintFor(tried: readonly string[]): string {

@@ -40,6 +40,12 @@ export function parentPlaces(request: PlacesRequest): ParentPlace[] {
   return places.filter(({ location }, at) => texts.indexOf(location.text) === at);
 }
 
+/** Whether an image that is known by this is the parent that the link means, as far as it says. */
+export function meansIdentity({ identity, otherIdentity }: ParentLink, known: string | undefined): boolean {
+  if (identity === undefined) return true;
+  return known !== undefined && [identity, otherIdentity].some((one) => one?.toLowerCase() === known.toLowerCase());
+}
+
 const isUrl = ({ scheme, text }: Location): boolean => scheme !== 'file' && text.includes('://');
 const folderOf = (url: string): string => new URL('.', url).href;
 
@@ -76,7 +82,8 @@ function isBelow(path: string, folder: string): boolean {
   return path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 }
 
-function realPath(path: string): string {
+/** Without links, where that is there; else as it is. */
+export function realPath(path: string): string {
   try {
     return decodePath(realpathSync.native(encodePath(path), 'buffer'));
   } catch {

@@ -30,6 +30,8 @@ import type {
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
+import type { DiskWork } from './disk/tasks.js';
+import type { GateReport } from './gate.js';
 import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
@@ -166,12 +168,15 @@ export interface CheckpointRequest {
   readonly moreFollows?: boolean;
 }
 
-export interface Work extends MeasureWork {
+export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
+  /** Undefined: there is nothing to say of it. */
+  'gate-source': { in: { ref: EndpointRef }; out: GateReport | undefined };
+  'gate-target': { in: { ref: EndpointRef; size: number }; out: GateReport | undefined };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */
-  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
+  'open-committed': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
