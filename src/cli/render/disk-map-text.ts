@@ -24,9 +24,8 @@ export function pictureCells(look: Look): number {
 
 export function diskMapLines(map: DiskMap, look: Look): string[] {
   const columns = lineColumns(look);
-  const { cells, size, images } = map;
-  const each = cells.length === 0 ? 0 : size / cells.length;
-  const heading = `${images[0] ?? ''}: ${formatBytes(size)}, each character about ${formatBytes(Math.round(each))}`;
+  const { cells, cellBytes, size, images } = map;
+  const heading = `${images[0] ?? ''}: ${formatBytes(size)}, each character ${shortBytes(cellBytes)}`;
   const picture = cells.map((cell) => painted(signOf(cell), cell, look.colour));
   const lines: string[] = [];
   for (let at = 0; at < picture.length; at += columns) {
@@ -52,7 +51,7 @@ function legendLines({ images, dataBytes, zeroBytes, cells }: DiskMap, look: Loo
     return `${INDENT}${sign} ${formatBytes(dataBytes[image] ?? 0).padStart(9)}  data in ${name}`;
   });
   const gray = (sign: string): string => painted(sign, { kind: 'none' }, look.colour);
-  lines.push(`${INDENT}${gray('o')} ${formatBytes(zeroBytes).padStart(9)}  zero, or never written (.)`);
+  lines.push(`${INDENT}${gray('o')} ${formatBytes(zeroBytes).padStart(9)}  zero, or never written: .`);
   if (cells.some(({ kind }) => kind === 'absent')) lines.push(`${INDENT}${gray('-')} left to its parent`);
   return lines;
 }
