@@ -1,12 +1,13 @@
 /** Disk images: what is in them, what is wrong with them, what they are known by, and the merging of a chain. */
 import { createRunner } from '../compose.js';
 import { systemClock } from '../core/clock.js';
+import type { DigestOf } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import type { ChainDescription } from '../disk/describe.js';
 import type { DiskMap } from '../disk/disk-map.js';
 import type { ParentChanged } from '../disk/set-parent.js';
-import type { DigestOf, DigestResult } from '../transfer/disk/digest-job.js';
+import type { DigestResult } from '../transfer/disk/digest-job.js';
 import type { MergeResult } from '../transfer/disk/merge-job.js';
 import type { DiskRequest } from '../transfer/disk/tasks.js';
 import type { Work, WorkName } from '../transfer/requests.js';

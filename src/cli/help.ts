@@ -40,6 +40,14 @@ slash is a path below the source ("/logs/*.gz", "a/**"). A folder that matches
 stands for all that is in it. --exclude wins over --include; a file that is
 named itself is always copied.
 
+A disk image is copied as the file it is. --to makes a new one of what the guest
+sees of it: only what is allocated is copied, the size stays to the byte, and
+digests are of the content, not of the file. Whether a file is a VHD, a VHDX or
+a qcow2 is told by what is in it; all others are raw. An image that builds on
+others is refused without --flatten; the others are found beside it, and
+elsewhere only what it knows by an identity, or what is in a folder that
+--parents names.
+
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name
   blockferry copy disk.vhd /backup/monday.vhd  under another name
@@ -49,16 +57,20 @@ Examples:
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
   blockferry copy --manifest disk.manifest disk.vhd /backup/
   blockferry copy --explain disk.vhd /backup/  and where the time went
+  blockferry copy --to vhdx disk.qcow2 disk.vhdx
+  blockferry copy --flatten child.avhdx whole.vhdx
 `;
 
 export const VERIFY_HELP = `
 Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges
 are listed. With --manifest a file is compared chunk by chunk, and a folder file
 by file; what else is in the folder is counted and no failure. Symbolic links in
-a folder are not followed.
+a folder are not followed. With --content two disk images are compared by what
+their guests see, whatever their formats; a manifest says itself what it is of.
 
 Examples:
   blockferry verify /backup/disk.vhd disk.vhd
+  blockferry verify --content disk.raw disk.vhdx
   blockferry verify --quiet /backup/disk.vhd disk.vhd && rm disk.vhd
   blockferry verify -r /backup/vms vms/
   blockferry verify --manifest vms.manifest /backup/vms
@@ -101,6 +113,7 @@ Examples:
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'What is copied:': ['--recursive', '--include', '--exclude', '--preserve', '--dry-run'],
   'The target:': ['--overwrite', '--discard'],
+  'Disk images:': ['--to', '--flatten', '--parents'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
   'What is told:': ['--explain', '--json', '--quiet'],

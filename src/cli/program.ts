@@ -14,6 +14,9 @@ export type Shell = (typeof SHELLS)[number];
 
 export type Reflink = 'auto' | 'always' | 'never';
 
+const LAYOUTS = ['raw', 'vhd-fixed', 'vhd-dynamic', 'vhdx'] as const;
+export type Layout = (typeof LAYOUTS)[number];
+
 export interface CopyFlags extends OutputFlags {
   readonly recursive?: boolean;
   readonly preserve?: boolean;
@@ -34,9 +37,14 @@ export interface CopyFlags extends OutputFlags {
   readonly overwrite?: boolean;
   readonly discard?: boolean;
   readonly sync: boolean;
+  readonly to?: Layout;
+  readonly flatten?: boolean;
+  readonly parents?: readonly string[];
 }
 
 export interface VerifyFlags extends OutputFlags {
+  readonly content?: boolean;
+  readonly parents?: readonly string[];
   readonly recursive?: boolean;
   readonly manifest?: string;
   readonly workers?: number;
@@ -104,6 +112,9 @@ function addCopy(program: Command, commands: Commands): void {
         .choices(['auto', 'always', 'never'])
         .default('auto'),
     )
+    .addOption(new Option('--to <layout>', 'make a new disk of what the guest sees of the source').choices(LAYOUTS))
+    .option('--flatten', 'make one disk of an image and of all that it builds on')
+    .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--explain', 'print where the time went')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
@@ -131,6 +142,8 @@ function addVerify(program: Command, commands: Commands): void {
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
     .option('--manifest <file>', 'compare with what a copy wrote down with --manifest')
+    .option('--content', 'compare what guests see of two disk images of any formats')
+    .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')

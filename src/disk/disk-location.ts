@@ -19,7 +19,8 @@ export interface DiskToRead {
 /** A new image, and how it is laid out. */
 export interface DiskToWrite {
   readonly container: Location;
-  readonly layout: LayoutKind;
+  /** flattened: the one of its source's own format, as far as that can be written. */
+  readonly layout: LayoutKind | 'flattened';
 }
 
 export function diskLocation(disk: DiskToRead | DiskToWrite): Location {

@@ -8,7 +8,7 @@ import { DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { DISK_SCHEME } from './disk-location.js';
 import { attachImage } from './formats.js';
-import type { ImageRef } from './image.js';
+import type { DiskFormat, ImageRef } from './image.js';
 import type { OpenedLink } from './open-chain.js';
 import { readRuns } from './run-reader.js';
 
@@ -18,6 +18,11 @@ interface DiskRef extends EndpointRef {
 }
 
 type SourceLink = Pick<OpenedLink, 'image' | 'bytes' | 'source'>;
+
+/** The format of the child. */
+export function formatOf(disk: EndpointRef): DiskFormat {
+  return (disk as DiskRef).links[0]?.image.format ?? 'raw';
+}
 
 /** Takes the links over: closing the source closes them. */
 export async function diskSource(links: readonly SourceLink[]): Promise<Source> {

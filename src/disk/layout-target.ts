@@ -96,10 +96,11 @@ export class LayoutTarget implements Target {
     return this.#container.close();
   }
 
-  /** Neighbours that touch in the container, too, are one. */
-  *#places(range: ByteRange): Generator<Place> {
+  /** As far as the disk goes. Neighbours that touch in the container, too, are one. */
+  *#places({ offset, length }: ByteRange): Generator<Place> {
+    const inside = Math.min(length, this.ref.plan.size - offset);
     let last: Place | undefined;
-    for (const place of this.#laidOut.places(range)) {
+    for (const place of this.#laidOut.places({ offset, length: Math.max(0, inside) })) {
       if (place.length === 0) continue;
       const touches = last?.at === undefined ? place.at === undefined : place.at === last.at + last.length;
       if (last && !touches) yield last;

@@ -28,7 +28,7 @@ export const LAYOUTS: Readonly<Record<LayoutKind, LayoutEntry>> = {
 
 export const LAYOUT_KINDS = Object.keys(LAYOUTS) as readonly LayoutKind[];
 
-/** What `--flatten` alone makes of an image: one that needs no other, of its own format where that can be written. */
+/** What an image becomes that is to need no other: of its own format, where that can be written. */
 export const FLATTENED: Readonly<Record<DiskFormat, LayoutKind>> = {
   raw: 'raw',
   vhd: 'vhd-dynamic',
@@ -36,9 +36,13 @@ export const FLATTENED: Readonly<Record<DiskFormat, LayoutKind>> = {
   qcow2: 'raw',
 };
 
+const FLATTENED_EXTENSIONS: Readonly<Record<string, string>> = { '.avhd': '.vhd', '.avhdx': '.vhdx', '.qcow2': '.raw' };
+
 /** The name of a disk that is made of a file of this name: its extension says what it is. */
-export function nameLaidOut(sourceName: string, kind: LayoutKind): string {
-  const { extension } = LAYOUTS[kind];
-  const stem = sourceName.replace(/(?<=.)\.(raw|img|vhd|vhdx|avhd|avhdx|qcow2|vmdk)$/i, '');
-  return stem === '' ? '' : `${stem}${extension}`;
+export function nameLaidOut(sourceName: string, kind: LayoutKind | 'flattened'): string {
+  const own = /(?<=.)\.(raw|img|a?vhdx?|qcow2)$/i.exec(sourceName)?.[0] ?? '';
+  const stem = sourceName.slice(0, sourceName.length - own.length);
+  if (stem === '') return '';
+  const flattened = FLATTENED_EXTENSIONS[own.toLowerCase()] ?? own;
+  return `${stem}${kind === 'flattened' ? flattened : LAYOUTS[kind].extension}`;
 }

@@ -18,8 +18,8 @@ import type { TreeEnd } from '../core/tree.js';
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
-  /** Opens what stands under the name of a located target. */
-  openCommittedSource?(target: EndpointRef): Promise<Source>;
+  /** Opens what stands under the name of a located target, which was laid out so. */
+  openCommittedSource?(target: EndpointRef, layout?: TargetLayout): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
   attachSource?(ref: EndpointRef): Source | Promise<Source>;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */

@@ -223,7 +223,10 @@ export class CarryOut {
     await this.#checkSource();
     const { algorithm, grid } = job;
     const { chunkBytes, size } = grid;
-    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
+    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, {
+      proof: progress.proof,
+      of: job.source.of,
+    });
     if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
     const { times, attributes } = this.#kept;

@@ -11,25 +11,26 @@ import type {
   PrepareRequest,
   Source,
   Target,
+  TargetLayout,
   TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { diskBytes } from '../disk/disk-bytes.js';
 import { DISK_SCHEME, type DiskToRead, type DiskToWrite, readDiskLocation } from '../disk/disk-location.js';
-import { attachDiskSource, diskSource } from '../disk/disk-source.js';
+import { attachDiskSource, diskSource, formatOf } from '../disk/disk-source.js';
 import { openImage } from '../disk/formats.js';
 import type { LayoutKind } from '../disk/layout.js';
 import { decodePlan, encodePlan, planLayout } from '../disk/layout-plan.js';
 import { LayoutTarget, type LayoutTargetRef } from '../disk/layout-target.js';
-import { LAYOUTS, nameLaidOut } from '../disk/layouts.js';
-import { openChain } from '../disk/open-chain.js';
+import { FLATTENED, LAYOUTS, nameLaidOut } from '../disk/layouts.js';
+import { type ChainRequest, type OpenedLink, openChain } from '../disk/open-chain.js';
 import { parseLocation } from '../endpoint/location.js';
 import { ability, type EndpointScheme, type Registry, schemeOf } from '../endpoint/registry.js';
 
 /** A located target: the container's, and what it is to be. */
 interface LocatedRef extends EndpointRef {
   readonly container: EndpointRef;
-  readonly kind: LayoutKind;
+  readonly kind: DiskToWrite['layout'];
 }
 
 const NEVER = new AbortController().signal;
@@ -37,12 +38,15 @@ const NEVER = new AbortController().signal;
 export function diskScheme(registry: Registry): EndpointScheme {
   const containers = new Containers(registry);
   return {
-    openSource: (location) => openSource(readDiskLocation(location), containers),
-    openCommittedSource: (ref) => openCommitted(ref as LocatedRef, containers),
+    openSource: async (location) => {
+      const { container, ...request } = readDiskLocation<DiskToRead>(location);
+      return (await openDisk({ location: container, ...request }, containers)).source;
+    },
+    openCommittedSource: (ref, layout) => openCommitted(ref as LocatedRef, layout, containers),
     attachSource: (ref) => attachDiskSource(ref, (container) => containers.attach(container)),
     locateTarget: (location, sourceName) => locate(readDiskLocation(location), sourceName, containers),
     probeClone: () => ({ refused: 'a disk that is laid out anew shares no blocks' }),
-    layOutTarget: async (source, ref) => encodePlan(await planLayout((ref as LocatedRef).kind, source, NEVER)),
+    layOutTarget: async (source, ref) => encodePlan(await planLayout(kindOf(ref as LocatedRef, source), source, NEVER)),
     prepareTarget: (ref, request) => prepare(ref as LocatedRef, request, containers),
     attachTarget: (ref) => attachTarget(ref as LayoutTargetRef, containers),
     discardPartial: (ref) => containers.discard((ref as LocatedRef).container),
@@ -85,23 +89,38 @@ class Containers {
   }
 }
 
-async function openSource({ container, ...request }: DiskToRead, containers: Containers): Promise<Source> {
+/** An image and all that it builds on, from any location; closing the source closes all of them. */
+export function openDiskSource(request: ChainRequest, registry: Registry): Promise<OpenedDisk> {
+  return openDisk(request, new Containers(registry));
+}
+
+interface OpenedDisk {
+  readonly links: readonly OpenedLink[];
+  readonly source: Source;
+}
+
+async function openDisk(request: ChainRequest, containers: Containers): Promise<OpenedDisk> {
   const open = (location: Location): Promise<Source> => containers.open(location);
-  const chain = await openChain({ location: container, ...request }, { open, locate: parseLocation });
+  const { links, close } = await openChain(request, { open, locate: parseLocation });
   try {
-    return await diskSource(chain.links);
+    return { links, source: await diskSource(links) };
   } catch (thrown) {
-    await chain.close();
+    await close();
     throw thrown;
   }
 }
 
-/** What was made is known to be whole and to stand alone. */
-async function openCommitted({ container, kind }: LocatedRef, containers: Containers): Promise<Source> {
+/** What was made is known to be whole and to stand alone, and of which format it is. */
+async function openCommitted(
+  { container }: LocatedRef,
+  layout: TargetLayout | undefined,
+  containers: Containers,
+): Promise<Source> {
+  const format = layout && LAYOUTS[decodePlan(layout).kind].format;
   const source = await (await containers.ability(container, 'openCommittedSource'))(container);
   try {
     const bytes = diskBytes(source);
-    return await diskSource([{ source, bytes, image: await openImage(bytes, LAYOUTS[kind].format) }]);
+    return await diskSource([{ source, bytes, image: await openImage(bytes, format) }]);
   } catch (thrown) {
     await source.close();
     throw thrown;
@@ -115,16 +134,16 @@ async function locate(
 ): Promise<TargetSite> {
   const site = await containers.locate(container, nameLaidOut(sourceName, kind));
   if (site.publish === 'in-place' && kind !== 'raw') {
-    throw new TransferError(
-      'E_USAGE',
-      `${site.name} is a device: it holds the content of a disk, and no ${kind} file`,
-      {
-        hint: 'Say --to raw. Nothing was changed.',
-      },
-    );
+    throw new TransferError('E_USAGE', `${site.name} is a device: it holds the content of a disk, and no image of it`, {
+      hint: 'Say --to raw. Nothing was changed.',
+    });
   }
   const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind };
   return { ...site, ref, laysOut: true };
+}
+
+function kindOf({ kind }: LocatedRef, source: Source): LayoutKind {
+  return kind === 'flattened' ? FLATTENED[formatOf(source.ref)] : kind;
 }
 
 /** A partial keeps the layout that it began with, and so must be of the kind that is asked for. */
@@ -134,13 +153,18 @@ async function prepare(
   containers: Containers,
 ): Promise<PreparedTarget> {
   const plan = layout && decodePlan(layout);
-  if (!plan || plan.kind !== kind || plan.size !== request.size) {
+  const asked = kind === 'flattened' ? plan?.kind : kind;
+  if (!plan || plan.kind !== asked || plan.size !== request.size) {
     const what = plan ? `is laid out as ${plan.kind}` : 'is of another kind of copy';
-    throw new TransferError('E_PART_OTHER_SOURCE', `the partial copy ${what}, and now ${kind} is asked for`, {
-      hint: 'Nothing was mixed. --discard throws the partial away; the command that began it goes on with it.',
-    });
+    throw new TransferError(
+      'E_PART_OTHER_SOURCE',
+      `the partial copy ${what}; now ${asked ?? 'a new disk'} is asked for`,
+      {
+        hint: 'Nothing was mixed. --discard throws the partial away; the command that began it goes on with it.',
+      },
+    );
   }
-  const { fileBytes } = (await LAYOUTS[kind].load()).layOut(plan);
+  const { fileBytes } = (await LAYOUTS[plan.kind].load()).layOut(plan);
   const prepared = await (await containers.ability(container, 'prepareTarget'))(container, {
     ...request,
     size: fileBytes,

@@ -68,7 +68,8 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       return sourceInfo(await ability(scheme, location.name, 'openSource')(location));
     },
-    'open-committed': async ({ ref }) => sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref)),
+    'open-committed': async ({ ref, layout }) =>
+      sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref, layout)),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);

@@ -172,7 +172,7 @@ export interface Work extends MeasureWork, DiskWork {
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */
-  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
+  'open-committed': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };

@@ -265,6 +265,7 @@ export class Transfer {
       chunkBytes,
       bytesRepaired,
       root: this.#proven?.root ?? '',
+      of: job.source.of ?? 'container',
       ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
       ...(this.#checksum && { checksum: this.#checksum }),
       elapsedMs: Math.round(elapsedMs),

@@ -15,11 +15,13 @@ import { hashChunks } from './hash-chunks.js';
 import type { SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
-import { deviceTail, mergeTouching, RANGES_MAX, type VerifyResult } from './verify.js';
+import { deviceTail, isRounding, mergeTouching, RANGES_MAX, type VerifyResult } from './verify.js';
 import { VerifyLanes } from './verify-lanes.js';
 
 export interface VerifyManifestRequest {
   readonly target: Location;
+  /** The same as a disk: what a guest sees of it. */
+  readonly content: Location;
   /** Path of a manifest that speaks of one file, whatever it calls it. */
   readonly manifest: string;
 }
@@ -55,13 +57,14 @@ export class ManifestVerification {
     const startMs = nowMs(clock);
     const opened: SourceInfo[] = [];
     try {
-      await assertOneFile(this.#request.manifest);
-      const target = await openSource(runner, this.#request.target, this.#lanes.retryRules());
+      const of = await assertOneFile(this.#request.manifest);
+      const location = of === 'content' ? this.#request.content : this.#request.target;
+      const target = await openSource(runner, location, this.#lanes.retryRules());
       opened.push(target);
       const listed = await onlyFile(this.#request.manifest, target.size);
       const digests = await this.#hash(target, listed.file);
       await runner.run('check-source', { ref: target.ref });
-      const ranges = this.#differing(target, listed, digests);
+      const ranges = await this.#differing(target, listed, digests);
       return await this.#result({ target, listed, digests, ranges, elapsedMs: nowMs(clock) - startMs });
     } finally {
       await this.#lanes.end(opened.map(({ ref }) => ref));
@@ -74,7 +77,7 @@ export class ManifestVerification {
     return hashChunks({ grid, algorithm, count: wholeChunks(grid, target.size) }, target, this.#lanes, this.#parts);
   }
 
-  #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): ByteRange[] {
+  async #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): Promise<ByteRange[]> {
     const grid = new ChunkGrid(file.size, file.chunkBytes);
     const bytes = DIGEST_BYTES[file.algorithm];
     const ranges: ByteRange[] = [];
@@ -86,6 +89,7 @@ export class ManifestVerification {
     const held = Math.min(file.size, whole * file.chunkBytes);
     if (held < file.size) ranges.push({ offset: held, length: file.size - held });
     const tail = target.size - file.size;
+    if (await isRounding(target, file.size, this.#parts.runner, this.#lanes)) return mergeTouching(ranges);
     if (tail > 0 && target.sizeIs === 'capacity') this.#lanes.note(deviceTail(target.name, tail));
     else if (tail > 0) ranges.push({ offset: file.size, length: tail });
     return mergeTouching(ranges);
@@ -99,7 +103,7 @@ export class ManifestVerification {
     readonly elapsedMs: number;
   }): Promise<VerifyResult> {
     const { target, listed, digests, ranges, elapsedMs } = found;
-    const { size, algorithm, chunkBytes, proof } = listed.file;
+    const { size, algorithm, chunkBytes, proof, of = 'container' } = listed.file;
     const root = target.size < size ? '' : toHex(rootDigest(await loadHasher(algorithm), listed.file, digests));
     return {
       same: ranges.length === 0,
@@ -107,7 +111,7 @@ export class ManifestVerification {
       other: { name: showPath(this.#request.manifest), size },
       differing: ranges.slice(0, RANGES_MAX),
       bytesDiffering: ranges.reduce((sum, range) => sum + range.length, 0),
-      ...{ root, algorithm, chunkBytes, proof },
+      ...{ root, of, algorithm, chunkBytes, proof },
       elapsedMs: Math.round(elapsedMs),
     };
   }
@@ -118,14 +122,16 @@ function wholeChunks(grid: ChunkGrid, size: number): number {
   return size < grid.size ? Math.floor(size / grid.chunkBytes) : grid.count;
 }
 
-/** @throws TransferError E_MANIFEST, E_USAGE */
-async function assertOneFile(manifest: string): Promise<void> {
+/** Answers what its digests are of. @throws TransferError E_MANIFEST, E_USAGE */
+async function assertOneFile(manifest: string): Promise<ManifestFile['of']> {
   const { files } = await checkManifest(manifest);
   if (files !== 1) {
     throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
       hint: 'Give the folder that the files are in as the target.',
     });
   }
+  for await (const item of readManifest(manifest)) if (item.type === 'file') return item.file.of;
+  return undefined;
 }
 
 /**

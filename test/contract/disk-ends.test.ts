@@ -1,16 +1,19 @@
 /** The guest's content of disks, as an end of a copy: it promises what every end promises. */
-import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { KiB } from '../../src/core/units.js';
 import { diskLocation } from '../../src/disk/disk-location.js';
+import { LAYOUT_KINDS } from '../../src/disk/layouts.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { realFiles } from '../../src/platform/file-layer.js';
 import { diskScheme } from '../../src/transfer/disk-ends.js';
+import { readLocation } from '../support/reading.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
 import { sourceContract } from './source-contract.js';
+import { size, targetContract } from './target-contract.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'contract-disk-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -29,3 +32,14 @@ sourceContract('the content of a raw disk', async () => {
   };
   return { scheme, location: diskAt(path), bytes: readFileSync(path), missing: diskAt(join(scratch, 'none')), change };
 });
+
+for (const layout of LAYOUT_KINDS) {
+  targetContract(`a new disk laid out as ${layout}`, async () => {
+    const path = join(newFolder(), 'new.disk');
+    const location = diskLocation({ container: parseLocation(path), layout });
+    // Formats that count in sectors round the size up.
+    const read = async () =>
+      existsSync(path) ? (await readLocation(scheme, diskAt(path))).subarray(0, size) : undefined;
+    return { scheme, location, read };
+  });
+}

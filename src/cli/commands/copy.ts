@@ -66,6 +66,9 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     target,
     ...sharedOptions(flags),
     ...(flags.manifest !== undefined && { manifest: flags.manifest }),
+    ...(flags.to !== undefined && { to: flags.to }),
+    ...(flags.flatten && { flatten: true }),
+    ...(flags.parents && { parentFolders: flags.parents }),
   };
 }
 

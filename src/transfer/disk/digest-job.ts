@@ -4,7 +4,7 @@
  */
 import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX, ChunkGrid } from '../../core/chunk.js';
 import { nowMs } from '../../core/clock.js';
-import { loadHasher, rootDigest, toHex } from '../../core/digest.js';
+import { type DigestOf, loadHasher, rootDigest, toHex } from '../../core/digest.js';
 import type { Location } from '../../core/endpoint.js';
 import { diskLocation } from '../../disk/disk-location.js';
 import { sparingCache } from '../cache-use.js';
@@ -17,8 +17,6 @@ import { VerifyLanes } from '../verify-lanes.js';
 
 /** How long a stop waits for tasks, which look for it at every block. */
 const STUCK_MS = 2000;
-
-export type DigestOf = 'container' | 'content';
 
 export interface DigestRequest {
   readonly location: Location;

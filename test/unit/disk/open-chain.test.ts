@@ -155,7 +155,7 @@ test('a chain has an end, however many images there are', async () => {
   expect(await chainOf(path('1.vhd'))).toHaveLength(CHAIN_LINKS_MAX);
 });
 
-test('an image that has a parent can be refused as no whole disk, and then its parents are not looked for', async () => {
+test('an image with a parent can be refused as no whole disk, and its parents are not looked for then', async () => {
   const child = image('child.vhd', { format: 'vhd', parent: { identity: 'b', paths: relative('base.vhd') } });
   const error = await refusal(child, { parents: false });
   expect(error).toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('differencing image of base.vhd') });
