@@ -15,7 +15,7 @@ export interface Qcow2Ref extends ImageRef {
 
 /** @throws TransferError E_DISK_FORMAT naming structure and offset */
 export async function openQcow2(bytes: DiskBytes): Promise<DiskImage> {
-  const header = parseHeader(await readFirstCluster(bytes), bytes);
+  const header = parseHeader(await readFirstCluster(bytes), bytes.name);
   return qcow2Image({ format: 'qcow2', header, l1: await readL1(bytes, header) }, bytes);
 }
 

@@ -8,6 +8,8 @@ import type { DiskBytes } from '../image.js';
 import { offsetOf } from './entries.js';
 import { l1Needed, type Qcow2Header } from './header.js';
 
+/** QEMU's bound; 4 Mi tables. */
+const L1_BYTES_MAX = 32 * MiB;
 const READ_BYTES = 4 * MiB;
 /** What one read of neighbouring L2 tables fetches. */
 const AHEAD_BYTES = 1 * MiB;
@@ -17,6 +19,7 @@ const CACHE_BYTES = 16 * MiB;
 /** Places of the L2 tables, 0 for none: as many as the guest's bytes need. */
 export async function readL1(bytes: DiskBytes, header: Qcow2Header): Promise<Float64Array<SharedArrayBuffer>> {
   const count = l1Needed(header);
+  demandL1(header, count, bytes);
   const places = new Float64Array(new SharedArrayBuffer(count * 8));
   for (let from = 0; from < count; from += READ_BYTES / 8) {
     const length = Math.min(READ_BYTES, (count - from) * 8);
@@ -28,9 +31,19 @@ export async function readL1(bytes: DiskBytes, header: Qcow2Header): Promise<Flo
   return places;
 }
 
+function demandL1({ l1At, l1Entries, size }: Qcow2Header, needed: number, { name, size: fileBytes }: DiskBytes): void {
+  const refuse = (what: string, at: number, expected: string, found: string): never => {
+    throw diskError(name, what, at, expected, found);
+  };
+  if (needed * 8 > L1_BYTES_MAX) refuse('size', 24, 'an L1 table of at most 32 MiB', `a disk of ${size} bytes`);
+  if (l1Entries < needed) refuse('L1 table size', 36, `at least ${needed} entries`, String(l1Entries));
+  const inside = needed === 0 || (l1At > 0 && l1At <= fileBytes - needed * 8);
+  if (!inside) refuse('L1 table', l1At, `${needed} entries inside the file of ${fileBytes} bytes`, 'its end before');
+}
+
 /** The tables that a thread used last, of all its images. */
-class TableCache {
-  readonly #tables = new Map<string, Buffer>();
+export class TableCache {
+  readonly #tables = new Map<string | number, Buffer>();
   readonly #bytesMax: number;
   #bytes = 0;
 
@@ -38,7 +51,7 @@ class TableCache {
     this.#bytesMax = bytesMax;
   }
 
-  get(key: string): Buffer | undefined {
+  get(key: string | number): Buffer | undefined {
     const table = this.#tables.get(key);
     if (!table) return undefined;
     this.#tables.delete(key);
@@ -46,7 +59,7 @@ class TableCache {
     return table;
   }
 
-  set(key: string, table: Buffer): void {
+  set(key: string | number, table: Buffer): void {
     this.delete(key);
     this.#tables.set(key, table);
     this.#bytes += table.length;
@@ -56,7 +69,7 @@ class TableCache {
     }
   }
 
-  delete(key: string): void {
+  delete(key: string | number): void {
     this.#bytes -= this.#tables.get(key)?.length ?? 0;
     this.#tables.delete(key);
   }
