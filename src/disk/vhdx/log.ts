@@ -61,7 +61,8 @@ export async function replayLog(bytes: DiskBytes, header: VhdxHeader): Promise<L
   }
   const sequence = activeSequence(validEntries(log, header.logGuid), log.length);
   const head = sequence[0];
-  demand(spot, head !== undefined, 'a whole sequence of entries', 'none: the log is damaged');
+  const none = 'none: the writer was stopped before its first entry was whole, or the log is damaged';
+  demand(spot, head !== undefined, 'a whole sequence of entries', none);
   const flushed = exactNumber(spot, head.flushedBytes);
   demand(spot, bytes.size >= flushed, `a file of at least ${flushed} bytes`, `${bytes.size} bytes: it was cut short`);
   const segments = new Segments();

@@ -50,25 +50,40 @@ export function encodeRegionTable(regions: readonly Region[]): Buffer {
 /** The first copy, or the second where the first is damaged. */
 export async function readRegions(bytes: DiskBytes): Promise<Regions> {
   try {
-    return await readRegionTable(bytes, 0);
+    return await readCopy(bytes, 0);
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_DISK_FORMAT') throw thrown;
     try {
-      return await readRegionTable(bytes, 1);
+      return await readCopy(bytes, 1);
     } catch {
       throw thrown; // The first one's fault is the one to know; check tells both.
     }
   }
 }
 
-export async function readRegionTable(bytes: DiskBytes, copy: 0 | 1): Promise<Regions> {
-  const at = REGION_TABLES_AT[copy];
-  const spot = { name: bytes.name, what: `region table ${copy + 1}`, at };
-  const table = await bytes.read({ offset: at, length: REGION_TABLE_BYTES }, spot.what);
-  const all = decodeEntries(table, spot);
+async function readCopy(bytes: DiskBytes, copy: 0 | 1): Promise<Regions> {
+  return locateRegions(bytes, await readRegionTable(bytes, copy), copy);
+}
+
+/** What the table says, wherever that is. */
+export async function readRegionTable(bytes: DiskBytes, copy: 0 | 1): Promise<readonly Region[]> {
+  const spot = spotOf(bytes, copy);
+  return decodeEntries(await bytes.read({ offset: spot.at, length: REGION_TABLE_BYTES }, spot.what), spot);
+}
+
+export function locateRegions(bytes: DiskBytes, all: readonly Region[], copy: 0 | 1): Regions {
+  const spot = spotOf(bytes, copy);
   for (const region of all) assertPlace(region, bytes.size, spot);
   return { all, bat: named(all, BAT_REGION, 'BAT', spot), metadata: named(all, METADATA_REGION, 'metadata', spot) };
 }
+
+const spotOf = ({ name }: DiskBytes, copy: 0 | 1): Spot => ({
+  name,
+  what: `region table ${copy + 1}`,
+  at: REGION_TABLES_AT[copy],
+});
+
+export const isKnownRegion = ({ guid }: Region): boolean => guid === BAT_REGION || guid === METADATA_REGION;
 
 function decodeEntries(table: Buffer, spot: Spot): readonly Region[] {
   const signature = table.toString('latin1', 0, 4);
@@ -95,8 +110,9 @@ function decodeEntries(table: Buffer, spot: Spot): readonly Region[] {
   return regions;
 }
 
-function assertPlace({ guid, at, length, required }: Region, size: number, table: Spot): void {
-  const known = guid === BAT_REGION || guid === METADATA_REGION;
+function assertPlace(region: Region, size: number, table: Spot): void {
+  const { guid, at, length, required } = region;
+  const known = isKnownRegion(region);
   demand(table, known || !required, 'required regions that this version knows', guid);
   const spot = { ...table, what: `region ${guid}`, at };
   const aligned = at % MiB === 0 && length % MiB === 0 && at >= MiB;
