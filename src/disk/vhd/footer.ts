@@ -77,6 +77,8 @@ export function vhdTime(ms: number): number {
   return Math.min(Math.max(0, Math.floor((ms - EPOCH_MS) / 1000)), UINT32_MAX);
 }
 
+export const vhdTimeMs = (seconds: number): number => EPOCH_MS + seconds * 1000;
+
 /**
  * The footer of a fixed disk, to be written right after its last byte.
  *
@@ -125,6 +127,18 @@ export function encodeVhdFooter(footer: VhdFooterFields): Buffer {
   bytes.writeUInt32BE(DISK_TYPES[footer.diskType], 60);
   bytes.set(footer.uniqueId, 68);
   bytes.writeUInt8(footer.savedState ? 1 : 0, 84);
+  bytes.writeUInt32BE(vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT), VHD_FOOTER_CHECKSUM_AT);
+  return bytes;
+}
+
+/** The same footer with another id or header; whatever else it says stays, reserved bytes included. */
+export function changedVhdFooter(
+  footer: Uint8Array,
+  change: { readonly uniqueId?: Uint8Array; readonly dataOffset?: number },
+): Buffer {
+  const bytes = Buffer.from(footer);
+  if (change.uniqueId) bytes.set(change.uniqueId, 68);
+  if (change.dataOffset !== undefined) bytes.writeBigUInt64BE(BigInt(change.dataOffset), 16);
   bytes.writeUInt32BE(vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT), VHD_FOOTER_CHECKSUM_AT);
   return bytes;
 }

@@ -13,8 +13,9 @@ const COOKIE = 'conectix';
 /** A place where a footer should be, and what is there. */
 export interface FooterSpot {
   readonly at: number;
-  /** The footer, if it is whole. */
+  /** The footer, if it is whole, and its bytes. */
   readonly footer?: VhdFooter;
+  readonly bytes: Buffer;
   /** Why not: nothing there calls itself a footer, its sum is wrong, or it says what no footer says. */
   readonly damage?: { readonly kind: 'missing' | 'checksum' | 'field'; readonly error: TransferError };
 }
@@ -35,14 +36,17 @@ export async function readFooters(bytes: DiskBytes): Promise<Footers> {
   return { end: spot(bytes, bytes.size - length + (short ? 1 : 0), last), front: spot(bytes, 0, front) };
 }
 
+/** A footer that is whole. */
+export type WholeFooter = Required<Pick<FooterSpot, 'footer' | 'bytes'>>;
+
 /**
  * The footer that counts.
  * @throws TransferError E_DISK_FORMAT when none is whole, saying what is wrong with the one at the end
  */
-export function footerOf({ end, front }: Footers): VhdFooter {
-  if (end.footer) return end.footer;
+export function footerOf({ end, front }: Footers): WholeFooter {
+  if (end.footer) return { footer: end.footer, bytes: end.bytes };
   // A fixed disk has no copy: what stands at its front is the guest's.
-  if (front.footer && front.footer.diskType !== 'fixed') return front.footer;
+  if (front.footer && front.footer.diskType !== 'fixed') return { footer: front.footer, bytes: front.bytes };
   throw end.damage?.error as TransferError;
 }
 
@@ -54,15 +58,15 @@ const hasCookie = (bytes: Buffer): boolean => bytes.toString('latin1', 0, 8) ===
 function spot({ name }: DiskBytes, at: number, bytes: Buffer): FooterSpot {
   if (bytes.length < VHD_FOOTER_BYTES) {
     const error = diskError(name, 'VHD footer', at, `${VHD_FOOTER_BYTES} bytes`, `a file of ${bytes.length} bytes`);
-    return { at, damage: { kind: 'missing', error } };
+    return { at, bytes, damage: { kind: 'missing', error } };
   }
   try {
-    return { at, footer: decodeVhdFooter(bytes) };
+    return { at, bytes, footer: decodeVhdFooter(bytes) };
   } catch (thrown) {
     if (!(thrown instanceof TransferError)) throw thrown;
     const { code, message, detail } = thrown;
     const error = new TransferError(code, `${name}, byte ${at}: ${message}`, detail);
     const summed = vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT) === bytes.readUInt32BE(VHD_FOOTER_CHECKSUM_AT);
-    return { at, damage: { kind: !hasCookie(bytes) ? 'missing' : summed ? 'field' : 'checksum', error } };
+    return { at, bytes, damage: { kind: !hasCookie(bytes) ? 'missing' : summed ? 'field' : 'checksum', error } };
   }
 }

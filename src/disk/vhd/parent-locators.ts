@@ -8,7 +8,7 @@ import { KiB } from '../../core/units.js';
 import { diskError } from '../disk-bytes.js';
 import type { DiskBytes, ParentLink, ParentPath } from '../image.js';
 import { upToNul, type VhdHeader, type VhdLocator, type VhdParentFields } from './dynamic-header.js';
-import { VHD_SECTOR_BYTES, vhdTime } from './footer.js';
+import { VHD_SECTOR_BYTES, vhdTime, vhdTimeMs } from './footer.js';
 
 /** The longest path of Windows has 32,767 characters of two bytes. */
 const LOCATOR_BYTES_MAX = 64 * KiB;
@@ -40,7 +40,10 @@ export async function readParentLink(
   }
   const found = [...paths, ...fromName(fromWindows(header.parentName))].filter(({ path }) => path !== '');
   const ordered = [...found.filter(isRelative), ...found.filter((path) => !isRelative(path))];
-  return { format: 'vhd', identity: Buffer.from(header.parentId).toString('hex'), paths: distinct(ordered) };
+  const identity = Buffer.from(header.parentId).toString('hex');
+  const { parentTime } = header;
+  const link = { format: 'vhd', identity, paths: distinct(ordered) } as const;
+  return parentTime === 0 ? link : { ...link, modifiedAtMs: vhdTimeMs(parentTime) };
 }
 
 const isRelative = ({ kind }: ParentPath): boolean => kind === 'relative';
@@ -82,9 +85,9 @@ function unescaped(text: string): string {
 
 /** What the header is to say of a parent, and the locators' data, which is to be written from byte `at` on. */
 export function parentFields(
-  parent: Required<ParentLink>,
+  parent: ParentLink & { readonly identity: string },
   at: number,
-  modifiedAtMs: number,
+  timeBefore: number,
 ): { readonly fields: VhdParentFields; readonly data: Buffer } {
   const texts = parent.paths.flatMap(locatorTexts).slice(0, 8);
   const locators: VhdLocator[] = [];
@@ -101,7 +104,7 @@ export function parentFields(
   const path = parent.paths[0]?.path ?? '';
   const fields = {
     parentId: Buffer.from(parent.identity, 'hex'),
-    parentTime: vhdTime(modifiedAtMs),
+    parentTime: parent.modifiedAtMs === undefined ? timeBefore : vhdTime(parent.modifiedAtMs),
     parentName: path.slice(path.lastIndexOf('/') + 1),
     locators,
   };

@@ -30,7 +30,7 @@ export interface VhdRef extends ImageRef {
 /** @throws TransferError E_DISK_FORMAT naming structure and offset */
 export async function openVhd(bytes: DiskBytes): Promise<VhdRef> {
   const footers = await readFooters(bytes);
-  const footer = footerOf(footers);
+  const { footer } = footerOf(footers);
   const { diskType, currentBytes } = footer;
   const identity = Buffer.from(footer.uniqueId).toString('hex');
   const ref = {
