@@ -59,6 +59,7 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
       const { control, pace, signal } = await attach(shared);
       return mergeStep(step, {
         files: realFiles,
+        opener,
         stopped: () => control.stopped,
         counted: (bytes) => control.add('writtenBytes', BigInt(bytes)),
         pace: (bytes) => (pace.limited ? pace.take(bytes, signal) : undefined),
