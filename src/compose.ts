@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
+import type { Gate } from './transfer/gate.js';
 import type { PerformerParts } from './transfer/perform.js';
 
 async function http(): Promise<EndpointScheme> {
@@ -41,6 +42,11 @@ function withDisks(registry: Registry): Registry {
   return Object.defineProperty(registry, 'disk', { value: disk, enumerable: false });
 }
 
+async function diskGate(): Promise<Gate> {
+  const { lookAtSource, lookAtTarget } = await import('./disk/gate.js');
+  return { source: lookAtSource, target: lookAtTarget };
+}
+
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
   const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
@@ -56,7 +62,8 @@ export async function performerParts(): Promise<PerformerParts> {
     const { TreeJournals } = await import('./journal/tree-journal.js');
     return new TreeJournals(realFiles, journals);
   };
-  return { registry: withDisks(withFirstBytes(defaultRegistry())), journals, treeJournals, clock: systemClock };
+  const registry = withDisks(withFirstBytes(defaultRegistry()));
+  return { registry, journals, treeJournals, gate: diskGate, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

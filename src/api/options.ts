@@ -65,6 +65,11 @@ export interface CopyOptions {
    * elsewhere only what the image knows by an identity.
    */
   readonly parentFolders?: readonly string[];
+  /**
+   * False: a damaged disk image is copied as it is. Default true: what looks like one is checked before the copy starts,
+   * and the copy before it gets its name; damage is E_DISK_FORMAT.
+   */
+  readonly check?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -86,6 +91,7 @@ export function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
     discard: options.discard ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    check: options.check ?? true,
     preserve: options.preserve ?? false,
     reflink: reflinkOf(options.reflink),
   } as const;

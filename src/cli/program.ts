@@ -37,6 +37,7 @@ export interface CopyFlags extends OutputFlags {
   readonly overwrite?: boolean;
   readonly discard?: boolean;
   readonly sync: boolean;
+  readonly check: boolean;
   readonly to?: Layout;
   readonly flatten?: boolean;
   readonly parents?: readonly string[];
@@ -115,6 +116,7 @@ function addCopy(program: Command, commands: Commands): void {
     .addOption(new Option('--to <layout>', 'make a new disk of what the guest sees of the source').choices(LAYOUTS))
     .option('--flatten', 'make one disk of an image and of all that it builds on')
     .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
+    .option('--no-check', 'copy a disk image also when it is damaged')
     .option('--explain', 'print where the time went')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))

@@ -97,6 +97,8 @@ export interface Source {
   extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
   /** What `--preserve` keeps. Absent: there is nothing of the kind, or nothing but {@link modifiedNs}. */
   attributes?(): FileAttributes;
+  /** Whether somebody of this machine has it open for writing; undefined, or absent: that cannot be told. */
+  isOpenForWriting?(): boolean | undefined;
   /** @throws TransferError E_SOURCE_CHANGED when the source is no longer the version that was opened. */
   assertUnchanged(): Promise<void>;
   /** Lets go of what this thread holds; the source stays open for the others. */

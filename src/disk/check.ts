@@ -77,7 +77,8 @@ export async function checkChain(request: ChainRequest, opener: ChainOpener): Pr
   return { sound: !checked.some(({ found }) => found.wrong), images };
 }
 
-async function checkOne(bytes: DiskBytes, format: DiskFormat): Promise<Checked> {
+/** @throws TransferError where the file cannot be read */
+export async function checkOne(bytes: DiskBytes, format: DiskFormat): Promise<Checked> {
   const found = new FindingList();
   try {
     await (await formatNamed(format)).check(bytes, found);

@@ -19,6 +19,11 @@ interface DiskRef extends EndpointRef {
 
 type SourceLink = Pick<OpenedLink, 'image' | 'bytes' | 'source'>;
 
+/** What the content of a disk is made of; undefined: the source is no such content. */
+export function linksOf(source: Source): readonly SourceLink[] | undefined {
+  return source instanceof DiskSource ? source.links : undefined;
+}
+
 /** The format of the child. */
 export function formatOf(disk: EndpointRef): DiskFormat {
   return (disk as DiskRef).links[0]?.image.format ?? 'raw';
@@ -67,13 +72,13 @@ class DiskSource implements Source {
   readonly alsoReads: NonNullable<Source['alsoReads']>;
   readonly readsPerWorker: number;
   readonly attributes?: NonNullable<Source['attributes']>;
-  readonly #links: readonly SourceLink[];
+  readonly links: readonly SourceLink[];
   readonly #chain: DiskChain;
 
   constructor(links: readonly SourceLink[], leavesCache?: boolean) {
     const [child] = links as [SourceLink];
     const { name, fileName, sizeIs, mode, modifiedNs, identity, attributes } = child.source;
-    this.#links = links;
+    this.links = links;
     this.#chain = new DiskChain(links as [SourceLink, ...SourceLink[]]);
     const refs = links.map(({ source, image }) => ({ container: source.ref, image: image.ref }));
     this.ref = { scheme: DISK_SCHEME, links: refs, ...(leavesCache && { leavesCache }) };
@@ -92,7 +97,7 @@ class DiskSource implements Source {
 
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader {
     return readRuns(this.#chain, range, (link, place) => {
-      const { source } = this.#links[link] as SourceLink;
+      const { source } = this.links[link] as SourceLink;
       return source.openChunk(place, signal);
     });
   }
@@ -114,14 +119,14 @@ class DiskSource implements Source {
   }
 
   async assertUnchanged(): Promise<void> {
-    for (const { source } of this.#links) await source.assertUnchanged();
+    for (const { source } of this.links) await source.assertUnchanged();
   }
 
   async detach(): Promise<void> {
-    for (const { source } of this.#links) await source.detach?.();
+    for (const { source } of this.links) await source.detach?.();
   }
 
   async close(): Promise<void> {
-    for (const { source } of this.#links) await source.close();
+    for (const { source } of this.links) await source.close();
   }
 }

@@ -20,13 +20,26 @@ import type {
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { DISK_SCHEME } from './disk-location.js';
+import type { DiskFormat } from './image.js';
 import type { Place } from './image-writer.js';
 import type { Layout, LayoutFormat, LayoutPlan, Piece } from './layout.js';
+import { LAYOUTS } from './layouts.js';
 import { StretchReader, ZEROES } from './stretch-reader.js';
 
 export interface LayoutTargetRef extends EndpointRef {
   readonly container: EndpointRef;
   readonly plan: LayoutPlan;
+}
+
+/** The container that a new disk is written to, and what it will be; undefined: the target is no new disk. */
+export function madeBy(target: Target): Made | undefined {
+  return target instanceof LayoutTarget ? target.made : undefined;
+}
+
+interface Made {
+  readonly container: Target;
+  readonly fileBytes: number;
+  readonly format?: DiskFormat;
 }
 
 const NEVER = new AbortController().signal;
@@ -51,6 +64,11 @@ export class LayoutTarget implements Target {
   get #laidOut(): Layout {
     this.#layout ??= this.#format.layOut(this.ref.plan);
     return this.#layout;
+  }
+
+  get made(): Made {
+    const { format } = LAYOUTS[this.ref.plan.kind];
+    return { container: this.#container, fileBytes: this.#laidOut.fileBytes, format };
   }
 
   openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter {

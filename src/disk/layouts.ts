@@ -1,5 +1,4 @@
 /** Which layouts there are for new disks. A layout's code is loaded when a disk of it is made. */
-import { TransferError } from '../core/errors.js';
 import type { DiskFormat } from './image.js';
 import type { LayoutFormat, LayoutKind } from './layout.js';
 
@@ -11,14 +10,18 @@ interface LayoutEntry {
   readonly load: () => Promise<LayoutFormat>;
 }
 
-const missing = async (): Promise<LayoutFormat> => {
-  throw new TransferError('E_BUG', 'this layout is not there yet');
-};
-
 export const LAYOUTS: Readonly<Record<LayoutKind, LayoutEntry>> = {
   raw: { format: 'raw', extension: '.raw', load: async () => (await import('./raw-layout.js')).rawLayout },
-  'vhd-fixed': { format: 'vhd', extension: '.vhd', load: missing },
-  'vhd-dynamic': { format: 'vhd', extension: '.vhd', load: missing },
+  'vhd-fixed': {
+    format: 'vhd',
+    extension: '.vhd',
+    load: async () => (await import('./vhd/fixed-layout.js')).fixedVhdLayout,
+  },
+  'vhd-dynamic': {
+    format: 'vhd',
+    extension: '.vhd',
+    load: async () => (await import('./vhd/dynamic-layout.js')).dynamicVhdLayout,
+  },
   vhdx: {
     format: 'vhdx',
     extension: '.vhdx',

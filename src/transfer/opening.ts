@@ -17,8 +17,9 @@ import {
 import { TransferError } from '../core/errors.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
+import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
-import { cannotClone } from './copy-chunk.js';
+import { type GateReport, gateSource } from './gate.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
@@ -40,10 +41,14 @@ export interface OpenRequest {
   readonly manifest?: string | undefined;
   /** Share the blocks of the source. Absent: auto, where that can be. */
   readonly reflink?: 'auto' | 'always' | 'never' | undefined;
+  /** Look at what is copied, and at what was written: damage to a disk image ends the copy. */
+  readonly check?: boolean | undefined;
 }
 
 export interface OpenedJob {
   readonly source: SourceInfo;
+  /** Absent: there was nothing to say of it. */
+  readonly gate?: GateReport | undefined;
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly grid: ChunkGrid;
@@ -74,9 +79,10 @@ export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: 
   const source = await openSource(runner, request.source, rules);
   const { clock } = rules;
   try {
+    const gate = request.check ? await gateSource(source, runner, rules) : undefined;
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
-    return job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request);
+    return { ...(job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request)), gate };
   } catch (thrown) {
     await runner.run('close-source', { ref: source.ref });
     throw thrown;
@@ -88,12 +94,6 @@ interface Found {
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly content: JournalContent | undefined;
-}
-
-/** Whether to share blocks, and whether it is certain that this will take next to no space. */
-interface Cloning {
-  readonly clone: 'auto' | 'always' | undefined;
-  readonly spaceless: boolean;
 }
 
 /**
@@ -172,16 +172,6 @@ async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner,
   }
   const job = await begin(request, found, await chooseCloning(request, found, runner), { runner, clock });
   return { ...job, partialLost: content !== undefined };
-}
-
-/** Asked before anything is written, so that `always` fails early and `auto` never tries in vain. */
-async function chooseCloning(request: OpenRequest, { source, site }: Found, runner: ChunkRunner): Promise<Cloning> {
-  const { reflink = 'auto' } = request;
-  if (reflink === 'never') return { clone: undefined, spaceless: false };
-  const probe = await runner.run('probe-clone', { source: source.ref, target: site.ref });
-  if (typeof probe === 'string') return { clone: reflink, spaceless: probe === 'shares' || reflink === 'always' };
-  if (reflink === 'always') throw cannotClone(source.name, probe.refused);
-  return { clone: undefined, spaceless: false };
 }
 
 async function begin(

@@ -16,6 +16,7 @@ import { ControlBlock } from './control-block.js';
 import { compareChunk, runChunk } from './copy-chunk.js';
 import type { DiskWork } from './disk/tasks.js';
 import { mapExtents } from './extent-map.js';
+import type { Gate } from './gate.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
 import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
@@ -28,6 +29,8 @@ export interface PerformerParts {
   readonly journals: Journals;
   /** Loaded when folders are copied, and not for a single file. */
   readonly treeJournals?: () => Promise<TreeJournals>;
+  /** Absent: whatever it is, it is copied. */
+  readonly gate?: () => Promise<Gate>;
   readonly clock: Clock;
 }
 
@@ -70,6 +73,8 @@ export class Performer {
     },
     'open-committed': async ({ ref, layout }) =>
       sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref, layout)),
+    'gate-source': async ({ ref }) => (await this.#parts.gate?.())?.source(await this.#source(ref)),
+    'gate-target': async ({ ref, size }) => (await this.#parts.gate?.())?.target(await this.#target(ref), size),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);

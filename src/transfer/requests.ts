@@ -31,6 +31,7 @@ import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '.
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
 import type { DiskWork } from './disk/tasks.js';
+import type { GateReport } from './gate.js';
 import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
@@ -169,6 +170,9 @@ export interface CheckpointRequest {
 
 export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
+  /** Undefined: there is nothing to say of it. */
+  'gate-source': { in: { ref: EndpointRef }; out: GateReport | undefined };
+  'gate-target': { in: { ref: EndpointRef; size: number }; out: GateReport | undefined };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */

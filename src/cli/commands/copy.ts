@@ -75,9 +75,10 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
   const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
-  const { sync, algorithm } = flags;
+  const { sync, algorithm, check } = flags;
   return {
     sync,
+    check,
     algorithm,
     readBack: readBack ?? false,
     preserve: preserve ?? false,
