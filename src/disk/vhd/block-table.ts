@@ -14,17 +14,10 @@ import { VHD_SECTOR_BYTES } from './footer.js';
 export const VHD_UNUSED = 0xffff_ffff;
 /** Every disk with blocks of 512 KiB or more; the format's usual ones have 2 MiB. */
 const ENTRIES_MAX = 4 * 1024 * 1024;
-/** Data begins at pages of the file, so that copying it never touches half a page. */
-const ALIGNMENT_BYTES = 4096;
 
 /** Bytes of a sector bitmap: a bit for each sector of the block, "padded to a 512-byte sector boundary". */
 export function bitmapBytesFor(blockBytes: number): number {
   return Math.ceil(blockBytes / VHD_SECTOR_BYTES / 8 / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES;
-}
-
-/** Where a new block's bitmap begins when everything before byte `end` is taken. */
-export function nextBlockAt(end: number, bitmapBytes: number): number {
-  return Math.ceil((end + bitmapBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES - bitmapBytes;
 }
 
 /** A part of one block. */

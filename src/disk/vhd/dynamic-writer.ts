@@ -12,11 +12,13 @@ import { TransferError } from '../../core/errors.js';
 import { diskError } from '../disk-bytes.js';
 import type { DiskFile, ImageWriter, Place } from '../image-writer.js';
 import { bitRuns, setBits } from './bitmaps.js';
-import { type BlockPart, type BlockTable, nextBlockAt, VHD_UNUSED } from './block-table.js';
+import { type BlockPart, type BlockTable, VHD_UNUSED } from './block-table.js';
 import type { VhdHeader } from './dynamic-header.js';
 import { changedVhdFooter, VHD_SECTOR_BYTES } from './footer.js';
 import type { WholeFooter } from './footers.js';
 
+/** What the sectors of the table reach. */
+const FILE_BYTES_MAX = VHD_UNUSED * VHD_SECTOR_BYTES;
 /** Entries of the table that lie this close together are written in one go. */
 const TABLE_GAP_ENTRIES = 1024;
 
@@ -64,8 +66,10 @@ export class DynamicVhdWriter implements ImageWriter {
     }
     let end = this.#usedEnd;
     for (let block = 0; block < wanted.length; block++) {
-      if (wanted[block] && this.#table.bitmapAt(block) === undefined)
-        end = this.#placeAfter(end) + this.#table.placeBytes;
+      if (wanted[block] && this.#table.bitmapAt(block) === undefined) end += this.#table.placeBytes;
+    }
+    if (end > FILE_BYTES_MAX) {
+      throw diskError(this.#file.name, 'room for VHD blocks', this.#usedEnd, 'an end within 2 TiB', `byte ${end}`);
     }
     this.#writeFooters(this.#image.footer.bytes, end);
     this.#roomEnd = end;
@@ -106,12 +110,6 @@ export class DynamicVhdWriter implements ImageWriter {
     this.#file.flush();
   }
 
-  #placeAfter(end: number): number {
-    const at = nextBlockAt(end, this.#table.bitmapBytes);
-    if (at / VHD_SECTOR_BYTES < VHD_UNUSED) return at;
-    throw diskError(this.#file.name, 'VHD block', at, 'a place within the first 2 TiB of the file', `byte ${at}`);
-  }
-
   #placeData({ block, from, length }: BlockPart): Place[] {
     const bitmap = this.#bitmapOf(block) ?? this.#newBlock(block);
     this.#mark(block, bitmap, from, length);
@@ -141,11 +139,9 @@ export class DynamicVhdWriter implements ImageWriter {
   }
 
   #newBlock(block: number): Buffer {
-    const at = this.#placeAfter(this.#usedEnd);
-    const end = at + this.#table.placeBytes;
-    if (end > this.#roomEnd)
-      throw new TransferError('E_BUG', `VHD block ${block} was not announced before it was written`);
-    this.#table.entries[block] = at / VHD_SECTOR_BYTES;
+    const end = this.#usedEnd + this.#table.placeBytes;
+    if (end > this.#roomEnd) throw new TransferError('E_BUG', `VHD block ${block} is written to without notice`);
+    this.#table.entries[block] = this.#usedEnd / VHD_SECTOR_BYTES;
     this.#usedEnd = end;
     this.#fresh.add(block);
     const bitmap = Buffer.alloc(this.#table.bitmapBytes);
