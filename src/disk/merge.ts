@@ -137,7 +137,8 @@ function notItsParent({ child, parent }: MergeStep): TransferError {
 function assertSizes(step: MergeStep, child: DiskImage, parent: DiskImage): void {
   if (child.size === parent.size) return;
   if (child.size > parent.size && parent.format === 'raw') return;
-  const sizes = `${showPath(step.child)} is a disk of ${child.size} bytes, ${showPath(step.parent)} one of ${parent.size}`;
+  const [one, other] = [showPath(step.child), showPath(step.parent)];
+  const sizes = `${one} is a disk of ${child.size} bytes, ${other} one of ${parent.size}`;
   const what = child.size > parent.size ? `a ${parent.format} parent cannot grow here` : 'the disk would become larger';
   throw new TransferError('E_USAGE', `${sizes}: ${what}`, {
     hint: 'Make one disk of the whole chain with "blockferry copy --flatten" instead. Nothing was changed.',
@@ -207,7 +208,7 @@ export function finishGone(files: FileLayer, child: string): boolean {
     'E_SOURCE_MISSING',
     `${showPath(child)} is gone, and was merged into ${parent} only in part`,
     {
-      hint: `Put it back and run the same command again: without it ${parent} holds neither the old disk nor the new one.`,
+      hint: `Put it back and run the same command again: ${parent} holds neither the old disk nor the new one.`,
     },
   );
 }

@@ -60,9 +60,14 @@ function legendLines({ images, dataBytes, zeroBytes, cells }: DiskMap, look: Loo
 export function extentLines({ extents, images, more }: DiskMap): string[] {
   const rows = extents.map(row);
   const heading = ['offset', 'length', 'what', ''] as const;
-  const widths = [0, 1, 2].map((at) => Math.max(...[heading, ...rows].map((cells) => cells[at]?.length ?? 0)));
-  const line = ([offset = '', length = '', kind = '', image = '']: readonly string[]): string =>
-    `  ${offset.padStart(widths[0] ?? 0)}  ${length.padStart(widths[1] ?? 0)}  ${kind.padEnd(widths[2] ?? 0)}  ${image}`.trimEnd();
+  // One after the other: a list of 100,000 rows is too long for the arguments of a call.
+  const width = (at: number): number =>
+    [heading, ...rows].reduce((most, cells) => Math.max(most, cells[at]?.length ?? 0), 0);
+  const widths = [width(0), width(1), width(2)] as const;
+  const line = ([offset = '', length = '', kind = '', image = '']: readonly string[]): string => {
+    const cells = [offset.padStart(widths[0]), length.padStart(widths[1]), kind.padEnd(widths[2]), image];
+    return `  ${cells.join('  ')}`.trimEnd();
+  };
   return [
     ...images.map((name, at) => `${at}: ${name}`),
     line(heading),
