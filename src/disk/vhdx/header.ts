@@ -111,7 +111,7 @@ export function encodeHeader(header: VhdxHeader): Buffer {
   return bytes;
 }
 
-function decodeHeader(bytes: Buffer, spot: Spot): VhdxHeader {
+export function decodeHeader(bytes: Buffer, spot: Spot): VhdxHeader {
   const part = (what: string): Spot => ({ ...spot, what: `${spot.what}, ${what}` });
   const signature = bytes.toString('latin1', 0, 4);
   demand(part('signature'), signature === 'head', '"head"', JSON.stringify(signature));

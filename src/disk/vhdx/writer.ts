@@ -88,11 +88,7 @@ class VhdxWriter implements ImageWriter {
   publish(): void {
     const { file, bat } = this.#opened;
     if (this.#marks.size > 0) {
-      const added = this.#marks.write(
-        file,
-        (entry) => bat.get(entry),
-        () => this.#room(BITMAP_BYTES),
-      );
+      const added = this.#marks.write(file, this.#bitmapAt, () => this.#room(BITMAP_BYTES));
       file.flush();
       for (const [entry, at] of added) bat.set(entry, { state: STATES.fullyPresent, at });
       if (added.size > 0) file.flush();
@@ -176,7 +172,7 @@ class VhdxWriter implements ImageWriter {
   #entryOf(block: number): BatEntry {
     const fresh = this.#fresh.get(block);
     if (fresh) return fresh;
-    const { file, bat, taken } = this.#opened;
+    const { file, bat } = this.#opened;
     const index = entryOfBlock(this.#geometry, block);
     const entry = bat.get(index);
     const spot: Spot = { name: file.name, what: `BAT entry of block ${block}`, at: bat.offsetOf(index) };
