@@ -6,6 +6,7 @@ import { TransferError } from '../../core/errors.js';
 import type { DiskBytes, Finding, Findings } from '../image.js';
 import { CLUSTERS_MAX, ClusterUse } from './cluster-use.js';
 import { type Entry, entryAt, entryBytes, SUBCLUSTERS, subclusterKind } from './entries.js';
+import { ownerOfMore } from './extensions.js';
 import { l2Covers, parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
 import { blockCovers, REFCOUNT_TABLE_BYTES_MAX, readRefcountTable, refcountOf } from './refcounts.js';
 import { L2Tables, readL1 } from './tables.js';
@@ -160,17 +161,28 @@ class Check {
       const at = blocks[index] ?? 0;
       const there = at > 0 && at % clusterBytes === 0 && at <= this.#bytes.size - clusterBytes;
       const block = there ? await this.#bytes.read({ offset: at, length: clusterBytes }, 'refcount block') : undefined;
-      let first = -1;
-      let count = 0;
+      const low = new Tally();
+      const leaked = new Tally();
       for (let cluster = index * covers; cluster < Math.min((index + 1) * covers, use.clusters); cluster++) {
-        if (!use.isUsed(cluster)) continue;
-        if (block && refcountOf(block, cluster % covers, refcountBits) > 0) continue;
-        if (count++ === 0) first = cluster;
+        const isCounted = block !== undefined && refcountOf(block, cluster % covers, refcountBits) > 0;
+        if (isCounted !== use.isUsed(cluster)) (isCounted ? leaked : low).add(cluster);
       }
-      if (count === 0) continue;
-      const message = `${count} clusters that are used have a refcount of 0: a write may take them for something else`;
-      this.#add('qcow2-refcount-low', first * clusterBytes, message, true);
+      this.#tell(
+        low,
+        'qcow2-refcount-low',
+        'are used and have a refcount of 0: a write may take them for something else',
+      );
+      if (this.#seesAll()) this.#tell(leaked, 'qcow2-leaked', 'have a refcount and nothing points to them');
     }
+  }
+
+  #tell({ first, count }: Tally, code: string, what: string): void {
+    if (count > 0) this.#add(code, first * this.#header.clusterBytes, `${count} clusters ${what}`, true);
+  }
+
+  /** Snapshots and the data of extensions have clusters too, and are not looked at. */
+  #seesAll(): boolean {
+    return this.#header.snapshots === 0 && ownerOfMore(this.#header) === undefined;
   }
 
   /** A structure of one cluster: aligned, and inside the file. */
@@ -198,6 +210,15 @@ class Check {
   #add(code: string, offset: number, message: string, doubtful = false): void {
     const finding: Finding = { code, severity: doubtful ? 'doubtful' : 'wrong', message, offset };
     this.#found.add(finding);
+  }
+}
+
+class Tally {
+  first = -1;
+  count = 0;
+
+  add(cluster: number): void {
+    if (this.count++ === 0) this.first = cluster;
   }
 }
 

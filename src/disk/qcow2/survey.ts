@@ -2,7 +2,7 @@
 import { diskError } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
 import { type Entry, entryAt, entryBytes } from './entries.js';
-import { EXTENSION } from './extensions.js';
+import { EXTENSION, ownerOfMore } from './extensions.js';
 import type { Qcow2Header } from './header.js';
 import { REFCOUNT_TABLE_BYTES_MAX, readRefcountTable } from './refcounts.js';
 import { L2Tables, readL1 } from './tables.js';
@@ -18,9 +18,7 @@ export function demandWritable(header: Qcow2Header, name: string): void {
   const snapshots = `${header.snapshots} internal snapshots, which share clusters with it`;
   refuse(header.snapshots > 0, 'snapshots', 60, 'an image to write to', snapshots);
   refuse(header.subclusters, 'incompatible features', 72, 'an image to write to', 'extended L2 entries');
-  const unknown = header.extensions.find(
-    ({ type }) => type !== EXTENSION.parentFormat && type !== EXTENSION.featureNames,
-  );
+  const unknown = ownerOfMore(header);
   const bitmaps = unknown?.type === EXTENSION.bitmaps;
   const found = bitmaps ? 'persistent bitmaps' : `extension 0x${unknown?.type.toString(16)}, which may own clusters`;
   refuse(unknown !== undefined, 'header extension', unknown?.at ?? 0, 'an image to write to', found);
