@@ -34,6 +34,7 @@ export class FuzzSubject {
   readonly #anatomy: Anatomy;
   readonly #files: readonly OpenFile[];
   readonly #under: readonly ChainLink[];
+  readonly #parentName: string;
 
   private constructor(
     { links: [child], content }: CorpusImage,
@@ -46,6 +47,7 @@ export class FuzzSubject {
     this.#anatomy = anatomyOf(this.#base, content);
     this.#files = files;
     this.#under = under;
+    this.#parentName = parent ? basename(parent.path) : '';
   }
 
   static async open(image: CorpusImage): Promise<FuzzSubject> {
@@ -67,6 +69,7 @@ export class FuzzSubject {
       bytes: file.bytes(),
       format,
       under: this.#under,
+      parentName: this.#parentName,
       content: this.#content,
       changed: this.#changed(file),
       theirs: [

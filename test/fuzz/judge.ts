@@ -19,7 +19,7 @@ import { MiB } from '../../src/core/units.js';
 import { type ChainLink, DiskChain } from '../../src/disk/chain.js';
 import { formatNamed, openImage } from '../../src/disk/formats.js';
 import type { DiskBytes, DiskFormat, Finding } from '../../src/disk/image.js';
-import { contentDifference } from '../support/disk-content.js';
+import { contentDifference, readAll } from '../support/disk-content.js';
 import type { SparseContent } from '../support/sparse-content.js';
 import { ALLOCATION_BYTES_MAX, largestAllocation, memoryExceeded, resetMemory } from './allocations.js';
 
@@ -37,6 +37,8 @@ export interface Damaged {
   readonly format: DiskFormat;
   /** What it builds on, as far as it still says that it does. */
   readonly under: readonly ChainLink[];
+  /** What it must call the first of them, to find it. */
+  readonly parentName: string;
   /** Before the damage. */
   readonly content: SparseContent;
   /** With those bytes of the guest that were changed. */
@@ -100,10 +102,15 @@ async function checked({ bytes, format }: Damaged): Promise<Finding | undefined>
 async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdict> {
   const { bytes, format, under, content, changed } = damaged;
   const child = { bytes: counted(bytes), image: await openImage(counted(bytes), format) };
-  const chain = new DiskChain([child, ...(child.image.parent ? under : [])]);
+  const { parent } = child.image;
+  if (parent && !parent.paths.some(({ path }) => path === damaged.parentName)) {
+    return { kind: 'refused', why: `the parent is ${parent.paths[0]?.path}, and there is none` };
+  }
+  const chain = new DiskChain([child, ...(parent ? under : [])]);
   const why = await contentDifference(chain, changed);
   if (why === undefined) return { kind: changed === content ? 'same' : 'payload', why: wrong?.code ?? 'nothing found' };
   if (wrong) return { kind: 'found', why: `${wrong.code}: ${why}` };
+  await readAll(chain);
   const said: string[] = [];
   for (const theirs of damaged.theirs) {
     const differs = await disagreement(chain, theirs);

@@ -67,6 +67,24 @@ export async function difference(
   return offset === end ? undefined : `the runs end at ${offset}, and the range at ${end}`;
 }
 
+/** Reads all of it. @throws TransferError where it cannot be read */
+export async function readAll(chain: DiskChain): Promise<void> {
+  let offset = 0;
+  for await (const { kind, length } of chain.allocation(wholeOf(chain))) {
+    if (kind === 'data') for await (const run of chain.runs({ offset, length })) await readRun(chain, run);
+    offset += length;
+  }
+}
+
+async function readRun(chain: DiskChain, run: ChainRun): Promise<void> {
+  if (run.kind === 'made') await run.make();
+  if (run.kind !== 'data') return;
+  for (let done = 0; done < run.length; done += READ_BYTES) {
+    const length = Math.min(READ_BYTES, run.length - done);
+    await chain.links[run.link]?.bytes.read({ offset: run.at + done, length }, 'data');
+  }
+}
+
 async function runDifference(
   chain: DiskChain,
   run: ChainRun,
