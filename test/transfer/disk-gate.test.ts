@@ -57,7 +57,7 @@ test('a sound image is copied without a word', async (context) => {
   expect(readFileSync(target).equals(readFileSync(source))).toBe(true);
 });
 
-test('a damaged image is refused before anything is written, with all that is wrong; --no-check copies it', async (context) => {
+test('a damaged image is refused before anything is written, with all that is wrong, or copied unchecked', async (context) => {
   needQemuImg(context);
   const source = vhd();
   patch(source, HEADER_AT + 100, Buffer.from('damage'));
@@ -126,6 +126,13 @@ test.for(['as it is', 'made anew'])(
     expect(leftovers(target)).toHaveLength(2);
   },
 );
+
+test('a copy that only reads has nothing to look at afterwards', async (context) => {
+  needQemuImg(context);
+  const source = vhd();
+  expect(await copied({ source, target: 'null:' })).toEqual({ notes: [] });
+  expect(await copied({ source, target: 'null:', to: 'vhdx' })).toEqual({ notes: [] });
+});
 
 test('of what is no disk image only the beginning and the end are looked at', async () => {
   const asked: ByteRange[] = [];
