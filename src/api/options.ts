@@ -66,8 +66,8 @@ export interface CopyOptions {
    */
   readonly parentFolders?: readonly string[];
   /**
-   * False: a damaged disk image is copied as it is. Default true: what looks like one is checked before the copy starts,
-   * and the copy before it gets its name; damage is E_DISK_FORMAT.
+   * False: a damaged disk image is copied as it is. Default true: what looks like one is checked before the copy
+   * starts, and the copy before it gets its name; damage is E_DISK_FORMAT.
    */
   readonly check?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */

@@ -46,8 +46,9 @@ digests are of the content, not of the file. Whether a file is a VHD, a VHDX or
 a qcow2 is told by what is in it; all others are raw. An image that builds on
 others is refused without --flatten; the others are found beside it, and
 elsewhere only what it knows by an identity, or what is in a folder that
---parents names. What looks like a disk image is checked before it is copied, and
-the copy before it gets its name: a damaged one is refused without --no-check.
+--parents names. What looks like a disk image is checked before it is copied,
+and the copy before it gets its name: a damaged one is refused without
+--no-check.
 
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name

@@ -16,6 +16,11 @@ export function qemuImg(...args: readonly string[]): string {
   return execFileSync('qemu-img', args, { encoding: 'utf8' });
 }
 
+/** Each command as qemu-io takes it, such as `write -P 7 1M 64k`. */
+export function qemuIo(image: string, format: string, ...commands: readonly string[]): void {
+  execFileSync('qemu-io', ['-f', format, ...commands.flatMap((command) => ['-c', command]), image]);
+}
+
 /** What QEMU calls the format of a layout. */
 export const QEMU_FORMAT = { raw: 'raw', 'vhd-fixed': 'vpc', 'vhd-dynamic': 'vpc', vhdx: 'vhdx' } as const;
 
@@ -24,7 +29,9 @@ export function sameContent(one: string, oneFormat: string, other: string, other
   return spawnSync('qemu-img', ['compare', '-f', oneFormat, '-F', otherFormat, one, other]).status === 0;
 }
 
-export const contentOf = (path: string): Location => diskLocation({ container: parseLocation(path) });
+/** Without `parents` an image that has one is refused, as a copy without --flatten does. */
+export const contentOf = (path: string, { parents = false } = {}): Location =>
+  diskLocation({ container: parseLocation(path), parents });
 
-export const newDisk = (path: string, layout: LayoutKind): Location =>
+export const newDisk = (path: string, layout: LayoutKind | 'flattened'): Location =>
   diskLocation({ container: parseLocation(path), layout });
