@@ -75,7 +75,8 @@ export async function mergeStep(step: MergeStep, host: MergeHost): Promise<Merge
     record = begun.record;
     const carried = begun.progress.merged ? NOTHING : await bringOver({ child, parent, writer }, begun, host);
     const { image } = await openEnd(parent.file, step.parentFormat);
-    for (const file of grandchildren) await repoint(file, { path: step.parent, image });
+    const { modifiedAtMs } = parent.file;
+    for (const file of grandchildren) await repoint(file, { path: step.parent, image, modifiedAtMs });
     tidyUp(step.child, begun, host.files);
     const { keep } = begun.progress.header;
     const { child: childPath, parent: parentPath } = step;
