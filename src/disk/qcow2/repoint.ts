@@ -6,7 +6,7 @@
  */
 import { encodePath, showPath } from '../../platform/path-bytes.js';
 import { diskError } from '../disk-bytes.js';
-import type { DiskFormat, ParentLink } from '../image.js';
+import type { DiskFormat, NewParent } from '../image.js';
 import type { DiskFile } from '../image-writer.js';
 import { EXTENSION } from './extensions.js';
 import { parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
@@ -15,7 +15,7 @@ import { FORMAT_NAMES, PARENT_NAME_BYTES_MAX, PROTOCOL } from './parent.js';
 const SECTOR_BYTES = 512;
 
 /** @throws TransferError E_DISK_FORMAT when the name does not fit, or the image must not be written to */
-export async function repointQcow2(file: DiskFile, { paths, format }: Required<ParentLink>): Promise<void> {
+export async function repointQcow2(file: DiskFile, { paths, format }: NewParent): Promise<void> {
   const cluster = await readFirstCluster(file);
   const header = parseHeader(cluster, file.name);
   if (header.corrupt) {
@@ -27,14 +27,13 @@ export async function repointQcow2(file: DiskFile, { paths, format }: Required<P
   const at = placeOfName(header, end, name.length, file.name);
   const first = Buffer.alloc(SECTOR_BYTES);
   cluster.copy(first, 0, 0, SECTOR_BYTES);
-  // What was behind the old area and is not behind the new one would be read as extensions by nobody; it stays.
   area.copy(first, header.headerBytes, 0, SECTOR_BYTES - header.headerBytes);
   first.writeBigUInt64BE(BigInt(at), 8);
   first.writeUInt32BE(name.length, 16);
   if (header.version === 3) keepKnownBits(first);
-  const inSector = at + name.length <= SECTOR_BYTES;
-  if (inSector) first.set(name, at);
-  else {
+  const inFirst = Math.max(0, SECTOR_BYTES - at);
+  first.set(name.subarray(0, inFirst), Math.min(at, SECTOR_BYTES));
+  if (name.length > inFirst) {
     file.write(at, name);
     file.flush();
   }
@@ -91,15 +90,16 @@ function extension(type: number, data: Uint8Array): Buffer {
   return bytes;
 }
 
-/** After the extensions; not where the old name stands, unless both go with the first sector. */
+/** After the extensions. What does not go with the first sector goes where neither old extensions nor name stand. */
 function placeOfName(header: Qcow2Header, end: number, length: number, image: string): number {
-  const { parentAt, parentBytes, clusterBytes } = header;
-  const isFree = parentBytes === 0 || end + length <= parentAt || parentAt + parentBytes <= end;
-  if (isFree || end + length <= SECTOR_BYTES) return end;
-  const after = parentAt + parentBytes;
-  if (after + length <= clusterBytes) return after;
+  const { parentAt, parentBytes, clusterBytes, extensionsEnd } = header;
+  if (end + length <= SECTOR_BYTES) return end;
+  const from = Math.max(end, extensionsEnd);
+  const isFree = parentBytes === 0 || from + length <= parentAt || parentAt + parentBytes <= from;
+  const at = isFree ? from : Math.max(from, parentAt + parentBytes);
+  if (at + length <= clusterBytes) return at;
   const expected = `room for ${length} bytes beside the old one in the first cluster of ${clusterBytes} bytes`;
-  throw diskError(image, 'backing file name', parentAt, expected, `${clusterBytes - after} bytes`);
+  throw diskError(image, 'backing file name', parentAt, expected, `${Math.max(0, clusterBytes - at)} bytes`);
 }
 
 /** "autoclear_features": who writes clears the bits that it does not know. The bitmaps' bit is about content. */

@@ -14,17 +14,10 @@ import { VHD_SECTOR_BYTES } from './footer.js';
 export const VHD_UNUSED = 0xffff_ffff;
 /** Every disk with blocks of 512 KiB or more; the format's usual ones have 2 MiB. */
 const ENTRIES_MAX = 4 * 1024 * 1024;
-/** Data begins at pages of the file, so that copying it never touches half a page. */
-const ALIGNMENT_BYTES = 4096;
 
 /** Bytes of a sector bitmap: a bit for each sector of the block, "padded to a 512-byte sector boundary". */
 export function bitmapBytesFor(blockBytes: number): number {
   return Math.ceil(blockBytes / VHD_SECTOR_BYTES / 8 / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES;
-}
-
-/** Where a new block's bitmap begins when everything before byte `end` is taken. */
-export function nextBlockAt(end: number, bitmapBytes: number): number {
-  return Math.ceil((end + bitmapBytes) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES - bitmapBytes;
 }
 
 /** A part of one block. */
@@ -80,8 +73,16 @@ export class BlockTable {
 
   /** The sectors at which blocks begin, in the order of the file. */
   placesInOrder(): Uint32Array {
-    const places = this.entries.filter((sector) => sector !== VHD_UNUSED);
-    return places.sort();
+    const places = new Uint32Array(this.entries.length);
+    let [count, inOrder, before] = [0, true, 0];
+    for (const sector of this.entries) {
+      if (sector === VHD_UNUSED) continue;
+      inOrder &&= sector >= before;
+      before = sector;
+      places[count++] = sector;
+    }
+    // Most are in order already, and sorting a million takes as long as all else.
+    return inOrder ? places.subarray(0, count) : places.subarray(0, count).sort();
   }
 }
 
@@ -134,19 +135,23 @@ export interface Overlaps {
 export function overlapsOf(table: BlockTable, structures: readonly Structure[]): Overlaps | undefined {
   const places = table.placesInOrder();
   const sectors = table.placeBytes / VHD_SECTOR_BYTES;
+  const structuresEnd = Math.max(...structures.map(({ to }) => to));
   let [count, at, first] = [0, 0, ''];
   for (let index = 0; index < places.length; index++) {
     const sector = places[index] as number;
     const before = places[index - 1];
     const other = before !== undefined && sector - before < sectors ? before : undefined;
-    const structure = structures.find(
-      ({ from, to }) => sector * VHD_SECTOR_BYTES < to && (sector + sectors) * VHD_SECTOR_BYTES > from,
-    );
+    const from = sector * VHD_SECTOR_BYTES;
+    const structure = from < structuresEnd ? structureIn(structures, from, from + table.placeBytes) : undefined;
     if (other === undefined && !structure) continue;
     if (count++ > 0) continue;
-    at = sector * VHD_SECTOR_BYTES;
+    at = from;
     const block = table.entries.lastIndexOf(sector);
     first = `block ${block} begins inside ${structure?.what ?? `block ${table.entries.indexOf(other as number)}`}`;
   }
   return count === 0 ? undefined : { count, at, first };
+}
+
+function structureIn(structures: readonly Structure[], from: number, to: number): Structure | undefined {
+  return structures.find((structure) => from < structure.to && to > structure.from);
 }

@@ -73,7 +73,10 @@ export function decodeVhdHeader(bytes: Buffer, name: string, at: number): VhdHea
   const blockBytes = bytes.readUInt32BE(32);
   const isPower = blockBytes >= BLOCK_BYTES_MIN && Number.isInteger(Math.log2(blockBytes));
   demand(isPower, 'block size', 32, 'a power of two of at least 512 bytes', `${blockBytes} bytes`);
-  return { tableAt, tableEntries: bytes.readUInt32BE(28), blockBytes, ...decodeParent(bytes) };
+  const tableEntries = bytes.readUInt32BE(28);
+  const apart = tableAt >= at + VHD_HEADER_BYTES || tableAt + tableEntries * 4 <= at;
+  demand(apart, 'table offset', 16, 'a place outside of the header', String(tableAt));
+  return { tableAt, tableEntries, blockBytes, ...decodeParent(bytes) };
 }
 
 function decodeParent(bytes: Buffer): VhdParentFields {

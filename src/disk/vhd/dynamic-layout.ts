@@ -1,15 +1,15 @@
 /**
  * Lays a new dynamic VHD out: the copy of the footer, the header, the table, then the allocated blocks in the order of
- * the disk, each behind its bitmap, and the footer. All sectors of such a block count as written: most tools that write
- * VHDs do so, and some that read them look at nothing else.
+ * the disk, each behind its bitmap, and the footer; with no room between them, so that an entry of the table that is
+ * damaged cannot name a place that nothing else has. All sectors of such a block count as written, as most tools that
+ * write VHDs have it; some that read them show such a block whole, whatever its bitmap says.
  */
-
 import type { ByteRange } from '../../core/chunk.js';
 import { MiB } from '../../core/units.js';
 import type { Place } from '../image-writer.js';
 import type { Layout, LayoutFormat, LayoutPlan, Piece } from '../layout.js';
 import { isSet } from './bitmaps.js';
-import { BlockTable, nextBlockAt, VHD_UNUSED } from './block-table.js';
+import { BlockTable, VHD_UNUSED } from './block-table.js';
 import { encodeVhdHeader, VHD_HEADER_BYTES } from './dynamic-header.js';
 import { vhdSizeFor } from './fixed-layout.js';
 import { encodeVhdFooter, fixedVhdFooter, VHD_FOOTER_BYTES, VHD_SECTOR_BYTES } from './footer.js';
@@ -41,9 +41,9 @@ class DynamicVhdLayout implements Layout {
     this.#tableBytes = Math.ceil((blocks * 4) / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES;
     let end = TABLE_AT + this.#tableBytes;
     for (let block = 0; block < blocks; block++) {
-      const at = isSet(plan.allocated, block) ? nextBlockAt(end, this.#table.bitmapBytes) : undefined;
-      this.#table.entries[block] = at === undefined ? VHD_UNUSED : at / VHD_SECTOR_BYTES;
-      if (at !== undefined) end = at + this.#table.placeBytes;
+      const allocated = isSet(plan.allocated, block);
+      this.#table.entries[block] = allocated ? end / VHD_SECTOR_BYTES : VHD_UNUSED;
+      if (allocated) end += this.#table.placeBytes;
     }
     this.fileBytes = end + VHD_FOOTER_BYTES;
   }

@@ -6,17 +6,18 @@
  * The room for new blocks is at the end of the file, is cut off and added anew, and so reads as zero, which is what
  * readers see that pass over bitmaps. Blocks get their places in the order in which they are first written to.
  */
-
 import type { ByteRange } from '../../core/chunk.js';
 import { TransferError } from '../../core/errors.js';
 import { diskError } from '../disk-bytes.js';
 import type { DiskFile, ImageWriter, Place } from '../image-writer.js';
 import { bitRuns, setBits } from './bitmaps.js';
-import { type BlockPart, type BlockTable, nextBlockAt, VHD_UNUSED } from './block-table.js';
+import { type BlockPart, type BlockTable, VHD_UNUSED } from './block-table.js';
 import type { VhdHeader } from './dynamic-header.js';
 import { changedVhdFooter, VHD_SECTOR_BYTES } from './footer.js';
 import type { WholeFooter } from './footers.js';
 
+/** What the sectors of the table reach. */
+const FILE_BYTES_MAX = VHD_UNUSED * VHD_SECTOR_BYTES;
 /** Entries of the table that lie this close together are written in one go. */
 const TABLE_GAP_ENTRIES = 1024;
 
@@ -64,8 +65,10 @@ export class DynamicVhdWriter implements ImageWriter {
     }
     let end = this.#usedEnd;
     for (let block = 0; block < wanted.length; block++) {
-      if (wanted[block] && this.#table.bitmapAt(block) === undefined)
-        end = this.#placeAfter(end) + this.#table.placeBytes;
+      if (wanted[block] && this.#table.bitmapAt(block) === undefined) end += this.#table.placeBytes;
+    }
+    if (end > FILE_BYTES_MAX) {
+      throw diskError(this.#file.name, 'room for VHD blocks', this.#usedEnd, 'an end within 2 TiB', `byte ${end}`);
     }
     this.#writeFooters(this.#image.footer.bytes, end);
     this.#roomEnd = end;
@@ -106,12 +109,6 @@ export class DynamicVhdWriter implements ImageWriter {
     this.#file.flush();
   }
 
-  #placeAfter(end: number): number {
-    const at = nextBlockAt(end, this.#table.bitmapBytes);
-    if (at / VHD_SECTOR_BYTES < VHD_UNUSED) return at;
-    throw diskError(this.#file.name, 'VHD block', at, 'a place within the first 2 TiB of the file', `byte ${at}`);
-  }
-
   #placeData({ block, from, length }: BlockPart): Place[] {
     const bitmap = this.#bitmapOf(block) ?? this.#newBlock(block);
     this.#mark(block, bitmap, from, length);
@@ -141,11 +138,9 @@ export class DynamicVhdWriter implements ImageWriter {
   }
 
   #newBlock(block: number): Buffer {
-    const at = this.#placeAfter(this.#usedEnd);
-    const end = at + this.#table.placeBytes;
-    if (end > this.#roomEnd)
-      throw new TransferError('E_BUG', `VHD block ${block} was not announced before it was written`);
-    this.#table.entries[block] = at / VHD_SECTOR_BYTES;
+    const end = this.#usedEnd + this.#table.placeBytes;
+    if (end > this.#roomEnd) throw new TransferError('E_BUG', `VHD block ${block} is written to without notice`);
+    this.#table.entries[block] = this.#usedEnd / VHD_SECTOR_BYTES;
     this.#usedEnd = end;
     this.#fresh.add(block);
     const bitmap = Buffer.alloc(this.#table.bitmapBytes);
@@ -178,8 +173,11 @@ export class DynamicVhdWriter implements ImageWriter {
     for (let index = 0; index < blocks.length; ) {
       const first = blocks[index] as number;
       let last = first;
-      while (index < blocks.length && (blocks[index] as number) - last < TABLE_GAP_ENTRIES)
-        last = blocks[index++] as number;
+      for (; index < blocks.length; index++) {
+        const next = blocks[index] as number;
+        if (next - last > TABLE_GAP_ENTRIES) break;
+        last = next;
+      }
       const bytes = Buffer.alloc((last - first + 1) * 4);
       for (let block = first; block <= last; block++) {
         bytes.writeUInt32BE(this.#table.entries[block] as number, (block - first) * 4);

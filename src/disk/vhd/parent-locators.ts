@@ -5,6 +5,7 @@
  */
 import { TransferError } from '../../core/errors.js';
 import { KiB } from '../../core/units.js';
+import { decodePath, encodePath } from '../../platform/path-bytes.js';
 import { diskError } from '../disk-bytes.js';
 import type { DiskBytes, ParentLink, ParentPath } from '../image.js';
 import { upToNul, type VhdHeader, type VhdLocator, type VhdParentFields } from './dynamic-header.js';
@@ -13,11 +14,13 @@ import { VHD_SECTOR_BYTES, vhdTime, vhdTimeMs } from './footer.js';
 /** The longest path of Windows has 32,767 characters of two bytes. */
 const LOCATOR_BYTES_MAX = 64 * KiB;
 const FILE_URL = 'file://';
+/** `C:/disks/base.vhd`, `//server/share/base.vhd` */
+const OF_WINDOWS = /^([A-Za-z]:|\/)\//;
 
 /** The codes that name a path in a way that is specified; `Wi2r`, `Wi2k` are deprecated, `Mac ` is an alias blob. */
 const READERS: Readonly<Record<string, (data: Buffer) => ParentPath>> = {
   W2ru: (data) => ({ kind: 'relative', path: fromWindows(upToNul(data.toString('utf16le'))) }),
-  MacX: (data) => fromUrl(upToNul(data.toString('utf8'))),
+  MacX: (data) => fromUrl(upToNul(data.toString('latin1'))),
   W2ku: (data) => ({ kind: 'absolute', path: fromWindows(upToNul(data.toString('utf16le'))) }),
 };
 
@@ -62,25 +65,24 @@ async function locatorData(bytes: DiskBytes, { code, length, at }: VhdLocator): 
 function fromName(name: string): readonly ParentPath[] {
   const last = name.slice(name.lastIndexOf('/') + 1);
   const relative: ParentPath = { kind: 'relative', path: last };
-  return last === name ? [relative] : [relative, { kind: 'absolute', path: name }];
+  return OF_WINDOWS.test(name) ? [relative, { kind: 'absolute', path: name }] : [relative];
 }
 
 const fromWindows = (path: string): string => path.replaceAll('\\', '/').replace(/^\.\//, '');
 
-/** `file://localhost/folder/parent.vhd` or `file:///folder/parent.vhd`, and `file://./parent.vhd` for a relative one. */
+/** `file://localhost/folder/base.vhd` or `file:///folder/base.vhd`, and `file://./base.vhd` for a relative one. */
 function fromUrl(url: string): ParentPath {
   const escaped = url.replace(FILE_URL, '').replace(/^localhost\//, '/');
-  const path = unescaped(escaped);
+  // Escapes are bytes, and a name of Linux need not be UTF-8.
+  const bytes = escaped.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  const path = decodePath(Buffer.from(bytes, 'latin1'));
   return path.startsWith('/') ? { kind: 'absolute', path } : { kind: 'relative', path: path.replace(/^\.\//, '') };
 }
 
-function unescaped(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    // Not escaped at all, then; some writers put the bare path there.
-    return text;
-  }
+function toUrl(path: string): string {
+  const bytes = Buffer.from(encodePath(path)).toString('latin1');
+  const escaped = (byte: string): string => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  return FILE_URL + bytes.replace(/[^\w.~/-]/g, escaped);
 }
 
 /** What the header is to say of a parent, and the locators' data, which is to be written from byte `at` on. */
@@ -92,20 +94,20 @@ export function parentFields(
   const texts = parent.paths.flatMap(locatorTexts).slice(0, 8);
   const locators: VhdLocator[] = [];
   const data: Buffer[] = [];
+  let next = at;
   for (const { code, bytes } of texts) {
-    locators.push({ code, length: bytes.length, at: at + data.length * VHD_SECTOR_BYTES });
-    const sectors = Math.ceil(bytes.length / VHD_SECTOR_BYTES);
-    for (let sector = 0; sector < sectors; sector++) {
-      const piece = Buffer.alloc(VHD_SECTOR_BYTES);
-      piece.set(bytes.subarray(sector * VHD_SECTOR_BYTES, (sector + 1) * VHD_SECTOR_BYTES));
-      data.push(piece);
-    }
+    const sectors = Buffer.alloc(Math.ceil(bytes.length / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES);
+    sectors.set(bytes);
+    locators.push({ code, length: bytes.length, at: next });
+    data.push(sectors);
+    next += sectors.length;
   }
   const path = parent.paths[0]?.path ?? '';
+  const name = path.slice(path.lastIndexOf('/') + 1);
   const fields = {
     parentId: Buffer.from(parent.identity, 'hex'),
     parentTime: parent.modifiedAtMs === undefined ? timeBefore : vhdTime(parent.modifiedAtMs),
-    parentName: path.slice(path.lastIndexOf('/') + 1),
+    parentName: name.includes('\\') ? '' : name,
     locators,
   };
   return { fields, data: Buffer.concat(data) };
@@ -113,14 +115,12 @@ export function parentFields(
 
 /** Windows knows its own paths only; a name with a backslash in it cannot be said to Windows at all. */
 function locatorTexts({ kind, path }: ParentPath): readonly { code: string; bytes: Buffer }[] {
-  const url = (prefix: string) => Buffer.from(FILE_URL + prefix + encodeURI(path).replace(/[?#]/g, encodeURIComponent));
   if (kind === 'relative') {
-    const unix = { code: 'MacX', bytes: url('./') };
+    const unix = { code: 'MacX', bytes: Buffer.from(toUrl(`./${path}`)) };
     const windows = { code: 'W2ru', bytes: Buffer.from(`.\\${path.replaceAll('/', '\\')}`, 'utf16le') };
     return path.includes('\\') ? [unix] : [windows, unix];
   }
-  const ofWindows = /^([A-Za-z]:|\/)\//.test(path);
-  return ofWindows
+  return OF_WINDOWS.test(path)
     ? [{ code: 'W2ku', bytes: Buffer.from(path.replaceAll('/', '\\'), 'utf16le') }]
-    : [{ code: 'MacX', bytes: url('') }];
+    : [{ code: 'MacX', bytes: Buffer.from(toUrl(path)) }];
 }

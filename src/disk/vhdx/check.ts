@@ -78,9 +78,8 @@ async function checkHeaders(file: DiskBytes, found: Findings): Promise<VhdxHeade
     found.add({ code: 'vhdx-header-checksum', severity, message: slot.message, offset: HEADERS_AT[index] ?? 0 });
   });
   if (!whole) return undefined;
-  return await attempt({ code: 'vhdx-header', severity: 'wrong', offset: HEADERS_AT[0] }, found, () =>
-    currentHeader(file),
-  );
+  const fault = { code: 'vhdx-header', severity: 'wrong', offset: HEADERS_AT[0] } as const;
+  return (await attempt(fault, found, () => currentHeader(file)))?.header;
 }
 
 async function checkLog(file: DiskBytes, header: VhdxHeader, found: Findings): Promise<LogReplay | undefined> {

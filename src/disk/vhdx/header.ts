@@ -66,8 +66,8 @@ async function readSlot(bytes: DiskBytes, at: number): Promise<HeaderSlot> {
   }
 }
 
-/** Which of the two is in use: 0 or 1. @throws TransferError E_DISK_FORMAT when neither is */
-export function currentSlot([first, second]: readonly [HeaderSlot, HeaderSlot], name: string): 0 | 1 {
+/** Which of the two is in use. @throws TransferError E_DISK_FORMAT when neither is */
+function currentSlot([first, second]: readonly [HeaderSlot, HeaderSlot], name: string): 0 | 1 {
   if (second instanceof TransferError) {
     if (first instanceof TransferError) throw first;
     return 0;
@@ -81,13 +81,19 @@ export function currentSlot([first, second]: readonly [HeaderSlot, HeaderSlot], 
   return second.sequenceNumber > sequenceNumber ? 1 : 0;
 }
 
-export async function currentHeader(bytes: DiskBytes): Promise<VhdxHeader> {
+/** The header in use, and which of the two it is. */
+export interface CurrentHeader {
+  readonly header: VhdxHeader;
+  readonly slot: 0 | 1;
+}
+
+export async function currentHeader(bytes: DiskBytes): Promise<CurrentHeader> {
   const slots = await readHeaders(bytes);
   const slot = currentSlot(slots, bytes.name);
   const header = slots[slot] as VhdxHeader;
   const spot = { name: bytes.name, what: 'version of the format', at: HEADERS_AT[slot] };
   demand(spot, header.version === VHDX_VERSION, String(VHDX_VERSION), header.version);
-  return header;
+  return { header, slot };
 }
 
 export function encodeHeader(header: VhdxHeader): Buffer {
@@ -105,7 +111,7 @@ export function encodeHeader(header: VhdxHeader): Buffer {
   return bytes;
 }
 
-function decodeHeader(bytes: Buffer, spot: Spot): VhdxHeader {
+export function decodeHeader(bytes: Buffer, spot: Spot): VhdxHeader {
   const part = (what: string): Spot => ({ ...spot, what: `${spot.what}, ${what}` });
   const signature = bytes.toString('latin1', 0, 4);
   demand(part('signature'), signature === 'head', '"head"', JSON.stringify(signature));
@@ -143,23 +149,23 @@ export function assertLogEmpty(name: string, { logGuid, logAt }: VhdxHeader): vo
   demand(spot, logGuid === GUID_NONE, 'an empty log in a disk that is to be written to', found);
 }
 
+/** The last number that leaves room for an update. */
+const SEQUENCE_NUMBER_MAX = 2n ** 64n - 3n;
+
 /**
  * The update of 2.2.2.1: the header that is not in use gets the next sequence number and is made durable, then the
- * other one, so that both say the same. The file's own GUID is always new; `newData` gives the content another one too.
+ * other one, so that both say the same. The file's own GUID is always new; `dataWriteGuid` is the content's, if it changes.
  */
-export async function updateHeaders(file: DiskFile, newData: boolean): Promise<void> {
-  updateHeadersNow(file, await readHeaders(file), newData);
-}
-
-export function updateHeadersNow(file: DiskFile, slots: readonly [HeaderSlot, HeaderSlot], newData: boolean): void {
-  const current = currentSlot(slots, file.name);
-  const header = slots[current] as VhdxHeader;
-  const changed = { ...header, fileWriteGuid: newGuid(), ...(newData && { dataWriteGuid: newGuid() }) };
-  const write = (at: number, by: bigint): void => {
-    const sequenceNumber = BigInt.asUintN(64, header.sequenceNumber + by);
-    file.write(at, encodeHeader({ ...changed, sequenceNumber }));
-    file.flush();
-  };
-  write(HEADERS_AT[current === 0 ? 1 : 0], 1n);
-  write(HEADERS_AT[current], 2n);
+export function updateHeaders(file: DiskFile, { header, slot }: CurrentHeader, dataWriteGuid?: string): CurrentHeader {
+  const spot = { name: file.name, what: 'header', at: HEADERS_AT[slot] };
+  const { sequenceNumber } = header;
+  demand(spot, sequenceNumber <= SEQUENCE_NUMBER_MAX, 'a sequence number that can be counted on', sequenceNumber);
+  const changed = { ...header, fileWriteGuid: newGuid(), ...(dataWriteGuid && { dataWriteGuid }) };
+  const other = slot === 0 ? 1 : 0;
+  file.write(HEADERS_AT[other], encodeHeader({ ...changed, sequenceNumber: sequenceNumber + 1n }));
+  file.flush();
+  const last = { ...changed, sequenceNumber: sequenceNumber + 2n };
+  file.write(HEADERS_AT[slot], encodeHeader(last));
+  file.flush();
+  return { header: last, slot };
 }

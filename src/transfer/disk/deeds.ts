@@ -5,7 +5,7 @@ import { checkChain } from '../../disk/check.js';
 import { describeChain } from '../../disk/describe.js';
 import { OpenDiskFile } from '../../disk/disk-file.js';
 import { mapAlone, mapChain } from '../../disk/disk-map.js';
-import { finishGone, mergeStep } from '../../disk/merge.js';
+import { mergeStep } from '../../disk/merge.js';
 import { planMerge, realLocation } from '../../disk/merge-plan.js';
 import { type ChainOpener, openAlone, openChain } from '../../disk/open-chain.js';
 import { setParent } from '../../disk/set-parent.js';
@@ -42,21 +42,21 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
       try {
         const names = opened.links.map(({ source }) => source.name);
         const [first] = opened.links;
-        return alone && first ? mapAlone(first.image, first.source.name, cells) : mapChain(opened.chain, names, cells);
+        const map =
+          alone && first ? mapAlone(first.image, names[0] ?? '', cells) : mapChain(opened.chain, names, cells);
+        return await map;
       } finally {
         await opened.close();
       }
     },
     'check-disk': (request) => checkChain(request, opener),
     'set-disk-parent': (change) => setParent(change, opener, realFiles),
-    'plan-merge': async (wish) => {
-      const gone = wish.child.scheme === 'file' && finishGone(realFiles, realLocation(wish.child).text);
-      return gone ? [] : planMerge(wish, opener, realFiles);
-    },
+    'plan-merge': (wish) => planMerge(wish, opener, realFiles),
     'merge-disk': async ({ step, control: shared }) => {
       const { control, pace, signal } = await attach(shared);
       return mergeStep(step, {
         files: realFiles,
+        opener,
         stopped: () => control.stopped,
         counted: (bytes) => control.add('writtenBytes', BigInt(bytes)),
         pace: (bytes) => (pace.limited ? pace.take(bytes, signal) : undefined),

@@ -4,28 +4,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { KiB, MiB } from '../../../../src/core/units.js';
 import { Seeded } from '../../../support/seeded.js';
 import { guestBytes, Images, noTools } from './images.js';
+import { scribble } from './scribble.js';
 
 let images: Images;
 beforeEach(() => {
   images = new Images();
 });
 afterEach(() => images.remove());
-
-/** Random writes, zero writes and discards; some of them compressed. */
-function scribble(name: string, size: number, unit: number, seeded: Seeded, times = 40): void {
-  const lines: string[] = [];
-  for (let time = 0; time < times; time++) {
-    const at = seeded.int(0, Math.floor(size / 512) - 1) * 512;
-    const length = Math.min(size - at, seeded.int(1, Math.ceil((3 * unit) / 512)) * 512);
-    const whole = Math.floor(at / unit) * unit;
-    const kind = seeded.random();
-    if (kind < 0.5) lines.push(`write -P ${seeded.int(1, 255)} ${at} ${length}`);
-    else if (kind < 0.65) lines.push(`write -z ${at} ${length}`);
-    else if (kind < 0.75) lines.push(`discard ${at} ${length}`);
-    else if (whole + unit <= size) lines.push(`write -c -P ${seeded.int(1, 255)} ${whole} ${unit}`);
-  }
-  images.io(name, ...lines);
-}
 
 const qemu = describe.skipIf(noTools);
 
@@ -49,7 +34,7 @@ qemu(`images of QEMU${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
     const seeded = new Seeded(unit + options.length);
     const size = 12 * MiB + 512 * seeded.int(1, 100);
     images.create('disk.qcow2', size, options);
-    scribble('disk.qcow2', size, unit, seeded);
+    scribble(images, 'disk.qcow2', size, unit, seeded);
     const expected = images.content('disk.qcow2');
     expect((await guestBytes(images.bytes('disk.qcow2'))).equals(expected)).toBe(true);
   });

@@ -165,7 +165,8 @@ describe.skipIf(!qemuImg)(`with qemu-img${qemuImg ? '' : ' (skipped: qemu-utils 
     }
   });
 
-  test.skipIf(!vhdiinfo)('a disk is known by the id that libvhdi reads', async () => {
+  test('a disk is known by the id that libvhdi reads', async (context) => {
+    context.skip(!vhdiinfo, 'needs vhdiinfo (package libvhdi-utils)');
     qemu('create', '-q', '-f', 'vpc', '-o', 'force_size=on', path('d.vhd'), '5M');
     const { image } = await opened('d.vhd');
     const info = execFileSync('vhdiinfo', [path('d.vhd')], { encoding: 'utf8' });
@@ -240,7 +241,8 @@ describe('a differencing VHD', () => {
     ]);
   });
 
-  test.skipIf(!sevenZip)('reads as 7-Zip reads it', () => {
+  test('reads as 7-Zip reads it', (context) => {
+    context.skip(!sevenZip, 'needs 7zz (package 7zip)');
     writeChain();
     expect(sevenZipped('grandchild.vhd').equals(expected())).toBe(true);
   });

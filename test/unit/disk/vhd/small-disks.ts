@@ -32,7 +32,6 @@ export function smallDisks(seeded: Seeded): Readonly<Record<'fixed' | 'dynamic' 
       size: SIZE,
       blockBytes: BLOCK,
       id: id(1),
-      gapSectors: 1,
       parent: { id: id(9), name: 'base.vhd', locators: [['W2ru', windowsPath('.\\base.vhd')]] },
       blocks: new Map([
         [5, { data, sectors: [0, 3, 4] }],
