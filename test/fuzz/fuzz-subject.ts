@@ -37,7 +37,7 @@ export class FuzzSubject {
   readonly #parentName: string;
 
   private constructor(
-    { links: [child], content }: CorpusImage,
+    { links: [child, parent], content }: CorpusImage,
     files: readonly OpenFile[],
     under: readonly ChainLink[],
   ) {
