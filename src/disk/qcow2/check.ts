@@ -22,7 +22,7 @@ export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<voi
 
 type Take = <T>(code: string, work: () => Promise<T>) => Promise<T | undefined>;
 
-/** Does a piece of work; what is refused as a wrong format becomes a finding, and what cannot be read stays an error. */
+/** Does a piece of work; a wrong format becomes a finding, and what cannot be read stays an error. */
 function takerOf(found: Findings): Take {
   return async (code, work) => {
     try {
@@ -111,7 +111,8 @@ class Check {
   }
 
   async #l2Table(tables: L2Tables, index: number, at: number, places: Float64Array): Promise<void> {
-    this.#takeClusters(at, this.#header.clusterBytes, `L2 table ${index}`);
+    // A table that is used twice is told once: a file could name the same one millions of times.
+    if (!this.#takeClusters(at, this.#header.clusterBytes, `L2 table ${index}`)) return;
     const table = await this.#take('qcow2-l2-past-end', () => tables.table(index, places.length));
     if (!table) return;
     const count = table.length / entryBytes(this.#header);
@@ -134,7 +135,7 @@ class Check {
     if (at === 0 || at >= this.#bytes.size) return;
     const compressed = kind === 'compressed';
     const length = compressed ? bytes : this.#header.clusterBytes;
-    this.#takeClusters(at, length, `the cluster of guest byte ${start}`, compressed);
+    this.#takeClusters(at, length, start, compressed);
   }
 
   /** Whether all that a guest can see of a cluster is in the file. */
@@ -196,15 +197,24 @@ class Check {
     return false;
   }
 
-  #takeClusters(at: number, length: number, what: string, compressed = false): void {
-    if (!this.#use || length === 0) return;
+  /**
+   * Answers whether nothing else stands there.
+   * @param owner what does, in words; for a cluster of the guest: where it begins for a guest
+   */
+  #takeClusters(at: number, length: number, owner: string | number, compressed = false): boolean {
+    if (!this.#use || length === 0) return true;
+    let isFree = true;
     const { clusterBytes } = this.#header;
     const last = Math.min(Math.floor((at + length - 1) / clusterBytes), this.#use.clusters - 1);
     for (let cluster = Math.floor(at / clusterBytes); cluster <= last; cluster++) {
       if (this.#use.take(cluster, compressed)) continue;
-      const message = `${what} stands in the cluster at byte ${cluster * clusterBytes}, which is used for something else`;
-      this.#add('qcow2-clusters-overlap', cluster * clusterBytes, message);
+      const what = typeof owner === 'string' ? owner : `the cluster of guest byte ${owner}`;
+      const offset = cluster * clusterBytes;
+      const message = `${what} stands in the cluster at byte ${offset}, which is used for something else too`;
+      this.#add('qcow2-clusters-overlap', offset, message);
+      isFree = false;
     }
+    return isFree;
   }
 
   #add(code: string, offset: number, message: string, doubtful = false): void {
