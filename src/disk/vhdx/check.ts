@@ -76,7 +76,7 @@ async function checkBehindDisk(
     length = Math.min(READ_BYTES, end - offset);
     const part = await bytes.read({ offset, length }, 'BAT');
     if (part.equals(zeroes.subarray(0, length))) continue;
-    const message = `${bytes.name}: BAT: expected nothing behind the ${geometry.blocks} blocks of the disk, found entries`;
+    const message = `${bytes.name}: BAT: expected nothing behind its ${geometry.blocks} blocks, found entries`;
     found.add({ code: 'vhdx-bat-behind-disk', severity: 'doubtful', message, offset });
     return;
   }
@@ -139,7 +139,7 @@ async function checkRegions(bytes: DiskBytes, found: Findings): Promise<Regions 
   }
   const cut = first.all.find((region) => isKnownRegion(region) && region.at > size - region.length);
   if (cut) {
-    const message = `${name}: region ${cut.guid} at byte ${cut.at}: expected ${cut.length} bytes, found a file of ${size}`;
+    const message = `${name}: region ${cut.guid} at ${cut.at}: expected ${cut.length} bytes, found a file of ${size}`;
     found.add({ code: 'vhdx-truncated', severity: 'wrong', message, offset: size });
     return undefined;
   }
