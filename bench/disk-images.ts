@@ -99,7 +99,7 @@ export async function copyAside(paths: readonly string[], folder: string): Promi
 /** Compared by QEMU. @throws TransferError E_INTEGRITY unless both disks have the same content */
 export async function assertSameDisk(raw: string, path: string, format: string): Promise<void> {
   try {
-    await run('qemu-img', ['compare', '-s', '-f', 'raw', '-F', format, raw, path]);
+    await run('qemu-img', ['compare', '-f', 'raw', '-F', format, raw, path]);
   } catch (cause) {
     throw new TransferError('E_INTEGRITY', `${path} is another disk than ${raw}`, { cause });
   }
