@@ -130,7 +130,7 @@ function archiveOf({ busybox, modules }: Guest, files: Readonly<Record<string, s
 
 let inodes = 0;
 
-function entryOf(name: string, mode: number, bytes = Buffer.alloc(0), [major, minor] = [0, 0]): Buffer {
+function entryOf(name: string, mode: number, bytes: Buffer = Buffer.alloc(0), [major, minor] = [0, 0]): Buffer {
   const numbers = [++inodes, mode, 0, 0, 1, 0, bytes.length, 0, 0, major, minor, name.length + 1, 0];
   const header = `070701${numbers.map((number) => (number ?? 0).toString(16).padStart(8, '0')).join('')}${name}\0`;
   return Buffer.concat([padded(Buffer.from(header, 'latin1')), padded(bytes)]);
