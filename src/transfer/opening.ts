@@ -3,7 +3,7 @@
  * three: the target is whole already, there is a partial of this very source to go on with, or there is nothing and the
  * job begins afresh.
  */
-import { ChunkGrid } from '../core/chunk.js';
+import { CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import {
@@ -24,6 +24,9 @@ import { Plan, type PlanFacts } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
 import { assertSpace, chooseChunkBytes } from './sizing.js';
+
+/** A thread takes as long to start as another one needs for about so many chunks. */
+const CHUNKS_FOR_ALL_THREADS = 8;
 
 const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
 const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
@@ -78,6 +81,7 @@ export interface OpenedWork {
 export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
   const source = await openSource(runner, request.source, rules);
   const { clock } = rules;
+  if (source.size > CHUNK_BYTES_DEFAULT * CHUNKS_FOR_ALL_THREADS) runner.startAll?.();
   try {
     const gate = request.check ? await gateSource(source, runner, rules) : undefined;
     const job = await openTarget(request, source, runner, clock);
