@@ -56,7 +56,7 @@ test('info tells that somebody has an image open for writing, and merge refuses 
   context.skip(!nativeAvailable(), 'needs koffi');
   snapshots();
   // Opened by the shell for as long as it waits for its input.
-  const holder = start(folder, ['sh', '-c', 'exec 3<>base.qcow2; echo "{}"; sleep 600']);
+  const holder = start(folder, ['sh', '-c', 'exec 3<>base.qcow2; echo "{}"; exec sleep 600']);
   await holder.event(() => true);
   expect((await disk('info', 'base.qcow2')).out).toContain('in use:    open for writing');
   const { exitCode, err } = await disk('merge', '--break-others', 'one.qcow2');
@@ -87,7 +87,8 @@ test('map draws the same that qemu-img map says, and lists it', async () => {
   );
   const lines = (await disk('map', 'one.qcow2')).out.split('\n');
   expect(lines[0]).toBe(`${at('one.qcow2')}: 16.0 MiB, each character 16 KiB`);
-  expect(lines.slice(1).join('')).toMatch(/\.1{64}[\s1]*0{4}oooo1/);
+  const picture = lines.slice(1).map((line) => line.trim());
+  expect(picture.join('')).toMatch(/^\.{64}1{64}0{4}o{4}1{56}\./);
   expect((await disk('map', '--list', '--alone', 'one.qcow2')).out).toMatch(/2097152 +64 KiB +data +in 0\n/);
 });
 
