@@ -4,6 +4,7 @@
  */
 import type { Hash } from 'node:crypto';
 import xxhash from 'xxhash-wasm';
+import { loadXxh64, type Xxh64 } from './xxh64.js';
 
 export type Algorithm = 'xxh64' | 'sha256';
 /**
@@ -26,18 +27,27 @@ let wasm: ReturnType<typeof xxhash> | undefined;
 /** Loads what the algorithm needs, once per thread; the function it gives makes a new hasher for each chunk. */
 export async function loadHasher(algorithm: Algorithm): Promise<() => Hasher> {
   if (algorithm === 'sha256') return sha256Hasher;
-  wasm ??= xxhash();
-  const { create64 } = await wasm;
+  const newHash = (await loadXxh64()) ?? (await loadPlainXxh64());
   return () => {
-    const hash = create64();
+    const hash = newHash();
     return {
-      update: (block) => void hash.update(block),
+      update: (block) => hash.update(block),
       digest: () => {
         const bytes = new Uint8Array(8);
         new DataView(bytes.buffer).setBigUint64(0, hash.digest());
         return bytes;
       },
     };
+  };
+}
+
+/** The package as it is, which needs a copy of each block. */
+export async function loadPlainXxh64(): Promise<() => Xxh64> {
+  wasm ??= xxhash();
+  const { create64 } = await wasm;
+  return () => {
+    const hash = create64();
+    return { update: (block) => void hash.update(block), digest: () => hash.digest() };
   };
 }
 

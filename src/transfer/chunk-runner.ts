@@ -7,6 +7,8 @@ export interface ChunkRunner {
   readonly workers: number;
   /** Carries out one piece of work; rejects with a TransferError, as it was thrown on the other side. */
   run<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']>;
+  /** Work for all threads is about to come: they start beside what one alone does first. */
+  startAll?(): void;
   /** Ends the threads. Work that is stuck in a system call is left behind: false tells so. */
   close(): Promise<boolean>;
 }

@@ -3,7 +3,7 @@
  * three: the target is whole already, there is a partial of this very source to go on with, or there is nothing and the
  * job begins afresh.
  */
-import { ChunkGrid } from '../core/chunk.js';
+import { CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import {
@@ -20,10 +20,13 @@ import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
-import { Plan } from './plan.js';
+import { Plan, type PlanFacts } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
 import { assertSpace, chooseChunkBytes } from './sizing.js';
+
+/** A thread takes as long to start as another one needs for about so many chunks. */
+const CHUNKS_FOR_ALL_THREADS = 8;
 
 const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
 const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
@@ -78,6 +81,7 @@ export interface OpenedWork {
 export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
   const source = await openSource(runner, request.source, rules);
   const { clock } = rules;
+  if (source.size > CHUNK_BYTES_DEFAULT * CHUNKS_FOR_ALL_THREADS) runner.startAll?.();
   try {
     const gate = request.check ? await gateSource(source, runner, rules) : undefined;
     const job = await openTarget(request, source, runner, clock);
@@ -185,7 +189,7 @@ async function begin(
   const chunkBytes = chooseChunkBytes(request, source.size, site);
   const grid = new ChunkGrid(source.size, chunkBytes);
   const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
-  const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
+  const facts = { ...factsOf(source, site), sourceMap, zeroed: site.publish === 'atomic' };
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
   const layout = site.laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
@@ -212,6 +216,10 @@ async function begin(
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
+function factsOf({ of }: SourceInfo, { publish }: TargetSite): Pick<PlanFacts, 'zeroInData' | 'endsLast'> {
+  return { zeroInData: of === 'content', endsLast: publish === 'in-place' };
+}
+
 /** The journal's chunk size and algorithm win over the options: they are what its claims speak of. */
 async function resume(
   request: OpenRequest,
@@ -235,7 +243,7 @@ async function resume(
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
     const targetMap = await runner.run('map-target', { ref: prepared.ref, size, chunkBytes });
     const claims = content.claims;
-    const facts = { sourceMap, targetMap, claims: claims.kinds, zeroed: false, endsLast: site.publish === 'in-place' };
+    const facts = { ...factsOf(source, site), sourceMap, targetMap, claims: claims.kinds, zeroed: false };
     const plan = new Plan(grid, facts);
     if (!spaceless) assertSpace(plan, source, site);
     const { goodBytes, header } = content;

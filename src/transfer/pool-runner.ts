@@ -67,6 +67,10 @@ export class PoolRunner implements ChunkRunner {
     }
   }
 
+  startAll(): void {
+    while (this.#threads.length < this.workers) this.#threads.push(newThread());
+  }
+
   #threadFor(name: WorkName, request: object): Thread {
     const idlest = this.#threads.reduce((least, thread) => (thread.running < least.running ? thread : least));
     if (idlest.running === 0) return idlest;

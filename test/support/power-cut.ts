@@ -125,7 +125,10 @@ function resized(bytes: Buffer, size: number): Buffer {
   return after;
 }
 
-/** The disk as an empty folder is made to hold it, where each file still has the inode number and the time that the engine wrote down. */
+/**
+ * The disk as an empty folder is made to hold it, where each file still has the inode number and the time that the
+ * engine wrote down.
+ */
 export function reboot(
   disk: Disk,
   recording: RecordingFiles,

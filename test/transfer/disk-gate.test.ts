@@ -12,7 +12,8 @@ import { copy } from '../../src/index.js';
 import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
 import { expectClear, failureOf, patch } from '../support/copying.js';
 import { leftovers } from '../support/crash-run.js';
-import { contentOf, needQemuImg, newDisk, qemuImg, qemuIo } from '../support/disks.js';
+import { needQemuImg } from '../support/disk-tools.js';
+import { contentOf, newDisk, qemuImg, qemuIo } from '../support/disks.js';
 import { inlineTransfer } from '../support/inline-copy.js';
 import { memorySource } from '../support/reading.js';
 import { Seeded } from '../support/seeded.js';
@@ -57,7 +58,7 @@ test('a sound image is copied without a word', async (context) => {
   expect(readFileSync(target).equals(readFileSync(source))).toBe(true);
 });
 
-test('a damaged image is refused before anything is written, with all that is wrong; --no-check copies it', async (context) => {
+test('a damaged image is refused before anything is written, and is copied without a check', async (context) => {
   needQemuImg(context);
   const source = vhd();
   patch(source, HEADER_AT + 100, Buffer.from('damage'));
@@ -126,6 +127,13 @@ test.for(['as it is', 'made anew'])(
     expect(leftovers(target)).toHaveLength(2);
   },
 );
+
+test('a copy that only reads has nothing to look at afterwards', async (context) => {
+  needQemuImg(context);
+  const source = vhd();
+  expect(await copied({ source, target: 'null:' })).toEqual({ notes: [] });
+  expect(await copied({ source, target: 'null:', to: 'vhdx' })).toEqual({ notes: [] });
+});
 
 test('of what is no disk image only the beginning and the end are looked at', async () => {
   const asked: ByteRange[] = [];
