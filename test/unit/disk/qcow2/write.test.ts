@@ -1,6 +1,7 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { KiB, MiB } from '../../../../src/core/units.js';
+import type { Finding } from '../../../../src/disk/image.js';
 import { qcow2 } from '../../../../src/disk/qcow2/qcow2.js';
 import { Seeded } from '../../../support/seeded.js';
 import { findings, guestBytes, Images, memoryBytes, noTools } from './images.js';
@@ -55,6 +56,11 @@ function makeChain({ base, child = '', unit, below }: Shape, size: number, seede
   images.create('child.qcow2', size, child, '-b', 'base.qcow2', '-F', 'qcow2');
   scribble(images, 'child.qcow2', size, 64 * KiB, seeded, times);
   return images.content('child.qcow2');
+}
+
+/** All that a check finds, but for clusters that nothing points to: these are what a power cut may leave. */
+async function moreThanLeaks(image: Buffer): Promise<readonly Finding[]> {
+  return (await findings(memoryBytes(image))).filter(({ code }) => code !== 'qcow2-leaked');
 }
 
 /** Every cluster and table as if something else used it too, so that none of them is written to in place. */
@@ -118,7 +124,7 @@ qemu(`merging into qcow2${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
           await merge(child, file, below, 128 * KiB).catch((thrown) => expect(thrown).toBeInstanceOf(PowerCut));
           left = file.left;
           expect((await guestBytes(child, memoryBytes(left), ...below)).equals(expected)).toBe(true);
-          expect(await findings(memoryBytes(left))).toEqual([]);
+          expect(await moreThanLeaks(left)).toEqual([]);
         }
         const last = new CuttableFile(left, seeded, 1e9);
         await merge(child, last, below, 128 * KiB);
@@ -148,7 +154,7 @@ qemu(`making room${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
         for (let time = 0; time < (size === MiB ? 6 : 2); time++) {
           const file = new CuttableFile(base, new Seeded(call * 100 + time), call);
           await begin(file).catch((thrown) => expect(thrown).toBeInstanceOf(PowerCut));
-          expect(await findings(memoryBytes(file.left))).toEqual([]);
+          expect(await moreThanLeaks(file.left)).toEqual([]);
           const again = new CuttableFile(file.left, new Seeded(2), 1e9);
           const writer = await qcow2.openWriter?.(again);
           writer?.begin([{ offset: 0, length: size }]);
