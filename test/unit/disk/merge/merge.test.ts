@@ -9,7 +9,7 @@ import { roomNeeded } from '../../../../src/disk/merge-room.js';
 import { setParent } from '../../../../src/disk/set-parent.js';
 import { parseLocation } from '../../../../src/endpoint/location.js';
 import { type FileLayer, realFiles } from '../../../../src/platform/file-layer.js';
-import { needQemuImg } from '../../../support/disks.js';
+import { needQemuImg } from '../../../support/disk-tools.js';
 import { localOpener, makeChain, mergeInline, readThrough, type TestChain } from '../../../support/merge-chains.js';
 import { Seeded } from '../../../support/seeded.js';
 
