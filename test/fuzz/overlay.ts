@@ -66,9 +66,16 @@ export class Overlay {
   #fill(into: Uint8Array, offset: number): void {
     this.base.fill(into, offset);
     if (offset + into.length > this.#baseEnd) into.fill(0, Math.max(0, this.#baseEnd - offset));
-    for (const [sector, changed] of this.#sectors) {
-      const at = sector * SECTOR - offset;
-      if (at > -SECTOR && at < into.length) changed.copy(into, Math.max(0, at), Math.max(0, -at));
+    const first = Math.floor(offset / SECTOR);
+    const last = Math.floor((offset + into.length - 1) / SECTOR);
+    // Whichever is less: the sectors that were changed, or those that are asked for.
+    if (last - first > this.#sectors.size) {
+      for (const [sector, changed] of this.#sectors) lay(changed, sector * SECTOR - offset, into);
+      return;
+    }
+    for (let sector = first; sector <= last; sector++) {
+      const changed = this.#sectors.get(sector);
+      if (changed) lay(changed, sector * SECTOR - offset, into);
     }
   }
 
@@ -118,4 +125,8 @@ export class Overlay {
       closeSync(fd);
     }
   }
+}
+
+function lay(sector: Buffer, at: number, into: Uint8Array): void {
+  if (at > -SECTOR && at < into.length) sector.copy(into, Math.max(0, at), Math.max(0, -at));
 }

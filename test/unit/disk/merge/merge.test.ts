@@ -1,15 +1,25 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MiB } from '../../../../src/core/units.js';
+import { checkChain } from '../../../../src/disk/check.js';
 import { MergeRecord, mergeRecordPath } from '../../../../src/disk/merge-record.js';
 import { roomNeeded } from '../../../../src/disk/merge-room.js';
 import { setParent } from '../../../../src/disk/set-parent.js';
 import { parseLocation } from '../../../../src/endpoint/location.js';
 import { type FileLayer, realFiles } from '../../../../src/platform/file-layer.js';
-import { needQemuImg } from '../../../support/disk-tools.js';
+import { need7zz, needQemuImg } from '../../../support/disk-tools.js';
 import { localOpener, makeChain, mergeInline, readThrough, type TestChain } from '../../../support/merge-chains.js';
 import { Seeded } from '../../../support/seeded.js';
 
@@ -133,3 +143,38 @@ test('the room that a merge needs is that of blocks which the parent does not ha
   expect(await roomNeeded(image('d..d..dd', MiB), image('d......d', MiB))).toBe(2 * MiB);
   expect(await roomNeeded(image('d..d..dd', MiB), image('........', 2 * MiB))).toBe(6 * MiB);
 });
+
+test.for([
+  ['vhd', 'vpc'],
+  ['vhdx', 'vhdx'],
+  ['qcow2', 'qcow2'],
+  ['qcow2 on raw', 'raw'],
+] as const)('QEMU reads the base of a merged chain of %s as its guest did', async ([kind, format], context) => {
+  needQemuImg(context);
+  for (let seed = 0; seed < 4; seed++) {
+    const chain = makeChain(kind, mkdtempSync(at(`${seed}-`)), new Seeded(seed), 3 * MiB);
+    await mergeInline(chain.top, realFiles, 'base');
+    const flat = at(`${seed}.raw`);
+    execFileSync('qemu-img', ['convert', '-f', format, '-O', 'raw', chain.parent, flat]);
+    expect(readFileSync(flat).equals(chain.content), `seed ${seed}`).toBe(true);
+    if (format === 'vhdx' || format === 'qcow2') execFileSync('qemu-img', ['check', '-f', format, chain.parent]);
+    expect(await findingsOf(chain.parent)).toEqual([]);
+  }
+});
+
+test.for(['vhd', 'vhdx'] as const)(
+  '7-Zip reads a %s whose parent was merged into its own as before',
+  async (kind, context) => {
+    need7zz(context);
+    const chain = chainOf(kind);
+    await mergeInline(chain.child, realFiles);
+    execFileSync('7zz', ['x', `-t${kind}`, `-o${at('out')}`, chain.top, '-y'], { stdio: 'ignore' });
+    const [name = ''] = readdirSync(at('out'));
+    expect(readFileSync(join(at('out'), name)).equals(chain.content)).toBe(true);
+  },
+);
+
+async function findingsOf(path: string): Promise<readonly unknown[]> {
+  const { images } = await checkChain({ location: parseLocation(path) }, localOpener);
+  return images.flatMap(({ findings }) => findings);
+}
