@@ -46,6 +46,9 @@ export function largestAllocation(): number {
 }
 
 let base = 0;
+let asked = 0;
+/** The question itself takes time. */
+const ASKED_EACH = 8;
 
 /** Buffers are freed beside the collection that found them unused, and are surely gone after the next one. */
 function collect(): void {
@@ -61,9 +64,12 @@ export function resetMemory(): void {
 
 const liveBytes = (): number => process.memoryUsage().arrayBuffers;
 
-/** Whether buffers that are in use, and not only not collected yet, are larger than what a reader may take. */
+/**
+ * Whether buffers that are in use, and not only not collected yet, are larger than what a reader may take; looked at
+ * now and then.
+ */
 export function memoryExceeded(): boolean {
-  if (liveBytes() - base <= ALLOCATION_BYTES_MAX) return false;
+  if (++asked % ASKED_EACH > 0 || liveBytes() - base <= ALLOCATION_BYTES_MAX) return false;
   collect();
   return liveBytes() - base > ALLOCATION_BYTES_MAX;
 }

@@ -41,9 +41,11 @@ async function work({ folder, seed, cases }: FuzzJob): Promise<void> {
     if (open?.image !== one.image) {
       open?.subject.close();
       open = { image: one.image, subject: await FuzzSubject.open(corpus[one.image] as CorpusImage) };
+      resetMemory();
     }
-    resetMemory();
     const outcome = await open.subject.run(seed + one.number);
+    // Other programs were asked, and what they said was not counted.
+    if (['agreed', 'doubted', 'failed'].includes(outcome.kind)) resetMemory();
     stdout.write(`${JSON.stringify({ ...one, ...outcome } satisfies CaseReport)}\n`);
   }
   open?.subject.close();

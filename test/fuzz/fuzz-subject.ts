@@ -26,7 +26,7 @@ export interface Outcome extends Verdict {
 
 /** Of a disk whose size is not what it was, so much is compared from its beginning. */
 const WINDOW_BYTES = 8 * MiB;
-const WINDOWS_MAX = 64;
+const WINDOWS_MAX = 16;
 
 export class FuzzSubject {
   readonly #child: CorpusLink;

@@ -14,7 +14,7 @@ import type { DiskFile } from '../../src/disk/image-writer.js';
 import { contentDifference, contentOf } from '../support/disk-content.js';
 import type { Seeded } from '../support/seeded.js';
 import type { SparseContent } from '../support/sparse-content.js';
-import { ALLOCATION_BYTES_MAX, memoryExceeded, resetMemory } from './allocations.js';
+import { ALLOCATION_BYTES_MAX, memoryExceeded } from './allocations.js';
 import { type Verdict, wrongIn } from './judge.js';
 import type { Overlay } from './overlay.js';
 
@@ -31,9 +31,8 @@ const CALLS_MAX = 200_000;
 
 export async function judgeWriter(writable: Writable, seeded: Seeded): Promise<Verdict> {
   const { file, format } = writable;
-  resetMemory();
-  const wrongBefore = await wrongIn(file.bytes(), format);
   const before = await refusable(() => contentNow(writable));
+  const wrongBefore = before && (await wrongIn(file.bytes(), format));
   const written = await refusable(() => writeSome(writable, before?.size ?? DISK_BYTES_MAX, seeded));
   if (before === undefined || written === undefined) return { kind: 'refused', why: 'reading or writing' };
   if (wrongBefore) return { kind: 'found', why: wrongBefore.code };
