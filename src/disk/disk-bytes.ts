@@ -52,11 +52,14 @@ export function diskError(
   offset: number | bigint,
   expected: string,
   found: string,
+  cause?: unknown,
 ): TransferError {
-  const hint = 'The image is damaged, cut short, or of another kind. blockferry disk check tells all that is wrong.';
   return new TransferError(
     'E_DISK_FORMAT',
     `${name}: ${what} at byte ${offset}: expected ${expected}, found ${found}`,
-    { hint },
+    {
+      hint: 'The image is damaged, was cut short, or is of another kind. blockferry disk check tells all that is wrong.',
+      cause,
+    },
   );
 }

@@ -32,6 +32,12 @@ export interface ImageWriter {
   /** Bytes that a guest sees. */
   readonly size: number;
   /**
+   * Ranges given to `begin` and `place` begin and end at multiples of it, or end with the disk: the image cannot part
+   * such a unit between itself and its parent, so that what the child leaves open of one is to be taken from the parent
+   * and those below it. Absent: any range is fine.
+   */
+  readonly unitBytes?: number;
+  /**
    * Makes room at the end of the file for all that will be placed, durable when it returns, and marks the image as the
    * format wants it marked before it is written to. To be called once; readers see no other content after it. After a
    * crash the next begin takes the room again that nothing came to use.

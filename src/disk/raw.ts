@@ -1,6 +1,7 @@
 /** A raw image: the guest's bytes and nothing else. */
 import type { ByteRange } from '../core/chunk.js';
 import type { DiskBytes, DiskImage, ImageFormat } from './image.js';
+import { rawWriter } from './raw-writer.js';
 
 const SECTOR_BYTES = 512;
 
@@ -27,4 +28,5 @@ export const raw: ImageFormat = {
     const message = `the size, ${size} bytes, is no multiple of a sector of ${SECTOR_BYTES} bytes`;
     found.add({ code: 'raw-size', severity: 'doubtful', message });
   },
+  openWriter: async (file) => rawWriter(file),
 };

@@ -1,13 +1,14 @@
-/** Reads QCOW2 images. */
-import { diskError } from '../disk-bytes.js';
+/** What the file of the qcow2 format offers (docs/interop/qcow2 of QEMU). */
 import type { ImageFormat } from '../image.js';
+import { checkQcow2 } from './check.js';
+import { attachQcow2, openQcow2 } from './qcow2-image.js';
+import { repointQcow2 } from './repoint.js';
+import { openQcow2Writer } from './writer.js';
 
 export const qcow2: ImageFormat = {
-  open: async (bytes) => {
-    throw diskError(bytes.name, 'format', 0, 'another format', 'qcow2');
-  },
-  attach: (_, bytes) => {
-    throw diskError(bytes.name, 'format', 0, 'another format', 'qcow2');
-  },
-  check: async () => undefined,
+  open: openQcow2,
+  attach: attachQcow2,
+  check: checkQcow2,
+  openWriter: openQcow2Writer,
+  repoint: repointQcow2,
 };
