@@ -60,6 +60,8 @@ export interface ParentLink {
   readonly identity?: string;
   /** In the order in which they are to be tried. */
   readonly paths: readonly ParentPath[];
+  /** When the parent was last changed, in milliseconds since 1970. Absent: not known, or not said by the format. */
+  readonly modifiedAtMs?: number;
 }
 
 export interface ParentPath {

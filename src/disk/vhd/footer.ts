@@ -19,7 +19,7 @@ const EPOCH_MS = Date.UTC(2000, 0, 1);
 /** "Features": no bit of meaning is set; bit 1 is reserved and must always be set. */
 const FEATURES_NONE = 0x0000_0002;
 const FORMAT_VERSION = 0x0001_0000;
-const CHECKSUM_AT = 64;
+export const VHD_FOOTER_CHECKSUM_AT = 64;
 const UINT32_MAX = 0xffff_ffff;
 
 /** "Disk Type": 0 is none, 1, 5 and 6 are reserved and deprecated. */
@@ -68,9 +68,16 @@ export interface FixedVhdOptions {
   readonly sizeBytes: number;
   /** 16 bytes. */
   readonly uniqueId: Uint8Array;
-  /** Milliseconds since 1970; from 2000 on. */
+  /** Milliseconds since 1970. */
   readonly createdAtMs: number;
 }
+
+/** "Time Stamp" of a moment; one before 2000, from a clock that was never set, is 0. */
+export function vhdTime(ms: number): number {
+  return Math.min(Math.max(0, Math.floor((ms - EPOCH_MS) / 1000)), UINT32_MAX);
+}
+
+export const vhdTimeMs = (seconds: number): number => EPOCH_MS + seconds * 1000;
 
 /**
  * The footer of a fixed disk, to be written right after its last byte.
@@ -84,7 +91,7 @@ export function fixedVhdFooter(options: FixedVhdOptions): VhdFooterFields {
     features: FEATURES_NONE,
     formatVersion: FORMAT_VERSION,
     dataOffset: VHD_NO_DATA_OFFSET,
-    timestamp: Math.floor((options.createdAtMs - EPOCH_MS) / 1000),
+    timestamp: vhdTime(options.createdAtMs),
     creatorApplication: 'win ',
     creatorVersion: 0x0006_0001,
     creatorHostOs: 'Wi2k',
@@ -120,7 +127,19 @@ export function encodeVhdFooter(footer: VhdFooterFields): Buffer {
   bytes.writeUInt32BE(DISK_TYPES[footer.diskType], 60);
   bytes.set(footer.uniqueId, 68);
   bytes.writeUInt8(footer.savedState ? 1 : 0, 84);
-  bytes.writeUInt32BE(checksumOf(bytes), CHECKSUM_AT);
+  bytes.writeUInt32BE(vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT), VHD_FOOTER_CHECKSUM_AT);
+  return bytes;
+}
+
+/** The same footer with another id or header; whatever else it says stays, reserved bytes included. */
+export function changedVhdFooter(
+  footer: Uint8Array,
+  change: { readonly uniqueId?: Uint8Array; readonly dataOffset?: number },
+): Buffer {
+  const bytes = Buffer.from(footer);
+  if (change.uniqueId) bytes.set(change.uniqueId, 68);
+  if (change.dataOffset !== undefined) bytes.writeBigUInt64BE(BigInt(change.dataOffset), 16);
+  bytes.writeUInt32BE(vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT), VHD_FOOTER_CHECKSUM_AT);
   return bytes;
 }
 
@@ -133,8 +152,8 @@ export function decodeVhdFooter(input: Uint8Array): VhdFooter {
   demand(bytes.length === VHD_FOOTER_BYTES, 'length', `${VHD_FOOTER_BYTES} bytes`, `${bytes.length} bytes`);
   const cookie = bytes.toString('latin1', 0, 8);
   demand(cookie === COOKIE, 'cookie', quoted(COOKIE), quoted(cookie));
-  const checksum = bytes.readUInt32BE(CHECKSUM_AT);
-  const computed = checksumOf(bytes);
+  const checksum = bytes.readUInt32BE(VHD_FOOTER_CHECKSUM_AT);
+  const computed = vhdChecksum(bytes, VHD_FOOTER_CHECKSUM_AT);
   demand(checksum === computed, 'checksum', `${hex(computed)}, by its other bytes`, hex(checksum));
   const footer: VhdFooter = {
     features: bytes.readUInt32BE(8),
@@ -171,11 +190,11 @@ export function chsGeometry(sizeBytes: number): VhdGeometry {
   return Math.floor(sectors / 31) < 16 * 1024 ? withTracks(31, 16) : withTracks(63, 16);
 }
 
-/** "Checksum": one's complement of the sum of the footer's bytes, taken without the checksum field. */
-function checksumOf(bytes: Uint8Array): number {
+/** "Checksum": one's complement of the sum of the structure's bytes, taken without the checksum field. */
+export function vhdChecksum(bytes: Uint8Array, checksumAt: number): number {
   let sum = 0;
-  for (let at = 0; at < VHD_FOOTER_BYTES; at++) {
-    if (at < CHECKSUM_AT || at >= CHECKSUM_AT + 4) sum += bytes[at] ?? 0;
+  for (let at = 0; at < bytes.length; at++) {
+    if (at < checksumAt || at >= checksumAt + 4) sum += bytes[at] ?? 0;
   }
   return ~sum >>> 0;
 }
