@@ -58,6 +58,8 @@ export interface ParentLink {
   readonly format?: DiskFormat;
   /** The parent's {@link DiskImage.identity}. Absent: the format knows parents by name only. */
   readonly identity?: string;
+  /** Names the same parent as well: another program was about to give it a new identity. */
+  readonly otherIdentity?: string;
   /** In the order in which they are to be tried. */
   readonly paths: readonly ParentPath[];
   /** When the parent was last changed, in milliseconds since 1970. Absent: not known, or not said by the format. */
@@ -82,7 +84,7 @@ export interface ImageFormat {
   /** Opens the image for writing in place. Absent: this version does not write into such an image. */
   openWriter?(file: DiskFile): Promise<ImageWriter>;
   /** Makes the image name another parent, in place; a crash leaves the old link or the new one. */
-  repoint?(file: DiskFile, parent: Required<ParentLink>): Promise<void>;
+  repoint?(file: DiskFile, parent: Required<Omit<ParentLink, 'otherIdentity'>>): Promise<void>;
 }
 
 /** The container's bytes. */
