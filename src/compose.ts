@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
+import type { Gate } from './transfer/gate.js';
 import type { PerformerParts } from './transfer/perform.js';
 
 async function http(): Promise<EndpointScheme> {
@@ -35,6 +36,17 @@ export function defaultRegistry(): Registry {
   return { file: local, http, https: http, zero, null: nothing };
 }
 
+/** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
+function withDisks(registry: Registry): Registry {
+  const disk = async (): Promise<EndpointScheme> => (await import('./transfer/disk-ends.js')).diskScheme(registry);
+  return Object.defineProperty(registry, 'disk', { value: disk, enumerable: false });
+}
+
+async function diskGate(): Promise<Gate> {
+  const { lookAtSource, lookAtTarget } = await import('./disk/gate.js');
+  return { source: lookAtSource, target: lookAtTarget };
+}
+
 /** What a thread works with. */
 export async function performerParts(): Promise<PerformerParts> {
   const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
@@ -50,7 +62,8 @@ export async function performerParts(): Promise<PerformerParts> {
     const { TreeJournals } = await import('./journal/tree-journal.js');
     return new TreeJournals(realFiles, journals);
   };
-  return { registry: withFirstBytes(defaultRegistry()), journals, treeJournals, clock: systemClock };
+  const registry = withDisks(withFirstBytes(defaultRegistry()));
+  return { registry, journals, treeJournals, gate: diskGate, clock: systemClock };
 }
 
 let early: Promise<ChunkRunner> | undefined;

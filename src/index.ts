@@ -1,11 +1,27 @@
 /**
  * The public API: `copy` moves one file between any two locations and proves it, `copyTree` several files and folders,
- * `verify` and `verifyTree` compare them, `status` tells what a partial copy holds, `benchmark` what storage can do.
+ * `verify` and `verifyTree` compare them, `status` tells what a partial copy holds, `benchmark` what storage can do;
+ * `openDisk`, `describeDisk`, `mapDisk`, `checkDisk`, `diskDigest`, `mergeDisk` and `setDiskParent` are about disk
+ * images.
  * Each runs on threads of its own, which end with it. What a plain copy does not need is loaded when it is asked for.
  */
 export { type BenchmarkOptions, benchmark } from './api/benchmark.js';
 export { CopyRun, copy } from './api/copy.js';
 export { type CopyTreeOptions, CopyTreeRun, copyTree } from './api/copy-tree.js';
+export {
+  checkDisk,
+  type DiskDigestOptions,
+  type DiskOptions,
+  describeDisk,
+  diskDigest,
+  type MapDiskOptions,
+  type MergeDiskOptions,
+  mapDisk,
+  mergeDisk,
+  type SetDiskParentOptions,
+  setDiskParent,
+} from './api/disk.js';
+export { Disk, type DiskLink, type OpenDiskOptions, openDisk } from './api/open-disk.js';
 export type { CopyOptions, Reflink } from './api/options.js';
 export { Run } from './api/run.js';
 export { status } from './api/status.js';
@@ -13,12 +29,22 @@ export { type VerifyOptions, verify, verifyTree } from './api/verify.js';
 export type { Benchmark } from './benchmark/benchmark.js';
 export type { BenchmarkReport } from './benchmark/report.js';
 export type { ByteRange } from './core/chunk.js';
-export type { Algorithm } from './core/digest.js';
+export type { Algorithm, DigestOf } from './core/digest.js';
+export type { Extent } from './core/endpoint.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
 export type * from './core/events.js';
 export type { FileFailure, PlannedFile } from './core/tree.js';
+export type { CheckedImage, DiskCheck } from './disk/check.js';
+export type { ChainDescription, DiskDescription } from './disk/describe.js';
+export type { DiskExtent, DiskMap, DiskMapCell } from './disk/disk-map.js';
+export type { DiskFormat, Finding, ParentLink, Severity } from './disk/image.js';
+export type { LayoutKind } from './disk/layout.js';
+export type { Merged } from './disk/merge.js';
+export type { ParentChanged } from './disk/set-parent.js';
 export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
+export type { DigestResult, DiskDigest } from './transfer/disk/digest-job.js';
+export type { MergeResult } from './transfer/disk/merge-job.js';
 export type { PartialStatus } from './transfer/partial-status.js';
 export type { TransferResult } from './transfer/transfer-result.js';
 export type { VerifyResult } from './transfer/verify.js';

@@ -5,8 +5,10 @@ import type { TreeCopy, TreeResult } from '../tree/tree-copy.js';
 import { type CopyOptions, locationOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 
+type NotForTrees = 'source' | 'target' | 'checksum' | 'to' | 'flatten' | 'parentFolders';
+
 /** As for a single file, where it says nothing else. */
-export interface CopyTreeOptions extends Omit<CopyOptions, 'source' | 'target' | 'checksum'> {
+export interface CopyTreeOptions extends Omit<CopyOptions, NotForTrees> {
   /** Paths; of a folder that ends with `/` only what is in it is meant. */
   readonly sources: readonly string[];
   /** A folder; made when it is missing. */

@@ -3,7 +3,7 @@ import { systemClock } from '../core/clock.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { Transfer } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
-import { type CopyOptions, checksumRequest, locationOf, manifestOf, rateOf, requestOf } from './options.js';
+import { type CopyOptions, checksumRequest, endsOf, manifestOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 
 /** A copy under way. */
@@ -27,8 +27,7 @@ export class CopyRun extends Run<TransferResult, Transfer> {
 export function copy(options: CopyOptions): CopyRun {
   const request = {
     ...requestOf(options),
-    source: locationOf('source', options.source),
-    target: locationOf('target', options.target),
+    ...endsOf(options),
     checksum: checksumRequest(options.checksum),
     manifest: manifestOf(options),
   };

@@ -3,6 +3,9 @@ import { basename, join, resolve } from 'node:path';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { diskLocation } from '../disk/disk-location.js';
+import type { LayoutKind } from '../disk/layout.js';
+import { LAYOUT_KINDS } from '../disk/layouts.js';
 import { parseLocation } from '../endpoint/location.js';
 import type { ChecksumRequest } from '../transfer/checksum.js';
 
@@ -48,6 +51,25 @@ export interface CopyOptions {
    * digits, another value is E_INTEGRITY: the target gets no name, and the partial copy is kept.
    */
   readonly checksum?: ChecksumRequest;
+  /**
+   * Make a new disk image of this layout, with the content that the guest sees of the source. Absent: the file is
+   * copied as it is.
+   */
+  readonly to?: LayoutKind;
+  /**
+   * Make one disk of an image and of all that it builds on; without `to` of the image's own format, a raw one of qcow2.
+   */
+  readonly flatten?: boolean;
+  /**
+   * Folders in which images that others build on are looked for, too. Those beside the image are found without, and
+   * elsewhere only what the image knows by an identity.
+   */
+  readonly parentFolders?: readonly string[];
+  /**
+   * False: a damaged disk image is copied as it is. Default true: what looks like one is checked before the copy
+   * starts, and the copy before it gets its name; damage is E_DISK_FORMAT.
+   */
+  readonly check?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /** Throw a partial copy away and start afresh. */
@@ -69,9 +91,30 @@ export function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
     discard: options.discard ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
+    check: options.check ?? true,
     preserve: options.preserve ?? false,
     reflink: reflinkOf(options.reflink),
   } as const;
+}
+
+/** Of a copy that makes a new disk these are disks, and else the files. */
+export function endsOf(options: CopyOptions): { readonly source: Location; readonly target: Location } {
+  const { to, flatten = false, parentFolders = [] } = options;
+  const source = locationOf('source', options.source);
+  const target = locationOf('target', options.target);
+  if (to !== undefined && !LAYOUT_KINDS.includes(to)) {
+    throw new TransferError('E_USAGE', `the layout is ${to}; one of ${LAYOUT_KINDS.join(', ')} was expected`);
+  }
+  if (parentFolders.length > 0 && !flatten) {
+    throw new TransferError('E_USAGE', 'folders of parents were given, and no chain is to be flattened', {
+      hint: 'An image alone is copied without its parents. Say --flatten to get one disk out of all of them.',
+    });
+  }
+  if (to === undefined && !flatten) return { source, target };
+  return {
+    source: diskLocation({ container: source, parents: flatten, parentFolders }),
+    target: diskLocation({ container: target, layout: to ?? 'flattened' }),
+  };
 }
 
 export function wholeNumber(

@@ -1,6 +1,8 @@
 /** `verify()` and `verifyTree()`: comparisons with another location or with a manifest. */
 import { systemClock } from '../core/clock.js';
+import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { diskLocation } from '../disk/disk-location.js';
 import type { VerifyResult } from '../transfer/verify.js';
 import type { TreeVerifyResult } from '../tree/verify-report.js';
 import { locationOf } from './options.js';
@@ -14,6 +16,12 @@ export interface VerifyOptions {
   readonly source?: string;
   /** Path of a manifest, with whose digests it is compared. */
   readonly manifest?: string;
+  /**
+   * Compare what guests see of two disk images, whatever their formats are. A manifest says itself what it is of.
+   */
+  readonly content?: boolean;
+  /** Folders in which images that others build on are looked for, too. */
+  readonly parentFolders?: readonly string[];
   readonly workers?: number;
   readonly signal?: AbortSignal;
 }
@@ -27,13 +35,14 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
   const against = otherSide(options);
   const parts = { clock: systemClock, random: Math.random };
   if ('manifest' in against) {
-    const request = { target, manifest: against.manifest };
+    const request = { target, content: contentOf(target, options), manifest: against.manifest };
     return new Run(async (runner) => {
       const { ManifestVerification } = await import('../transfer/verify-manifest.js');
       return new ManifestVerification(request, { ...parts, runner });
     }, options);
   }
-  const request = { one: target, other: locationOf('source', against.source), algorithm: 'xxh64' } as const;
+  const end = (location: Location): Location => (options.content ? contentOf(location, options) : location);
+  const request = { one: end(target), other: end(locationOf('source', against.source)), algorithm: 'xxh64' } as const;
   return new Run(async (runner) => {
     const { Verification } = await import('../transfer/verify.js');
     return new Verification(request, { ...parts, runner });
@@ -41,7 +50,7 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
 }
 
 /** Compares the files of a folder with those of another folder, or with a manifest. */
-export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
+export function verifyTree(options: Omit<VerifyOptions, 'content' | 'parentFolders'>): Run<TreeVerifyResult> {
   const against = otherSide(options);
   const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
   const request = { target: folderOf('target', options.target), ...other };
@@ -50,6 +59,10 @@ export function verifyTree(options: VerifyOptions): Run<TreeVerifyResult> {
     const { TreeVerification } = await import('../tree/verify-tree.js');
     return new TreeVerification(request, { ...parts, runner });
   }, options);
+}
+
+function contentOf(container: Location, { parentFolders = [] }: VerifyOptions): Location {
+  return diskLocation({ container, parentFolders });
 }
 
 function otherSide({ source, manifest }: VerifyOptions): { readonly manifest: string } | { readonly source: string } {

@@ -34,9 +34,9 @@ function firstBytesScheme(scheme: string, inner: EndpointScheme): EndpointScheme
       const { whole, bytes } = read(location);
       return firstOf(scheme, await ability(inner, whole.name, 'openSource')(whole), bytes);
     },
-    attachSource: (ref) => {
+    attachSource: async (ref) => {
       const { whole, bytes } = ref as FirstRef;
-      return firstOf(scheme, ability(inner, whole.scheme, 'attachSource')(whole), bytes);
+      return firstOf(scheme, await ability(inner, whole.scheme, 'attachSource')(whole), bytes);
     },
   };
 }

@@ -5,6 +5,7 @@
 import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { hardExit } from '../platform/file-system.js';
 import { argvPaths } from '../platform/path-bytes.js';
+import type { DiskCommands } from './disk-program.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
 import { Session } from './session.js';
@@ -30,6 +31,9 @@ async function runCommand(session: Session): Promise<number> {
       const { runBench } = await import('./commands/bench.js');
       exitCode = await runBench(session, locations, flags);
     },
+    disk: diskCommands(session, (code) => {
+      exitCode = code;
+    }),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);
@@ -42,6 +46,24 @@ async function runCommand(session: Session): Promise<number> {
     const error = usageError(thrown);
     return typeof error === 'number' ? error : fail(session, error);
   }
+}
+
+function diskCommands(session: Session, ended: (exitCode: number) => void): DiskCommands {
+  const disk = () => import('./commands/disk.js');
+  return {
+    info: async (image, flags) => ended(await (await disk()).runDiskInfo(session, image, flags)),
+    map: async (image, flags) => {
+      const { runDiskMap } = await import('./commands/disk-map.js');
+      ended(await runDiskMap(session, image, flags));
+    },
+    check: async (image, flags) => ended(await (await disk()).runDiskCheck(session, image, flags)),
+    chain: async (image, flags) => ended(await (await disk()).runDiskChain(session, image, flags)),
+    merge: async (image, flags) => {
+      const { runDiskMerge } = await import('./commands/disk-merge.js');
+      ended(await runDiskMerge(session, image, flags));
+    },
+    digest: async (image, flags) => ended(await (await disk()).runDiskDigest(session, image, flags)),
+  };
 }
 
 function fail(session: Session, thrown: unknown): number {

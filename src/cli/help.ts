@@ -14,6 +14,7 @@ Examples:
   blockferry status /backup/disk.vhd           how far an interrupted copy got
   blockferry bench /vms /backup                what these two could do, and the
                                                best settings
+  blockferry disk info disk.vhdx               what is in a disk image
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the
 network failed, 4 different or damaged, 5 journal, 130 interrupted (finished
@@ -39,6 +40,16 @@ slash is a path below the source ("/logs/*.gz", "a/**"). A folder that matches
 stands for all that is in it. --exclude wins over --include; a file that is
 named itself is always copied.
 
+A disk image is copied as the file it is. --to makes a new one of what the guest
+sees of it: only what is allocated is copied, the size stays to the byte, and
+digests are of the content, not of the file. Whether a file is a VHD, a VHDX or
+a qcow2 is told by what is in it; all others are raw. An image that builds on
+others is refused without --flatten; the others are found beside it, and
+elsewhere only what it knows by an identity, or what is in a folder that
+--parents names. What looks like a disk image is checked before it is copied,
+and the copy before it gets its name: a damaged one is refused without
+--no-check.
+
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name
   blockferry copy disk.vhd /backup/monday.vhd  under another name
@@ -48,16 +59,20 @@ Examples:
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
   blockferry copy --manifest disk.manifest disk.vhd /backup/
   blockferry copy --explain disk.vhd /backup/  and where the time went
+  blockferry copy --to vhdx disk.qcow2 disk.vhdx
+  blockferry copy --flatten child.avhdx whole.vhdx
 `;
 
 export const VERIFY_HELP = `
 Exit code 0: the same bytes. Exit code 4: they differ, and the differing ranges
 are listed. With --manifest a file is compared chunk by chunk, and a folder file
 by file; what else is in the folder is counted and no failure. Symbolic links in
-a folder are not followed.
+a folder are not followed. With --content two disk images are compared by what
+their guests see, whatever their formats; a manifest says itself what it is of.
 
 Examples:
   blockferry verify /backup/disk.vhd disk.vhd
+  blockferry verify --content disk.raw disk.vhdx
   blockferry verify --quiet /backup/disk.vhd disk.vhd && rm disk.vhd
   blockferry verify -r /backup/vms vms/
   blockferry verify --manifest vms.manifest /backup/vms
@@ -100,6 +115,7 @@ Examples:
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'What is copied:': ['--recursive', '--include', '--exclude', '--preserve', '--dry-run'],
   'The target:': ['--overwrite', '--discard'],
+  'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
   'What is told:': ['--explain', '--json', '--quiet'],
@@ -107,9 +123,10 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 const GROUPED = ['copy'];
 const HELP_COLUMNS = 80;
 
-/** At every width of the terminal: texts are easier to read so, and the same everywhere. */
+/** Of the command and of those below it. At every width of the terminal: texts are easier to read so, and the same everywhere. */
 export function arrangeHelp(program: Command): void {
-  for (const command of [program, ...program.commands]) command.configureHelp({ helpWidth: HELP_COLUMNS });
+  program.configureHelp({ helpWidth: HELP_COLUMNS });
+  for (const command of program.commands) arrangeHelp(command);
   for (const command of program.commands) if (GROUPED.includes(command.name())) group(command);
 }
 

@@ -5,18 +5,17 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
 import { TransferError } from '../core/errors.js';
-import { parseBytes, parseRate } from '../core/units.js';
+import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
-
-export interface OutputFlags {
-  readonly json?: boolean;
-  readonly quiet?: boolean;
-}
+import { collect, count, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
 export type Reflink = 'auto' | 'always' | 'never';
+
+const LAYOUTS = ['raw', 'vhd-fixed', 'vhd-dynamic', 'vhdx'] as const;
+export type Layout = (typeof LAYOUTS)[number];
 
 export interface CopyFlags extends OutputFlags {
   readonly recursive?: boolean;
@@ -38,9 +37,15 @@ export interface CopyFlags extends OutputFlags {
   readonly overwrite?: boolean;
   readonly discard?: boolean;
   readonly sync: boolean;
+  readonly check: boolean;
+  readonly to?: Layout;
+  readonly flatten?: boolean;
+  readonly parents?: readonly string[];
 }
 
 export interface VerifyFlags extends OutputFlags {
+  readonly content?: boolean;
+  readonly parents?: readonly string[];
   readonly recursive?: boolean;
   readonly manifest?: string;
   readonly workers?: number;
@@ -58,10 +63,10 @@ export interface Commands {
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
+  readonly disk: DiskCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
 
-const WORKERS_MAX = 64;
 const LANES_MAX = 1024;
 const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
 
@@ -76,6 +81,7 @@ export function createProgram(commands: Commands): Command {
   addVerify(program, commands);
   addStatus(program, commands);
   addBench(program, commands);
+  addDisk(program, () => commands.disk);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;
@@ -107,6 +113,10 @@ function addCopy(program: Command, commands: Commands): void {
         .choices(['auto', 'always', 'never'])
         .default('auto'),
     )
+    .addOption(new Option('--to <layout>', 'make a new disk of what the guest sees of the source').choices(LAYOUTS))
+    .option('--flatten', 'make one disk of an image and of all that it builds on')
+    .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
+    .option('--no-check', 'copy a disk image also when it is damaged')
     .option('--explain', 'print where the time went')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
@@ -134,6 +144,8 @@ function addVerify(program: Command, commands: Commands): void {
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
     .option('--manifest <file>', 'compare with what a copy wrote down with --manifest')
+    .option('--content', 'compare what guests see of two disk images of any formats')
+    .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')
@@ -219,28 +231,6 @@ function targetMissing(): TransferError {
   return new TransferError('E_USAGE', 'copy needs a source and a target', {
     hint: 'Write: blockferry copy <source...> <target>',
   });
-}
-
-function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
-
-function rate(option: string): (text: string) => number {
-  return (text) => (text === '0' ? 0 : parseRate(text, option));
-}
-
-function size(option: string): (text: string) => number {
-  return (text) => parseBytes(text, option);
-}
-
-function count(option: string, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : 0;
-    if (value >= 1 && value <= max) return value;
-    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
-      hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
-    });
-  };
 }
 
 function seconds(option: string): (text: string) => number {

@@ -38,6 +38,11 @@ export class LineWriter {
     if (this.#open) this.stream.write(`${showPath(text)}\n`);
   }
 
+  /** One line that has colours; what a terminal would act on in names was taken out by whoever made it. */
+  painted(text: string): void {
+    if (this.#open) this.stream.write(`${text}\n`);
+  }
+
   /** One line for programs. */
   json(value: object): void {
     if (this.#open) this.stream.write(`${JSON.stringify(value)}\n`);

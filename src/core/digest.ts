@@ -7,6 +7,11 @@ import xxhash from 'xxhash-wasm';
 import { loadXxh64, type Xxh64 } from './xxh64.js';
 
 export type Algorithm = 'xxh64' | 'sha256';
+/**
+ * What digests are of: the bytes of a file, whatever they are, or what the guest of a disk image sees. A disk has both,
+ * and they are never the same, except where the image is raw.
+ */
+export type DigestOf = 'container' | 'content';
 export const DIGEST_BYTES: Readonly<Record<Algorithm, number>> = { xxh64: 8, sha256: 32 };
 
 /** The hash of one chunk: 8 bytes, big endian, for xxh64; 32 for sha256. */

@@ -67,6 +67,8 @@ export interface Source {
   readonly name: string;
   /** What a copy inside a folder is called; may be hostile, and not fit to be shown. */
   readonly fileName: string;
+  /** The bytes are what the guest of a disk image sees. Absent: they are those of the file itself, the container. */
+  readonly of?: 'content';
   /** Bytes. */
   readonly size: number;
   /** `capacity`: a device, which may be larger than what somebody put on it. */
@@ -80,6 +82,8 @@ export interface Source {
   readonly modifiedNs?: string;
   /** What tells that source and target are one file, where there is such a thing. */
   readonly identity?: FileIdentity;
+  /** Other files that are read, too: none of them can be the target. */
+  readonly alsoReads?: readonly FileIdentity[];
   /**
    * Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting.
    */
@@ -93,6 +97,8 @@ export interface Source {
   extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
   /** What `--preserve` keeps. Absent: there is nothing of the kind, or nothing but {@link modifiedNs}. */
   attributes?(): FileAttributes;
+  /** Whether somebody of this machine has it open for writing; undefined, or absent: that cannot be told. */
+  isOpenForWriting?(): boolean | undefined;
   /** @throws TransferError E_SOURCE_CHANGED when the source is no longer the version that was opened. */
   assertUnchanged(): Promise<void>;
   /** Lets go of what this thread holds; the source stays open for the others. */
@@ -148,6 +154,8 @@ export interface TargetSite {
   readonly journalPath: string;
   readonly publish: 'atomic' | 'in-place';
   readonly limits: ChunkLimits;
+  /** Chunks go to other places than their own, which a layout says, and more is written when all are there. */
+  readonly laysOut?: true;
   /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
   readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
   /** The target itself exists. */
@@ -158,9 +166,17 @@ export interface TargetSite {
   readonly writesPerWorker: number;
 }
 
+/**
+ * How a target lays out what it gets: decided before the first write, kept by the journal, and understood by the
+ * target's own scheme alone.
+ */
+export type TargetLayout = Readonly<Record<string, string | number>>;
+
 export interface PrepareRequest {
   /** Bytes that the target will have. */
   readonly size: number;
+  /** Of this run, or of the one that began the partial data. Absent: byte for byte. */
+  readonly layout?: TargetLayout;
   /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
   readonly partial: 'create' | 'reopen';
   /** The journal says that this part was about to be published, so it may belong to its later owner already. */
@@ -187,6 +203,12 @@ export interface CommitRequest {
   readonly sync: boolean;
 }
 
+export interface CompleteRequest {
+  readonly sync: boolean;
+  /** Read from the storage itself what was written. @throws TransferError E_INTEGRITY */
+  readonly readBack: boolean;
+}
+
 /** Whether a target could share blocks with a source, as far as it can be known before anything is written. */
 export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
 
@@ -209,6 +231,11 @@ export interface Target {
    * Reads what was written from the storage itself, past every cache of this machine. Absent: it can't be done here.
    */
   openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
+  /**
+   * Writes what makes the target whole besides its chunks, each step durable before the next; to be called once all
+   * chunks are on record, and again after a crash. Absent: the chunks are all that there is.
+   */
+  complete?(request: CompleteRequest): Promise<void>;
   /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
   flush(): Promise<void>;
   /** The mark of the partial data, which gets these times first; to be asked after the last write. */

@@ -13,7 +13,15 @@ export type JobState =
   | 'acknowledged'
   | 'cancelled';
 
-export type Phase = 'opening' | 'copying' | 'reading-back' | 'checksumming' | 'committing' | 'done';
+export type Phase =
+  | 'opening'
+  | 'copying'
+  | 'reading-back'
+  | 'checksumming'
+  | 'committing'
+  /** What one disk image holds goes into the one that it builds on. */
+  | 'merging'
+  | 'done';
 
 /** What is known of the target: written with digests taken on the way, or read back from the storage past the cache. */
 export type ProofLevel = 'written' | 'read-back';
@@ -145,6 +153,20 @@ export interface CheckpointEvent extends EventBase {
   readonly flushMs: number;
 }
 
+/** A piece of work that is one of several, done in order: an image that is merged into another. */
+export interface StepEvent extends EventBase {
+  readonly type: 'step';
+  readonly step: 'merge';
+  readonly state: 'started' | 'done';
+  /** From 1 to `steps`. */
+  readonly number: number;
+  readonly steps: number;
+  readonly source: string;
+  readonly target: string;
+  /** A plain sentence: what is done, or was. */
+  readonly reason: string;
+}
+
 /** Which limit holds the job back now, and why. */
 export interface LimitEvent extends EventBase {
   readonly type: 'limit';
@@ -164,6 +186,7 @@ export type TransferEvent =
   | FileEvent
   | RetryEvent
   | CheckpointEvent
+  | StepEvent
   | LimitEvent
   | NoteEvent;
 

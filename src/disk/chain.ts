@@ -11,7 +11,12 @@ export interface ChainLink {
 }
 
 /** A run, and which link of the chain holds it: an index into the links. */
-export type ChainRun = (Run & { readonly kind: 'data'; readonly link: number }) | (Run & { kind: 'zero' | 'made' });
+export type ChainRun =
+  | (Run & { readonly kind: 'data'; readonly link: number })
+  | (Run & { readonly kind: 'zero' | 'made' });
+
+/** `link`: which image says so; absent: no image has anything there. */
+export type ChainAllocation = Allocation & { readonly kind: 'data' | 'zero'; readonly link?: number };
 
 export class DiskChain {
   readonly links: readonly ChainLink[];
@@ -29,7 +34,7 @@ export class DiskChain {
   }
 
   /** What the tables alone tell, in order and without gaps. */
-  allocation(range: ByteRange): AsyncIterable<Allocation & { kind: 'data' | 'zero' }> {
+  allocation(range: ByteRange): AsyncIterable<ChainAllocation> {
     return this.#allocation(range, 0);
   }
 
@@ -50,7 +55,7 @@ export class DiskChain {
     }
   }
 
-  async *#allocation(range: ByteRange, link: number): AsyncIterable<Allocation & { kind: 'data' | 'zero' }> {
+  async *#allocation(range: ByteRange, link: number): AsyncIterable<ChainAllocation> {
     const image = this.links[link]?.image;
     const inside = Math.max(0, Math.min(range.length, (image?.size ?? 0) - range.offset));
     if (inside < range.length) {
@@ -62,7 +67,7 @@ export class DiskChain {
     let { offset } = range;
     for await (const { kind, length } of image.allocation(range)) {
       if (kind === 'absent') yield* this.#allocation({ offset, length }, link + 1);
-      else yield { kind, length };
+      else yield { kind, length, link };
       offset += length;
     }
   }

@@ -32,6 +32,11 @@ export interface ImageWriter {
   /** Bytes that a guest sees. */
   readonly size: number;
   /**
+   * The identity that {@link finish} gives the image, chosen by now, so that it can be on record before. Absent: the
+   * image keeps the one that it has.
+   */
+  readonly identityAfter?: string;
+  /**
    * Ranges given to `begin` and `place` begin and end at multiples of it, or end with the disk: the image cannot part
    * such a unit between itself and its parent, so that what the child leaves open of one is to be taken from the parent
    * and those below it. Absent: any range is fine.

@@ -38,6 +38,8 @@ export interface DiskImage {
   readonly identity?: string;
   /** Absent: the image stands alone. */
   readonly parent?: ParentLink;
+  /** Further things that people may want to know, such as the creator; names are words in lower case. */
+  readonly facts?: Readonly<Record<string, string>>;
   /**
    * The range's runs in order and without gaps, down to the sector; neighbours of one kind may come apart. Reads what
    * it needs of the file. @throws TransferError E_DISK_FORMAT naming structure and offset
@@ -66,6 +68,9 @@ export interface ParentLink {
   readonly modifiedAtMs?: number;
 }
 
+/** A parent that is there; without an identity only where its format has none. */
+export type NewParent = Omit<ParentLink, 'otherIdentity'> & { readonly format: DiskFormat };
+
 export interface ParentPath {
   /** `relative`: to the folder of the image that names it. */
   readonly kind: 'relative' | 'absolute';
@@ -84,7 +89,7 @@ export interface ImageFormat {
   /** Opens the image for writing in place. Absent: this version does not write into such an image. */
   openWriter?(file: DiskFile): Promise<ImageWriter>;
   /** Makes the image name another parent, in place; a crash leaves the old link or the new one. */
-  repoint?(file: DiskFile, parent: Required<Omit<ParentLink, 'otherIdentity'>>): Promise<void>;
+  repoint?(file: DiskFile, parent: NewParent): Promise<void>;
 }
 
 /** The container's bytes. */

@@ -12,6 +12,7 @@ import { fileVersion } from '../core/version.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../platform/file-system.js';
+import { isOpenForWriting } from '../platform/open-elsewhere.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import { settled } from './settled.js';
@@ -33,6 +34,8 @@ interface LocalSourceRef extends EndpointRef {
   readonly inode: string;
   readonly sizeIs: 'exact' | 'capacity';
   readonly allocatedBytes?: number;
+  /** When it was last read before it was opened. */
+  readonly accessedNs: string;
   /** Asked once, at the opening. */
   readonly holes: boolean;
   /** Some of it was in the page cache at the opening, or that cannot be told. */
@@ -88,6 +91,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
     mode: Number(stat.mode & 0o777n),
     device: String(stat.dev),
     inode: String(stat.ino),
+    accessedNs: String(stat.atimeNs),
     sizeIs: device ? 'capacity' : 'exact',
     ...(!device && { allocatedBytes: Number(stat.blocks) * 512 }),
     holes: !device && files.supportsHoles(fds[0] as number, size),
@@ -140,7 +144,9 @@ export class LocalSource implements Source {
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
     // What a device node has says nothing of what is on the device.
-    if (ref.sizeIs === 'exact') this.attributes = () => files.readAttributes(this.#fd);
+    if (ref.sizeIs === 'exact') {
+      this.attributes = () => ({ ...files.readAttributes(this.#fd), accessedNs: ref.accessedNs });
+    }
     if (ref.holes) {
       this.extents = (range) => files.extentsOf(this.#fd, range);
     }
@@ -208,6 +214,10 @@ export class LocalSource implements Source {
     } finally {
       direct?.close();
     }
+  }
+
+  isOpenForWriting(): boolean | undefined {
+    return isOpenForWriting(this.#fd);
   }
 
   async assertUnchanged(): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   PrepareRequest,
   Source,
   Target,
+  TargetLayout,
   TargetSite,
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -17,18 +18,20 @@ import type { TreeEnd } from '../core/tree.js';
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
-  /** Opens what stands under the name of a located target. */
-  openCommittedSource?(target: EndpointRef): Promise<Source>;
+  /** Opens what stands under the name of a located target, which was laid out so. */
+  openCommittedSource?(target: EndpointRef, layout?: TargetLayout): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
-  attachSource?(ref: EndpointRef): Source;
+  attachSource?(ref: EndpointRef): Source | Promise<Source>;
   /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
   probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
+  /** How a located target will lay out an opened source. Absent: byte for byte. */
+  layOutTarget?(source: Source, target: EndpointRef): Promise<TargetLayout>;
   /** Makes or reopens the partial data of a located target. */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */
-  attachTarget?(ref: EndpointRef): Target;
+  attachTarget?(ref: EndpointRef): Target | Promise<Target>;
   /** Removes the partial data of a located target; harmless when there is none. */
   discardPartial?(ref: EndpointRef): Promise<void>;
   /**

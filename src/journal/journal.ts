@@ -6,13 +6,15 @@
 import { crc32 } from 'node:zlib';
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
-import type { PartMark, Token, Version } from '../core/endpoint.js';
+import type { PartMark, TargetLayout, Token, Version } from '../core/endpoint.js';
 
 export const JOURNAL_FORMAT = 1;
 /** The first line: what the file is, and which format, readable by every version there will ever be. */
 export const JOURNAL_MAGIC = 'blockferry-journal';
 /** Longer lines are damage: it bounds what a hostile journal can make us hold. */
 export const RECORD_BYTES_MAX = 64 * 1024;
+/** The layout of a large disk takes most of it. */
+export const HEADER_BYTES_MAX = 1024 * 1024;
 
 export interface JournalHeader {
   readonly size: number;
@@ -23,6 +25,8 @@ export interface JournalHeader {
   readonly sourceName: string;
   readonly targetName: string;
   readonly createdAt: number;
+  /** How the target lays out what it gets; a resume keeps to it. Absent: byte for byte. */
+  readonly layout?: TargetLayout;
 }
 
 export type JournalRecord =

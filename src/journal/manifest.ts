@@ -34,6 +34,8 @@ export interface ManifestFile {
   readonly proof: ProofLevel;
   /** The hash over all chunk digests, in hex. */
   readonly root: string;
+  /** Size and digests are of what a guest sees of the disk. Absent: of the file itself. */
+  readonly of?: 'content';
 }
 
 export type ManifestLine =
@@ -50,9 +52,9 @@ export interface ManifestTotal {
   readonly sha256: string;
 }
 
-export function encodeFile({ path, size, chunkBytes, algorithm, proof, root }: ManifestFile): string {
+export function encodeFile({ path, size, chunkBytes, algorithm, proof, root, of }: ManifestFile): string {
   const written = path.replaceAll('\\', BACKSLASH_ESCAPE);
-  return `${JSON.stringify({ path: written, size, chunkBytes, algorithm, proof, root })}\n`;
+  return `${JSON.stringify({ path: written, size, chunkBytes, algorithm, proof, root, of })}\n`;
 }
 
 export function encodeTotal({ files, bytes, sha256 }: ManifestTotal): string {
@@ -111,7 +113,7 @@ function decodeFirst({ format, version }: Fields): ManifestLine | string {
   return `says version ${JSON.stringify(version)}; this Blockferry knows version ${MANIFEST_VERSION}`;
 }
 
-function decodeFile({ path: written, size, chunkBytes, algorithm, proof, root }: Fields): ManifestLine | string {
+function decodeFile({ path: written, size, chunkBytes, algorithm, proof, root, of }: Fields): ManifestLine | string {
   if (typeof written !== 'string') return 'has a path that is no text';
   if (written.includes('\\')) return 'has a path with a backslash';
   const path = written.replace(ESCAPED_BACKSLASH, '\\');
@@ -123,7 +125,8 @@ function decodeFile({ path: written, size, chunkBytes, algorithm, proof, root }:
   if (!isAlgorithm(algorithm)) return `has an unknown algorithm: ${JSON.stringify(algorithm)?.slice(0, 80)}`;
   if (proof !== 'written' && proof !== 'read-back') return 'has no proof level';
   if (!isHex(root) || root.length !== DIGEST_BYTES[algorithm] * 2) return 'has no root';
-  return { type: 'file', file: { path, size, chunkBytes, algorithm, proof, root } };
+  if (of !== undefined && of !== 'content') return 'has digests of neither a file nor the content of a disk';
+  return { type: 'file', file: { path, size, chunkBytes, algorithm, proof, root, ...(of && { of }) } };
 }
 
 /** What is wrong with a path as the end of a sentence; undefined when it stays inside the folder it is put into. */

@@ -11,6 +11,7 @@ import {
   applyRecord,
   decodeRecord,
   emptyClaims,
+  HEADER_BYTES_MAX,
   JOURNAL_FORMAT,
   JOURNAL_MAGIC,
   type JournalContent,
@@ -27,7 +28,7 @@ const DISCARD_HINT =
 
 /** Undefined: the journal never got its header. @throws TransferError E_JOURNAL_DAMAGED, E_JOURNAL_VERSION */
 export function readJournal(files: FileLayer, path: string, fd: number): JournalContent | undefined {
-  const lines = linesOf(files, fd);
+  const lines = linesOf(files, fd, HEADER_BYTES_MAX);
   const first = lines.next();
   if (first.done ? isTornStart(files, fd) : first.value.text.startsWith('\0')) return undefined;
   if (first.done) throw damaged(path, 'is not a Blockferry journal');
@@ -58,11 +59,7 @@ function isTornStart(files: FileLayer, fd: number): boolean {
 }
 
 /** The whole lines of the file, cut to so many bytes; what follows the last newline is a torn tail. */
-export function* linesOf(
-  files: FileLayer,
-  fd: number,
-  textBytesMax = RECORD_BYTES_MAX,
-): Generator<{ text: string; end: number }> {
+export function* linesOf(files: FileLayer, fd: number, textBytesMax: number): Generator<{ text: string; end: number }> {
   const block = Buffer.alloc(READ_BYTES);
   let rest = Buffer.alloc(0);
   for (let position = 0, end = 0; ; ) {
@@ -97,7 +94,7 @@ function collect(
   const news: JournalNews = { damagedRecords: 0, unsynced: false };
   let goodBytes = goodFrom;
   for (const { text, end } of lines) {
-    const record = tryDecode(text);
+    const record = text.length <= RECORD_BYTES_MAX ? tryDecode(text) : undefined;
     if (!record || !applyRecord(record, claims, news)) news.damagedRecords++;
     goodBytes = end;
   }
@@ -106,9 +103,10 @@ function collect(
 
 function isSane(header: JournalHeader): boolean {
   if (typeof header !== 'object' || header === null) return false;
-  const { size, chunkBytes, algorithm, sourceVersion } = header;
+  const { size, chunkBytes, algorithm, sourceVersion, layout = {} } = header;
   const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
   const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;
+  if (typeof layout !== 'object' || layout === null) return false;
   return numbers && bounded && Object.hasOwn(DIGEST_BYTES, algorithm) && typeof sourceVersion?.value === 'string';
 }
 

@@ -18,6 +18,7 @@ export interface Libc {
   posix_fadvise(fd: number, offset: number, length: number, advice: number): number;
   renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
   flock(fd: number, operation: number): number;
+  fcntl(fd: number, command: number, argument: number): number;
   syncfs(fd: number): number;
   ioctl(fd: number, request: number, argument: Buffer): number;
   preadv2(fd: number, into: Uint8Array, position: number, flags: number): number;
@@ -92,6 +93,7 @@ function bindWith(koffi: typeof Koffi): Libc {
     renameat2: (fromFolder, from, toFolder, to, flags) =>
       rename(fromFolder, terminated('renameat2', from), toFolder, terminated('renameat2', to), flags),
     flock: uninterrupted(bound('int flock(int fd, int operation)')),
+    fcntl: uninterrupted(bound('int fcntl(int fd, int command, int argument)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
     ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
     ...bindAttributes(bound),

@@ -13,6 +13,7 @@ import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { Checkpointer } from './checkpointer.js';
 import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
+import { gateTarget } from './gate.js';
 import { type Kept, readKept } from './kept.js';
 import { Lanes } from './lanes.js';
 import type { OpenedJob, OpenedWork } from './opening.js';
@@ -95,6 +96,7 @@ export class CarryOut {
       this.#parts.progress.phase = 'copying';
       await this.#copy();
       this.#tellMismatches();
+      if (job.site.laysOut) await this.#complete();
       if (request.readBack) await this.#readBack();
       await this.#checksum();
       return await this.#commit();
@@ -148,6 +150,12 @@ export class CarryOut {
       if (plan.unsettled === 0) return;
       plan.releaseHeld();
     }
+  }
+
+  /** What makes a disk of the chunks; all of them are on record by now. */
+  #complete(): Promise<void> {
+    const { runner, request, work } = this.#parts;
+    return runner.run('complete-target', { ref: work.prepared.ref, request });
   }
 
   /** Past the cache; chunks that differ are copied again, flushed, and read back once more. */
@@ -213,9 +221,13 @@ export class CarryOut {
     const { runner, request, job, work, progress, manifest, emit } = this.#parts;
     progress.phase = 'committing';
     await this.#checkSource();
+    await this.#checkTarget();
     const { algorithm, grid } = job;
     const { chunkBytes, size } = grid;
-    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, progress.proof);
+    const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, {
+      proof: progress.proof,
+      of: job.source.of,
+    });
     if (manifest) await finishManifest(manifest, job.site.fileName, proven);
     const { ref } = work.prepared;
     const { times, attributes } = this.#kept;
@@ -237,6 +249,13 @@ export class CarryOut {
     const sync = request.sync && job.site.publish === 'in-place';
     await runner.run('drop-journal', { ref: job.journal, sync });
     return proven;
+  }
+
+  /** What was sound at the source is sound at the target, unless the storage or we made a mistake. */
+  async #checkTarget(): Promise<void> {
+    const { runner, request, job, work } = this.#parts;
+    if (!request.check || !(job.gate || job.site.laysOut)) return;
+    await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
   }
 
   /** After hours of copying, one answer that does not come is not the end. */

@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import {
   type CommitRequest,
+  type FileIdentity,
   type Location,
   type PreparedTarget,
   sameIdentity,
@@ -16,8 +17,9 @@ import {
 import { TransferError } from '../core/errors.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
+import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
-import { cannotClone } from './copy-chunk.js';
+import { type GateReport, gateSource } from './gate.js';
 import { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
@@ -42,10 +44,14 @@ export interface OpenRequest {
   readonly manifest?: string | undefined;
   /** Share the blocks of the source. Absent: auto, where that can be. */
   readonly reflink?: 'auto' | 'always' | 'never' | undefined;
+  /** Look at what is copied, and at what was written: damage to a disk image ends the copy. */
+  readonly check?: boolean | undefined;
 }
 
 export interface OpenedJob {
   readonly source: SourceInfo;
+  /** Absent: there was nothing to say of it. */
+  readonly gate?: GateReport | undefined;
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly grid: ChunkGrid;
@@ -77,9 +83,10 @@ export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: 
   const { clock } = rules;
   if (source.size > CHUNK_BYTES_DEFAULT * CHUNKS_FOR_ALL_THREADS) runner.startAll?.();
   try {
+    const gate = request.check ? await gateSource(source, runner, rules) : undefined;
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
-    return job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request);
+    return { ...(job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request)), gate };
   } catch (thrown) {
     await runner.run('close-source', { ref: source.ref });
     throw thrown;
@@ -91,12 +98,6 @@ interface Found {
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly content: JournalContent | undefined;
-}
-
-/** Whether to share blocks, and whether it is certain that this will take next to no space. */
-interface Cloning {
-  readonly clone: 'auto' | 'always' | undefined;
-  readonly spaceless: boolean;
 }
 
 /**
@@ -177,16 +178,6 @@ async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner,
   return { ...job, partialLost: content !== undefined };
 }
 
-/** Asked before anything is written, so that `always` fails early and `auto` never tries in vain. */
-async function chooseCloning(request: OpenRequest, { source, site }: Found, runner: ChunkRunner): Promise<Cloning> {
-  const { reflink = 'auto' } = request;
-  if (reflink === 'never') return { clone: undefined, spaceless: false };
-  const probe = await runner.run('probe-clone', { source: source.ref, target: site.ref });
-  if (typeof probe === 'string') return { clone: reflink, spaceless: probe === 'shares' || reflink === 'always' };
-  if (reflink === 'always') throw cannotClone(source.name, probe.refused);
-  return { clone: undefined, spaceless: false };
-}
-
 async function begin(
   request: OpenRequest,
   found: Found,
@@ -201,6 +192,7 @@ async function begin(
   const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
+  const layout = site.laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {
@@ -211,12 +203,13 @@ async function begin(
       sourceName: source.name,
       targetName: site.name,
       createdAt: clock.wallMs(),
+      ...(layout && { layout }),
     },
     sync,
   });
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size: source.size, partial: 'create', sync },
+    request: { size: source.size, partial: 'create', sync, ...(layout && { layout }) },
   });
   const claims = emptyClaims(grid, algorithm);
   const work = { prepared, plan, claims, position, resumed: false, unsynced: false, clone };
@@ -231,12 +224,16 @@ async function resume(
   runner: ChunkRunner,
 ): Promise<OpenedJob> {
   const { source, site, journal, content } = found;
-  const { algorithm, chunkBytes, size } = content.header;
+  const { algorithm, chunkBytes, size, layout } = content.header;
   const grid = new ChunkGrid(size, chunkBytes);
   const committed = content.news.committing?.part;
   const prepared = await runner.run('prepare-target', {
     ref: site.ref,
-    request: { size, partial: 'reopen', sync: request.sync, ...(committed && { committed }) },
+    request: {
+      ...{ size, partial: 'reopen', sync: request.sync },
+      ...(committed && { committed }),
+      ...(layout && { layout }),
+    },
   });
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
@@ -257,8 +254,11 @@ async function resume(
 }
 
 function assertApart(source: SourceInfo, site: TargetSite): void {
-  if (![site.existing, site.partial?.identity].some((other) => sameIdentity(source.identity, other))) return;
-  throw new TransferError('E_USAGE', `${site.name} is the source itself`, {
+  const isTarget = (identity: FileIdentity | undefined): boolean =>
+    [site.existing, site.partial?.identity].some((other) => sameIdentity(identity, other));
+  const what = isTarget(source.identity) ? 'the source itself' : 'an image that the source builds on';
+  if (!isTarget(source.identity) && !source.alsoReads?.some(isTarget)) return;
+  throw new TransferError('E_USAGE', `${site.name} is ${what}`, {
     hint: 'Choose another target. Nothing was changed.',
   });
 }

@@ -14,7 +14,9 @@ import { BlockBuffers } from './block-buffers.js';
 import { hashWhole } from './checksum.js';
 import { ControlBlock } from './control-block.js';
 import { compareChunk, runChunk } from './copy-chunk.js';
+import type { DiskWork } from './disk/tasks.js';
 import { mapExtents } from './extent-map.js';
+import type { Gate } from './gate.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
 import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
@@ -27,6 +29,8 @@ export interface PerformerParts {
   readonly journals: Journals;
   /** Loaded when folders are copied, and not for a single file. */
   readonly treeJournals?: () => Promise<TreeJournals>;
+  /** Absent: whatever it is, it is copied. */
+  readonly gate?: () => Promise<Gate>;
   readonly clock: Clock;
 }
 
@@ -67,7 +71,10 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
       return sourceInfo(await ability(scheme, location.name, 'openSource')(location));
     },
-    'open-committed': async ({ ref }) => sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref)),
+    'open-committed': async ({ ref, layout }) =>
+      sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref, layout)),
+    'gate-source': async ({ ref }) => (await this.#parts.gate?.())?.source(await this.#source(ref)),
+    'gate-target': async ({ ref, size }) => (await this.#parts.gate?.())?.target(await this.#target(ref), size),
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);
@@ -83,12 +90,17 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, target.scheme);
       return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
     },
+    'lay-out-target': async ({ source, target }) => {
+      const { layOutTarget } = await schemeOf(this.#parts.registry, target.scheme);
+      return layOutTarget?.(await this.#source(source), target);
+    },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {
       const target = await this.#target(ref);
       return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
+    'complete-target': async ({ ref, request }) => (await this.#target(ref)).complete?.(request),
     'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
@@ -139,6 +151,12 @@ export class Performer {
       const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
       return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
+    'describe-disk': (request) => this.#disk('describe-disk', request),
+    'map-disk': (request) => this.#disk('map-disk', request),
+    'check-disk': (request) => this.#disk('check-disk', request),
+    'set-disk-parent': (request) => this.#disk('set-disk-parent', request),
+    'plan-merge': (request) => this.#disk('plan-merge', request),
+    'merge-disk': (request) => this.#disk('merge-disk', request),
     'look-at-place': (request) => this.#measure('look-at-place', request),
     'open-scratch': (request) => this.#measure('open-scratch', request),
     'fill-scratch': (request) => this.#measure('fill-scratch', request),
@@ -159,6 +177,12 @@ export class Performer {
       const source = (ref: EndpointRef) => this.#kept(job, 'source', ref, () => this.#source(ref));
       return { control: job.control, signal: job.controller.signal, source };
     });
+    return deeds[name](request);
+  }
+
+  async #disk<N extends keyof DiskWork>(name: N, request: DiskWork[N]['in']): Promise<DiskWork[N]['out']> {
+    const { diskDeeds } = await import('./disk/deeds.js');
+    const deeds = diskDeeds(this.#parts.registry, (shared) => this.#host(this.#attach(shared), { algorithm: 'xxh64' }));
     return deeds[name](request);
   }
 
@@ -236,13 +260,15 @@ async function loadTreeDeeds(
 /** What crosses the thread of an opened source; this thread lets go of it. */
 async function sourceInfo(source: Source): Promise<SourceInfo> {
   const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
-  const { mode, modifiedNs, identity, allocatedBytes } = source;
+  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes } = source;
   await source.detach?.();
   return {
     ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
+    ...(of && { of }),
     ...(mode !== undefined && { mode }),
     ...(modifiedNs !== undefined && { modifiedNs }),
     ...(identity && { identity }),
+    ...(alsoReads && { alsoReads }),
     ...(allocatedBytes !== undefined && { allocatedBytes }),
   };
 }

@@ -17,17 +17,26 @@ export interface ProvenFile extends Omit<ManifestFile, 'path'> {
 }
 
 type About = Pick<JournalHeader, 'algorithm' | 'chunkBytes' | 'size'>;
+/** What digests are of; absent: the file itself. */
+type Of = 'content' | undefined;
 
-export async function provenFile(about: About, digests: Uint8Array, proof: ProofLevel): Promise<ProvenFile> {
+export async function provenFile(
+  about: About,
+  digests: Uint8Array,
+  { proof, of }: { readonly proof: ProofLevel; readonly of?: Of },
+): Promise<ProvenFile> {
   const { algorithm, chunkBytes, size } = about;
   const root = toHex(rootDigest(await loadHasher(algorithm), about, digests));
-  return { algorithm, chunkBytes, size, proof, root, digests };
+  return { algorithm, chunkBytes, size, proof, root, digests, ...(of && { of }) };
 }
 
 /** What a journal says of a target that it vouches for; undefined when damage to it has cost a digest. */
 export async function provenByJournal({ header, claims, news }: JournalContent): Promise<ProvenFile | undefined> {
   await fillZeroDigests(header, claims);
-  const proven = await provenFile(header, claims.digests, 'written');
+  const proven = await provenFile(header, claims.digests, {
+    proof: 'written',
+    of: header.layout && 'content',
+  });
   return proven.root === news.committing?.root ? proven : undefined;
 }
 

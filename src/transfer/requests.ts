@@ -4,6 +4,7 @@ import type { Algorithm, Digest } from '../core/digest.js';
 import type {
   CloneProbe,
   CommitRequest,
+  CompleteRequest,
   EndpointRef,
   FileAttributes,
   FileTimes,
@@ -12,6 +13,7 @@ import type {
   PreparedTarget,
   PrepareRequest,
   Source,
+  TargetLayout,
   TargetSite,
   Token,
 } from '../core/endpoint.js';
@@ -28,6 +30,8 @@ import type {
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
+import type { DiskWork } from './disk/tasks.js';
+import type { GateReport } from './gate.js';
 import type { MeasureWork } from './measure/tasks.js';
 
 /** An opened source, as the control plane sees it: what crosses a thread. */
@@ -36,12 +40,14 @@ export type SourceInfo = Pick<
   | 'ref'
   | 'name'
   | 'fileName'
+  | 'of'
   | 'size'
   | 'sizeIs'
   | 'version'
   | 'mode'
   | 'modifiedNs'
   | 'identity'
+  | 'alsoReads'
   | 'allocatedBytes'
   | 'readsPerWorker'
 >;
@@ -162,20 +168,25 @@ export interface CheckpointRequest {
   readonly moreFollows?: boolean;
 }
 
-export interface Work extends MeasureWork {
+export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
+  /** Undefined: there is nothing to say of it. */
+  'gate-source': { in: { ref: EndpointRef }; out: GateReport | undefined };
+  'gate-target': { in: { ref: EndpointRef; size: number }; out: GateReport | undefined };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */
-  'open-committed': { in: { ref: EndpointRef }; out: SourceInfo };
+  'open-committed': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: SourceInfo };
   'check-source': { in: { ref: EndpointRef }; out: void };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
   'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
+  'lay-out-target': { in: { source: EndpointRef; target: EndpointRef }; out: TargetLayout | undefined };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
+  'complete-target': { in: { ref: EndpointRef; request: CompleteRequest }; out: void };
   'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };

@@ -1,5 +1,5 @@
 /** What a finished copy of one file answers. */
-import type { Algorithm } from '../core/digest.js';
+import type { Algorithm, DigestOf } from '../core/digest.js';
 import type { ProofLevel, TimeAccount } from '../core/events.js';
 import type { Checksum } from './checksum.js';
 
@@ -23,6 +23,8 @@ export interface TransferResult {
   readonly chunkBytes: number;
   /** The hash over all chunk digests, in hex; empty when a damaged journal of an earlier run was all that was left. */
   readonly root: string;
+  /** What root and checksum are of: the content that a guest sees, or the file itself, the container. */
+  readonly of: DigestOf;
   /** The manifest that was written. */
   readonly manifest?: string;
   /** Of the whole target, where it was asked for. */

@@ -91,7 +91,10 @@ async function writeManifest(
   try {
     for await (const { path, size, algorithm, chunkBytes, digests } of files) {
       const bytes = Buffer.from(digests, 'hex');
-      await writer.file({ path, ...(await provenFile({ algorithm, chunkBytes, size }, bytes, 'written')) }, bytes);
+      await writer.file(
+        { path, ...(await provenFile({ algorithm, chunkBytes, size }, bytes, { proof: 'written' })) },
+        bytes,
+      );
     }
     await writer.finish();
     await writer.publish();

@@ -1,7 +1,8 @@
-/** What all verifications share: events and progress, a stop, lanes that work through what there is to read. */
+/** What all work shares that is no copy: events and progress, a stop, lanes that work through what there is to do. */
 import { orLate } from '../core/clock.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { Phase } from '../core/events.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
@@ -10,23 +11,43 @@ import { type RetryRules, withRetry } from './retry.js';
 import type { TransferParts } from './transfer.js';
 
 const DETACH_MS = 2000;
-/** How long a stop waits for tasks, which look for it at every block. */
-const STUCK_MS = 2000;
+
+export interface LanesAbout {
+  readonly phase: Phase;
+  readonly counts: 'writtenBytes' | 'readBytes';
+  /** What a stop says to the user. */
+  readonly stopped: string;
+  /** How long a stop waits for tasks, which look for it at every block. */
+  readonly stuckMs: number;
+  /** Told to by several; whoever made it ends it. */
+  readonly events?: EventStream;
+}
+
+const VERIFYING: LanesAbout = {
+  phase: 'reading-back',
+  counts: 'readBytes',
+  stopped: 'stopped; nothing was changed',
+  stuckMs: 2000,
+};
 
 export class VerifyLanes {
   readonly events: EventStream;
   readonly progress: Progress;
   readonly #parts: TransferParts;
+  readonly #about: LanesAbout;
   readonly #control = ControlBlock.create();
+  readonly #pace: Pace;
   readonly #stop = new AbortController();
   #failure: TransferError | undefined;
 
-  constructor(parts: TransferParts) {
+  constructor(parts: TransferParts, about: LanesAbout = VERIFYING) {
     this.#parts = parts;
-    this.events = new EventStream(() => parts.clock.wallMs());
-    const pace = new Pace(this.#control.pace, parts.clock);
-    this.progress = new Progress({ control: this.#control, pace, clock: parts.clock, counts: 'readBytes' });
-    this.progress.phase = 'reading-back';
+    this.#about = about;
+    this.events = about.events ?? new EventStream(() => parts.clock.wallMs());
+    this.#pace = new Pace(this.#control.pace, parts.clock);
+    const { counts } = about;
+    this.progress = new Progress({ control: this.#control, pace: this.#pace, clock: parts.clock, counts });
+    this.progress.phase = about.phase;
   }
 
   /** For tasks: what stops them, and what they count in. */
@@ -41,6 +62,10 @@ export class VerifyLanes {
   suspend(): void {
     this.#control.stop();
     this.#stop.abort();
+  }
+
+  setRate(bytesPerSecond: number): void {
+    this.#pace.setRate(bytesPerSecond);
   }
 
   note(message: string): void {
@@ -65,11 +90,11 @@ export class VerifyLanes {
     const ticking = this.#tick(done.signal);
     const all = Promise.all(Array.from({ length: lanes }, lane));
     // A task that is stuck in a system call is left behind.
-    await orLate(all, this.#parts.clock, STUCK_MS, this.#stop.signal);
+    await orLate(all, this.#parts.clock, this.#about.stuckMs, this.#stop.signal);
     done.abort();
     await ticking;
     if (this.#failure) throw this.#failure;
-    if (this.#control.stopped) throw new TransferError('E_STOPPED', 'stopped; nothing was changed');
+    if (this.#control.stopped) throw new TransferError('E_STOPPED', this.#about.stopped);
   }
 
   withRetry<T>(chunk: number, work: () => Promise<T>): Promise<T> {
@@ -85,7 +110,7 @@ export class VerifyLanes {
 
   /** Ends the telling, and closes the sources once no thread uses them any more. */
   async end(opened: readonly EndpointRef[]): Promise<void> {
-    this.events.end();
+    if (!this.#about.events) this.events.end();
     this.#control.stop();
     this.#control.closeAll();
     if (await this.#control.untilDetached(this.#parts.clock, DETACH_MS)) {

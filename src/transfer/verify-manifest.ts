@@ -4,21 +4,24 @@
  */
 import { type ByteRange, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
-import { beginRoot, DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex, zeroDigest } from '../core/digest.js';
+import { beginRoot, DIGEST_BYTES, loadHasher, rootDigest, sameBytes, toHex } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ManifestFile } from '../journal/manifest.js';
 import { checkManifest, readManifest } from '../journal/manifest-reader.js';
 import { showPath } from '../platform/path-bytes.js';
 import type { EventStream } from './event-stream.js';
-import { MAP, type SourceInfo } from './requests.js';
+import { hashChunks } from './hash-chunks.js';
+import type { SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
-import { deviceTail, mergeTouching, RANGES_MAX, VERIFY_BLOCK_BYTES, type VerifyResult } from './verify.js';
+import { deviceTail, isRounding, mergeTouching, RANGES_MAX, type VerifyResult } from './verify.js';
 import { VerifyLanes } from './verify-lanes.js';
 
 export interface VerifyManifestRequest {
   readonly target: Location;
+  /** The same as a disk: what a guest sees of it. */
+  readonly content: Location;
   /** Path of a manifest that speaks of one file, whatever it calls it. */
   readonly manifest: string;
 }
@@ -54,13 +57,14 @@ export class ManifestVerification {
     const startMs = nowMs(clock);
     const opened: SourceInfo[] = [];
     try {
-      await assertOneFile(this.#request.manifest);
-      const target = await openSource(runner, this.#request.target, this.#lanes.retryRules());
+      const of = await assertOneFile(this.#request.manifest);
+      const location = of === 'content' ? this.#request.content : this.#request.target;
+      const target = await openSource(runner, location, this.#lanes.retryRules());
       opened.push(target);
       const listed = await onlyFile(this.#request.manifest, target.size);
       const digests = await this.#hash(target, listed.file);
       await runner.run('check-source', { ref: target.ref });
-      const ranges = this.#differing(target, listed, digests);
+      const ranges = await this.#differing(target, listed, digests);
       return await this.#result({ target, listed, digests, ranges, elapsedMs: nowMs(clock) - startMs });
     } finally {
       await this.#lanes.end(opened.map(({ ref }) => ref));
@@ -68,32 +72,12 @@ export class ManifestVerification {
   }
 
   /** Digests of the chunks that the target holds whole. */
-  async #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
-    const { runner } = this.#parts;
-    const { control, progress } = this.#lanes;
+  #hash(target: SourceInfo, { algorithm, size, chunkBytes }: ManifestFile): Promise<Uint8Array> {
     const grid = new ChunkGrid(size, chunkBytes);
-    const digestBytes = DIGEST_BYTES[algorithm];
-    const whole = wholeChunks(grid, target.size);
-    const digests = new Uint8Array(whole * digestBytes);
-    const map = await runner.run('map-source', { ref: target.ref, chunkBytes });
-    const zero = zeroDigest(await loadHasher(algorithm), Math.min(chunkBytes, size));
-    progress.bytesTotal = Math.min(size, whole * chunkBytes);
-    let next = 0;
-    await this.#lanes.run(runner.workers * target.readsPerWorker, async () => {
-      while (next < whole && map?.[next] === MAP.zero && grid.range(next).length === chunkBytes) {
-        digests.set(zero, next++ * digestBytes);
-        progress.bytesZero += chunkBytes;
-      }
-      if (next >= whole) return false;
-      const chunk = next++;
-      const task = { range: grid.range(chunk), source: target.ref, algorithm, blockBytes: VERIFY_BLOCK_BYTES, control };
-      digests.set(await this.#lanes.withRetry(chunk, () => runner.run('hash', task)), chunk * digestBytes);
-      return true;
-    });
-    return digests;
+    return hashChunks({ grid, algorithm, count: wholeChunks(grid, target.size) }, target, this.#lanes, this.#parts);
   }
 
-  #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): ByteRange[] {
+  async #differing(target: SourceInfo, { file, digests: expected }: Listed, digests: Uint8Array): Promise<ByteRange[]> {
     const grid = new ChunkGrid(file.size, file.chunkBytes);
     const bytes = DIGEST_BYTES[file.algorithm];
     const ranges: ByteRange[] = [];
@@ -105,6 +89,7 @@ export class ManifestVerification {
     const held = Math.min(file.size, whole * file.chunkBytes);
     if (held < file.size) ranges.push({ offset: held, length: file.size - held });
     const tail = target.size - file.size;
+    if (await isRounding(target, file.size, this.#parts.runner, this.#lanes)) return mergeTouching(ranges);
     if (tail > 0 && target.sizeIs === 'capacity') this.#lanes.note(deviceTail(target.name, tail));
     else if (tail > 0) ranges.push({ offset: file.size, length: tail });
     return mergeTouching(ranges);
@@ -118,7 +103,7 @@ export class ManifestVerification {
     readonly elapsedMs: number;
   }): Promise<VerifyResult> {
     const { target, listed, digests, ranges, elapsedMs } = found;
-    const { size, algorithm, chunkBytes, proof } = listed.file;
+    const { size, algorithm, chunkBytes, proof, of = 'container' } = listed.file;
     const root = target.size < size ? '' : toHex(rootDigest(await loadHasher(algorithm), listed.file, digests));
     return {
       same: ranges.length === 0,
@@ -126,7 +111,7 @@ export class ManifestVerification {
       other: { name: showPath(this.#request.manifest), size },
       differing: ranges.slice(0, RANGES_MAX),
       bytesDiffering: ranges.reduce((sum, range) => sum + range.length, 0),
-      ...{ root, algorithm, chunkBytes, proof },
+      ...{ root, of, algorithm, chunkBytes, proof },
       elapsedMs: Math.round(elapsedMs),
     };
   }
@@ -137,14 +122,16 @@ function wholeChunks(grid: ChunkGrid, size: number): number {
   return size < grid.size ? Math.floor(size / grid.chunkBytes) : grid.count;
 }
 
-/** @throws TransferError E_MANIFEST, E_USAGE */
-async function assertOneFile(manifest: string): Promise<void> {
+/** Answers what its digests are of. @throws TransferError E_MANIFEST, E_USAGE */
+async function assertOneFile(manifest: string): Promise<ManifestFile['of']> {
   const { files } = await checkManifest(manifest);
   if (files !== 1) {
     throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
       hint: 'Give the folder that the files are in as the target.',
     });
   }
+  for await (const item of readManifest(manifest)) if (item.type === 'file') return item.file.of;
+  return undefined;
 }
 
 /**

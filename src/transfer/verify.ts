@@ -1,12 +1,22 @@
 /** Compares two locations chunk by chunk, on the workers, and tells exactly where they differ. Nothing is written. */
 import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
-import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
+import {
+  type Algorithm,
+  DIGEST_BYTES,
+  type DigestOf,
+  loadHasher,
+  rootDigest,
+  sameBytes,
+  toHex,
+  zeroDigest,
+} from '../core/digest.js';
 import { type Location, sameIdentity } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { sparingCache } from './cache-use.js';
+import type { ChunkRunner } from './chunk-runner.js';
 import type { EventStream } from './event-stream.js';
 import type { CompareOutcome, SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
@@ -14,6 +24,7 @@ import type { TransferParts } from './transfer.js';
 import { VerifyLanes } from './verify-lanes.js';
 
 export const VERIFY_BLOCK_BYTES = 256 * KiB;
+const SECTOR_BYTES = 512;
 /** More ranges than this are counted but not listed. */
 export const RANGES_MAX = 10_000;
 
@@ -32,6 +43,8 @@ export interface VerifyResult {
   readonly bytesDiffering: number;
   /** The hash over the chunk digests of `one`, in hex. */
   readonly root: string;
+  /** What was compared, and what the root is of: what guests see of two disks, or the files themselves. */
+  readonly of: DigestOf;
   readonly algorithm: Algorithm;
   readonly chunkBytes: number;
   /** The other is a manifest, which says how the digests were proven; ranges are then whole chunks. */
@@ -103,6 +116,8 @@ export class Verification {
     });
     const longer = one.size > other.size ? one : other;
     const tail = longer.size - grid.size;
+    if (await isRounding(longer, grid.size, this.#parts.runner, this.#lanes))
+      return { grid, digest: digests, differing: differing.flat() };
     if (tail > 0 && longer.sizeIs === 'capacity') this.#lanes.note(deviceTail(longer.name, tail));
     else if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
     return { grid, digest: digests, differing: differing.flat() };
@@ -132,11 +147,29 @@ export class Verification {
       differing: differing.slice(0, RANGES_MAX),
       bytesDiffering: differing.reduce((sum, range) => sum + range.length, 0),
       root: toHex(root),
+      of: one.of ?? 'container',
       algorithm,
       chunkBytes,
       elapsedMs: Math.round(elapsedMs),
     };
   }
+}
+
+/**
+ * Whether all that a disk has more than the other side is what a format adds that counts in sectors: less than one of
+ * them, and zero.
+ */
+export async function isRounding(
+  { of, ref, size }: SourceInfo,
+  otherSize: number,
+  runner: ChunkRunner,
+  { control }: VerifyLanes,
+): Promise<boolean> {
+  const length = size - otherSize;
+  if (of !== 'content' || length <= 0 || length >= SECTOR_BYTES) return false;
+  const range = { offset: otherSize, length };
+  const task = { range, source: ref, algorithm: 'xxh64', blockBytes: SECTOR_BYTES, control } as const;
+  return sameBytes(await runner.run('hash', task), zeroDigest(await loadHasher('xxh64'), length));
 }
 
 /** What a device has behind the image that was put on it belongs to nobody. */

@@ -120,6 +120,7 @@ export class TreeVerification {
       if (item.type !== 'file') continue;
       const { file } = item;
       const { path, size } = file;
+      if (file.of === 'content') throw ofOneDisk(manifest);
       const root = beginRoot(await loadHasher(file.algorithm), file);
       current = { file, root, state: this.#report.begin(path, size) };
       if (size === 0) yield { state: current.state, file: { path, size, range: { offset: 0, length: 0 } } };
@@ -225,6 +226,12 @@ function cannotLook(path: string, cause: unknown): TransferError {
   return new TransferError('E_SOURCE_ACCESS', `${showPath(path)}: cannot be looked at (${errnoOf(cause)})`, {
     hint: 'Check the permissions of the folders above it.',
     cause,
+  });
+}
+
+function ofOneDisk(manifest: string): TransferError {
+  return new TransferError('E_USAGE', `${showPath(manifest)} speaks of the content of a disk, and of no file`, {
+    hint: 'Compare it with the disk itself: blockferry verify <disk> --manifest <file>',
   });
 }
 

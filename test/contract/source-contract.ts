@@ -100,7 +100,7 @@ export function sourceContract(
 
     test('its ref is plain data, and is all that another thread needs', async (context) => {
       const source = await opened(context);
-      const attached = under.scheme.attachSource?.(structuredClone(source.ref));
+      const attached = await under.scheme.attachSource?.(structuredClone(source.ref));
       expect(attached?.size).toBe(source.size);
       expect(attached?.version).toEqual(source.version);
       const range = { offset: 123_456, length: 99_999 };
@@ -134,7 +134,7 @@ export function sourceContract(
       await source.assertUnchanged();
       await under.change?.();
       expect(await codeOf(() => source.assertUnchanged())).toBe('E_SOURCE_CHANGED');
-      const attached = under.scheme.attachSource?.(structuredClone(source.ref)) as Source;
+      const attached = (await under.scheme.attachSource?.(structuredClone(source.ref))) as Source;
       expect(attached.version).toEqual(source.version);
       expect(await codeOf(() => attached.assertUnchanged())).toBe('E_SOURCE_CHANGED');
       const changed = await opened(context);

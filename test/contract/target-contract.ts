@@ -1,10 +1,18 @@
 /** What every target promises (core/endpoint), as tests over a factory: any implementation must pass all of them. */
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ByteRange } from '../../src/core/chunk.js';
-import type { ChunkReader, Location, PreparedTarget, Target, TargetSite } from '../../src/core/endpoint.js';
+import type {
+  ChunkReader,
+  CommitRequest,
+  Location,
+  PreparedTarget,
+  Target,
+  TargetLayout,
+  TargetSite,
+} from '../../src/core/endpoint.js';
 import { KiB } from '../../src/core/units.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
-import { codeOf, never } from '../support/reading.js';
+import { codeOf, memorySource, never } from '../support/reading.js';
 import { Seeded } from '../support/seeded.js';
 
 export interface TargetUnderTest {
@@ -12,11 +20,12 @@ export interface TargetUnderTest {
   /** Where nothing is yet. */
   readonly location: Location;
   /** What stands under the target's name. */
-  read(): Uint8Array | undefined;
+  read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   close?(): Promise<void>;
 }
 
-const size = 300 * KiB + 77;
+/** Bytes of the target. */
+export const size = 300 * KiB + 77;
 const bytes = new Seeded(3).bytes(size);
 const commit = { overwrite: false, sync: true } as const;
 
@@ -46,9 +55,12 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
     const made: TargetUnderTest[] = [];
     let under: TargetUnderTest;
     let scheme: Required<EndpointScheme>;
+    /** Of a target that lays out what it gets: as its journal would keep it. */
+    let layout: TargetLayout | undefined;
     beforeEach(async () => {
       under = await make();
       made.push(under);
+      layout = undefined;
       scheme = under.scheme as Required<EndpointScheme>;
     });
     afterAll(async () => {
@@ -57,10 +69,20 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
 
     const locate = (): Promise<TargetSite> => scheme.locateTarget(under.location, 'disk.img');
     async function prepare(partial: 'create' | 'reopen'): Promise<{ prepared: PreparedTarget; target: Target }> {
-      const prepared = await scheme.prepareTarget((await locate()).ref, { size, partial, sync: true });
-      return { prepared, target: scheme.attachTarget(structuredClone(prepared.ref)) };
+      const site = await locate();
+      if (site.laysOut) layout ??= await scheme.layOutTarget(memorySource(bytes), site.ref);
+      const request = { size, partial, sync: true, ...(layout && { layout }) };
+      const prepared = await scheme.prepareTarget(site.ref, request);
+      return { prepared, target: await scheme.attachTarget(structuredClone(prepared.ref)) };
     }
-    const stands = (): Buffer | undefined => under.read() && Buffer.from(under.read() as Uint8Array);
+    async function finish(target: Target, request: CommitRequest = commit): Promise<void> {
+      await target.complete?.({ sync: true, readBack: false });
+      await target.commit(request);
+    }
+    const stands = async (): Promise<Buffer | undefined> => {
+      const read = await under.read();
+      return read && Buffer.from(read);
+    };
 
     test('looking at it changes nothing', async () => {
       const site = await locate();
@@ -69,7 +91,7 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       expect(site.partial).toBeUndefined();
       expect(structuredClone(site.ref)).toEqual(site.ref);
       expect((await locate()).partial).toBeUndefined();
-      expect(under.read()).toBeUndefined();
+      expect(await under.read()).toBeUndefined();
     });
 
     test('chunks are written in any order, and are seen under the name only after the commit', async () => {
@@ -77,11 +99,11 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       await write(target, { offset: 200 * KiB, length: size - 200 * KiB });
       await write(target, { offset: 0, length: 200 * KiB });
       await target.flush();
-      expect(under.read()).toBeUndefined();
+      expect(await under.read()).toBeUndefined();
       expect((await locate()).partial?.identity).toEqual(prepared.identity);
-      await target.commit(commit);
+      await finish(target);
       await target.close();
-      expect(stands()?.equals(bytes)).toBe(true);
+      expect((await stands())?.equals(bytes)).toBe(true);
       const site = await locate();
       expect(site.partial).toBeUndefined();
       expect(site.existing).toEqual(prepared.identity);
@@ -92,9 +114,9 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       const range = { offset: 0, length: size };
       await write(target, range, Buffer.alloc(size, 0xee));
       await write(target, range, bytes, 10_001);
-      await target.commit(commit);
+      await finish(target);
       await target.close();
-      expect(stands()?.equals(bytes)).toBe(true);
+      expect((await stands())?.equals(bytes)).toBe(true);
     });
 
     test('what was never written, passed over or made zero reads as zero', async () => {
@@ -107,14 +129,14 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       await writer.finish(new Uint8Array(8));
       await write(target, { offset: 100_000, length: 100_000 });
       await target.zero({ offset: 101_000, length: 50_001 });
-      await target.commit(commit);
+      await finish(target);
       await target.close();
       const expected = Buffer.alloc(size);
       bytes.copy(expected, 0, 0, 1000);
       bytes.copy(expected, 2000, 2000, 3000);
       bytes.copy(expected, 100_000, 100_000, 101_000);
       bytes.copy(expected, 151_001, 151_001, 200_000);
-      expect(stands()?.equals(expected)).toBe(true);
+      expect((await stands())?.equals(expected)).toBe(true);
     });
 
     test('what was written is read back, from a cache and past it, and its end is an end', async () => {
@@ -140,9 +162,9 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       expect(second.prepared.identity).toEqual(first.prepared.identity);
       expect(second.prepared.zeroed).toBe(false);
       await write(second.target, { offset: 100_000, length: size - 100_000 });
-      await second.target.commit(commit);
+      await finish(second.target);
       await second.target.close();
-      expect(stands()?.equals(bytes)).toBe(true);
+      expect((await stands())?.equals(bytes)).toBe(true);
     });
 
     test('partial data that is there is never made anew, and what is not there is never opened again', async () => {
@@ -165,21 +187,22 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
     test('a commit replaces what stands there only when told to', async () => {
       const before = await prepare('create');
       await write(before.target, { offset: 0, length: size }, Buffer.alloc(size, 1));
-      await before.target.commit(commit);
+      await finish(before.target);
       await before.target.close();
       const { target } = await prepare('create');
       await write(target, { offset: 0, length: size });
-      expect(await codeOf(() => target.commit(commit))).toBe('E_TARGET_EXISTS');
-      expect(stands()?.equals(Buffer.alloc(size, 1))).toBe(true);
-      await target.commit({ ...commit, overwrite: true });
+      expect(await codeOf(() => finish(target))).toBe('E_TARGET_EXISTS');
+      expect((await stands())?.equals(Buffer.alloc(size, 1))).toBe(true);
+      await finish(target, { ...commit, overwrite: true });
       await target.close();
-      expect(stands()?.equals(bytes)).toBe(true);
+      expect((await stands())?.equals(bytes)).toBe(true);
     });
 
     test('a commit that was cut short is told from one that never happened, by the identity of the part', async () => {
       const { target } = await prepare('create');
       await write(target, { offset: 0, length: size });
       const { ref } = await locate();
+      await target.complete?.({ sync: true, readBack: true });
       const part = target.mark();
       expect(await scheme.finishCommit(ref, part, commit)).toBe(false);
       await target.commit(commit);
@@ -188,7 +211,7 @@ export function targetContract(name: string, make: () => Promise<TargetUnderTest
       expect(await scheme.finishCommit(ref, { ...part, mtimeNs: '-1' }, commit)).toBe(false);
       expect(await scheme.finishCommit(ref, part, commit)).toBe(true);
       expect(await scheme.finishCommit(ref, part, commit)).toBe(true);
-      expect(stands()?.equals(bytes)).toBe(true);
+      expect((await stands())?.equals(bytes)).toBe(true);
     });
   });
 }

@@ -5,12 +5,15 @@
  */
 
 import { systemClock } from '../../dist/src/core/clock.js';
+import { diskLocation } from '../../dist/src/disk/disk-location.js';
+import { lookAtSource, lookAtTarget } from '../../dist/src/disk/gate.js';
 import { localScheme } from '../../dist/src/endpoint/local.js';
 import { parseLocation } from '../../dist/src/endpoint/location.js';
 import { copy, copyTree } from '../../dist/src/index.js';
 import { FileJournals } from '../../dist/src/journal/file-journal.js';
 import { TreeJournals } from '../../dist/src/journal/tree-journal.js';
 import { realFiles } from '../../dist/src/platform/file-layer.js';
+import { diskScheme } from '../../dist/src/transfer/disk-ends.js';
 import { InlineRunner } from '../../dist/src/transfer/inline-runner.js';
 import { Performer } from '../../dist/src/transfer/perform.js';
 import { Transfer } from '../../dist/src/transfer/transfer.js';
@@ -44,9 +47,14 @@ function deadlyFiles({ call, nth, when }) {
 function copyInline(files) {
   const journals = new FileJournals(files);
   const treeJournals = async () => new TreeJournals(files, journals);
-  const parts = { registry: { file: () => localScheme(files) }, journals, treeJournals, clock: systemClock };
+  const containers = { file: () => localScheme(files) };
+  const registry = { ...containers, disk: () => diskScheme(containers) };
+  const gate = async () => ({ source: lookAtSource, target: lookAtTarget });
+  const parts = { registry, journals, treeJournals, gate, clock: systemClock };
+  const [source, target] = [options.source, options.target].map((path) => path && parseLocation(path));
   const request = {
-    target: parseLocation(options.target),
+    target: options.to ? diskLocation({ container: target, layout: options.to }) : target,
+    check: true,
     algorithm: 'xxh64',
     chunkBytes: options.chunkBytes,
     lanes: options.lanes,
@@ -64,7 +72,7 @@ function copyInline(files) {
   const ends = { runner, clock: systemClock, random: Math.random };
   const work = options.sources
     ? new TreeCopy({ ...request, ...treeRequest() }, ends)
-    : new Transfer({ ...request, source: parseLocation(options.source) }, ends);
+    : new Transfer({ ...request, source: options.to ? diskLocation({ container: source }) : source }, ends);
   return { events: work.events, result: work.run() };
 }
 

@@ -1,5 +1,6 @@
 /** The whole engine on this one thread, with the file calls and the clock of the test's choice. */
 import type { Clock } from '../../src/core/clock.js';
+import type { Location } from '../../src/core/endpoint.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { Registry } from '../../src/endpoint/registry.js';
@@ -7,14 +8,15 @@ import { FileJournals } from '../../src/journal/file-journal.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import type { MemoryBytes } from '../../src/transfer/cache-use.js';
 import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
+import { diskScheme } from '../../src/transfer/disk-ends.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { Performer } from '../../src/transfer/perform.js';
 import { Transfer, type TransferRequest } from '../../src/transfer/transfer.js';
 import { FakeClock } from './fake-clock.js';
 
 export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 'target'>> {
-  readonly source: string;
-  readonly target: string;
+  readonly source: string | Location;
+  readonly target: string | Location;
   readonly files?: FileLayer;
   readonly clock?: Clock;
   readonly workers?: number;
@@ -29,7 +31,12 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
 export function inlineTransfer(options: InlineOptions): Transfer {
   const { source, target, files = realFiles, clock = new FakeClock({ lookMs: 1 }), ...others } = options;
   const { workers, registry, memoryBytes, around = (runner) => runner, ...rest } = others;
-  const parts = { registry: { file: () => localScheme(files), ...registry }, journals: new FileJournals(files), clock };
+  const ends: Registry = { file: () => localScheme(files), ...registry };
+  const parts = {
+    registry: { ...ends, disk: () => diskScheme(ends) },
+    journals: new FileJournals(files),
+    clock,
+  };
   const request: TransferRequest = {
     algorithm: 'xxh64',
     rateBytesPerSecond: 0,
@@ -38,8 +45,8 @@ export function inlineTransfer(options: InlineOptions): Transfer {
     sync: true,
     readBack: false,
     ...rest,
-    source: parseLocation(source),
-    target: parseLocation(target),
+    source: typeof source === 'string' ? parseLocation(source) : source,
+    target: typeof target === 'string' ? parseLocation(target) : target,
   };
   const runner = around(new InlineRunner(new Performer(parts), workers));
   return new Transfer(request, { runner, clock, random: () => 0.5, ...(memoryBytes && { memoryBytes }) });

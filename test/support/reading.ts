@@ -1,8 +1,9 @@
 /** What tests of ends share: chunks read whole, and the code of an error as a value. */
 import { expect } from 'vitest';
 import type { ByteRange } from '../../src/core/chunk.js';
-import type { ChunkReader, Source } from '../../src/core/endpoint.js';
+import type { ChunkReader, EndpointRef, Location, Source } from '../../src/core/endpoint.js';
 import { TransferError } from '../../src/core/errors.js';
+import type { EndpointScheme } from '../../src/endpoint/registry.js';
 
 /** For what is not stopped. */
 export const never = new AbortController().signal;
@@ -41,5 +42,37 @@ export async function codeOf(work: () => unknown): Promise<string> {
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(TransferError);
     return (thrown as TransferError).code;
+  }
+}
+
+/** These bytes as a source, all of them data. */
+export function memorySource(bytes: Uint8Array): Source {
+  const ref: EndpointRef = { scheme: 'memory' };
+  return {
+    ...{ ref, name: 'memory', fileName: 'memory', size: bytes.length, sizeIs: 'exact', readsPerWorker: 1 },
+    version: { strength: 'none', value: '' },
+    openChunk: ({ offset, length }) => {
+      let at = offset;
+      const next = (into: Uint8Array): number => {
+        const got = bytes.subarray(at, Math.min(at + into.length, offset + length));
+        into.set(got);
+        at += got.length;
+        return got.length;
+      };
+      return { next, close: () => undefined };
+    },
+    assertUnchanged: async () => undefined,
+    close: async () => undefined,
+  };
+}
+
+/** What a source holds, opened by its scheme. */
+export async function readLocation(scheme: EndpointScheme, location: Location): Promise<Buffer> {
+  const source = await scheme.openSource?.(location);
+  if (!source) throw new Error('the scheme opens no sources');
+  try {
+    return await readChunk(source, { offset: 0, length: source.size });
+  } finally {
+    await source.close();
   }
 }

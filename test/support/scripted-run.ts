@@ -122,6 +122,7 @@ export const sampleResult: TransferResult = {
   algorithm: 'xxh64',
   chunkBytes: 8 * MiB,
   root: '0123456789abcdef',
+  of: 'container',
   elapsedMs: 2000,
   spent: sampleAccount,
 };
@@ -136,6 +137,7 @@ export const sampleComparison: VerifyResult = {
   ],
   bytesDiffering: 513,
   root: '0123456789abcdef',
+  of: 'container',
   algorithm: 'xxh64',
   chunkBytes: 8 * MiB,
   elapsedMs: 1200,

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
-import type { CopyOptions } from '../../src/index.js';
+import { LAYOUT_KINDS } from '../../src/disk/layouts.js';
+import { type CopyOptions, openDisk } from '../../src/index.js';
 import { type Kill, leftovers, runCrashChild, statusOf, whatStands } from '../support/crash-run.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
 
@@ -22,7 +23,26 @@ interface Case {
   readonly source: string;
   readonly options: CopyOptions;
   readonly old?: Buffer;
+  /** What the target has to hold: of a copy that makes a disk, as its guest sees it. */
   readonly image: Buffer;
+}
+
+/** What stands under the target's name. */
+async function standsAt({ options, image, old }: Case): Promise<ReturnType<typeof whatStands>> {
+  const stands = whatStands(options.target, { new: image, ...(old && { old }) });
+  if (options.to === undefined || stands !== 'wrong bytes') return stands;
+  const disk = await openDisk(options.target);
+  try {
+    // A format that counts in sectors rounds the size up.
+    for (let offset = 0; offset < image.length; offset += 8 * MiB) {
+      const length = Math.min(8 * MiB, image.length - offset);
+      const same = image.subarray(offset, offset + length).equals(await disk.read({ offset, length }));
+      if (!same) return 'wrong bytes';
+    }
+    return disk.size - image.length < 512 ? 'new' : 'wrong bytes';
+  } finally {
+    await disk.close();
+  }
 }
 
 function makeCase(number: number, seeded: Seeded): Case {
@@ -43,6 +63,7 @@ function makeCase(number: number, seeded: Seeded): Case {
     readBack: seeded.chance(0.3),
     preserve: seeded.chance(0.3),
     ...(seeded.chance(0.2) && { checksum: { algorithm: 'sha256' as const } }),
+    ...(seeded.chance(0.35) && { to: seeded.pick(LAYOUT_KINDS) }),
   };
   return { source, options, image: readFileSync(source), ...(old && { old }) };
 }
@@ -61,6 +82,10 @@ function chooseKill(seeded: Seeded, copy: Case): Kill {
   if (kind < 0.45) return { at: 'checkpoint', nth: 1 };
   if (kind < 0.5) return { at: 'progress', bytes: seeded.int(1, copy.image.length) };
   const when = seeded.pick(['before', 'after'] as const);
+  if (copy.options.to !== undefined && seeded.chance(0.3)) {
+    // The tables of a new disk are written at the end, each step flushed before the next.
+    return { at: 'file-call', call: 'fdatasyncSync', nth: seeded.int(1, 8), when };
+  }
   if (kind < 0.6) return { at: 'file-call', call: seeded.pick(FEW_CALLS), nth: seeded.int(1, 4), when };
   if (kind < 0.85) return { at: 'file-call', call: seeded.pick(END_CALLS), nth: seeded.int(1, 3), when };
   const nth = seeded.int(1, copy.image.length / (256 * KiB));
@@ -70,14 +95,13 @@ function chooseKill(seeded: Seeded, copy: Case): Kill {
 /** Kills and takes up again, until the copy is complete; answers how often it was killed. */
 async function copyUnderFire(copy: Case, killsWanted: number, seeded: Seeded): Promise<number> {
   const { target } = copy.options;
-  const images = { new: copy.image, ...(copy.old && { old: copy.old }) };
   let done = 0;
   for (;;) {
     const before = await statusOf(target);
     const kill: Kill = done < killsWanted ? chooseKill(seeded, copy) : { at: 'never' };
     const run = await runCrashChild(copy.options, kill);
     const about = `seed ${seed}, ${JSON.stringify({ kill, options: copy.options, run })}`;
-    const stands = whatStands(target, images);
+    const stands = await standsAt(copy);
     if (run.killed) {
       done++;
       expect(['nothing', 'old', 'new'], about).toContain(stands);

@@ -193,7 +193,7 @@ test('bits that flip in the partial while nobody works on it are found by the ne
   store.script = { read: failingAt(15, 99, 'E_SOURCE_READ') };
   await run();
   const site = await store.scheme().locateTarget?.({ scheme: 'memory', text: 'memory:copy', name: '' }, '');
-  const target = store.scheme().attachTarget?.(site?.ref as { scheme: string });
+  const target = await store.scheme().attachTarget?.(site?.ref as { scheme: string });
   await target?.zero({ offset: 2 * CHUNK + 100, length: 1000 });
   store.script = {};
   const { result } = await run();

@@ -2,9 +2,6 @@
  * `blockferry bench`: asks before it writes much, measures, and tells the result. Whatever happens, its scratch goes
  * before the command ends.
  */
-import { constants } from 'node:fs';
-import { access, lstat, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import {
   type Benchmark,
@@ -14,11 +11,12 @@ import {
   UNASKED_BYTES_MAX,
 } from '../../benchmark/benchmark.js';
 import type { BenchmarkReport } from '../../benchmark/report.js';
-import { errnoOf, TransferError } from '../../core/errors.js';
+import { TransferError } from '../../core/errors.js';
 import { formatBytes, formatDuration } from '../../core/units.js';
 import { benchmark } from '../../index.js';
 import { showPath } from '../../platform/path-bytes.js';
 import { EXIT_INTERRUPTED, onInterrupt } from '../follow.js';
+import { assertNewFile, writeNewFile } from '../new-file.js';
 import type { BenchFlags } from '../program.js';
 import { benchLines, progressText } from '../render/bench-table.js';
 import { errorLines } from '../render/error-text.js';
@@ -27,7 +25,7 @@ import type { Session } from '../session.js';
 export async function runBench(session: Session, locations: readonly string[], flags: BenchFlags): Promise<number> {
   const [source = '', target] = locations;
   const { seconds, size, svg } = flags;
-  if (svg !== undefined) await assertNew(svg);
+  if (svg !== undefined) await assertNewFile('--svg', svg);
   if (size !== undefined && size < SIZE_BYTES_MIN) throw tooSmall(size);
   const bench = await benchmark({
     source,
@@ -40,7 +38,7 @@ export async function runBench(session: Session, locations: readonly string[], f
     if (report === undefined) return EXIT_INTERRUPTED;
     if (flags.json) session.out.json(report);
     else for (const line of benchLines(report, locations)) session.out.line(line);
-    if (svg !== undefined) await writeChart(report, svg);
+    if (svg !== undefined) await writeNewFile('--svg', svg, await chartOf(report));
     return 0;
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
@@ -139,31 +137,8 @@ class ProgressLine {
   }
 }
 
-async function assertNew(file: string): Promise<void> {
-  const there = await lstat(file).catch((thrown: unknown) => {
-    if (errnoOf(thrown) === 'ENOENT') return undefined;
-    throw chartError(file, thrown);
-  });
-  if (there) throw chartError(file, Object.assign(new Error('it exists'), { code: 'EEXIST' }));
-  await access(dirname(resolve(file)), constants.W_OK).catch((thrown: unknown) => {
-    throw chartError(file, thrown);
-  });
-}
-
-async function writeChart(report: BenchmarkReport, file: string): Promise<void> {
-  const { benchChart } = await import('../render/bench-chart.js');
-  await writeFile(file, benchChart(report), { flag: 'wx' }).catch((thrown: unknown) => {
-    throw chartError(file, thrown);
-  });
-}
-
-function chartError(file: string, thrown: unknown): TransferError {
-  const exists = errnoOf(thrown) === 'EEXIST';
-  const message = exists ? 'exists, and is left as it is' : `cannot be written (${errnoOf(thrown) ?? String(thrown)})`;
-  return new TransferError('E_USAGE', `--svg: ${showPath(file)} ${message}`, {
-    hint: 'Choose the name of a new file in a folder that you may write to.',
-    cause: thrown,
-  });
+async function chartOf(report: BenchmarkReport): Promise<string> {
+  return (await import('../render/bench-chart.js')).benchChart(report);
 }
 
 function tooSmall(size: number): TransferError {

@@ -13,14 +13,23 @@ export async function runCompletion({ out }: Session, program: Command, shell: S
 
 export function completionScript(program: Command, shell: Shell): string {
   const help = program.createHelp();
-  const commands = help.visibleCommands(program).map((command) => ({
+  const commands = help.visibleCommands(program).map((command) => describeCommand(command, program));
+  return WRITERS[shell]({ name: program.name(), commands, options: help.visibleOptions(program).map(describeOption) });
+}
+
+function describeCommand(command: Command, parent: Command): CommandWords {
+  const help = parent.createHelp();
+  const isHelp = command.name() === 'help';
+  const subcommands = isHelp ? [] : help.visibleCommands(command).map((one) => describeCommand(one, command));
+  // The argument of the built-in help is the name of a command.
+  const words = isHelp ? parent.commands.map((one) => one.name()) : wordsOf(command.registeredArguments);
+  return {
     name: command.name(),
     about: command.description(),
     options: help.visibleOptions(command).map(describeOption),
-    // The argument of the built-in help is the name of a command.
-    words: command.name() === 'help' ? program.commands.map((one) => one.name()) : wordsOf(command.registeredArguments),
-  }));
-  return WRITERS[shell]({ name: program.name(), commands, options: help.visibleOptions(program).map(describeOption) });
+    words: subcommands.length > 0 ? subcommands.map(({ name }) => name) : words,
+    subcommands,
+  };
 }
 
 /** What may follow: one of these words, a file, or something that nobody can guess. */
@@ -40,6 +49,7 @@ interface CommandWords {
   readonly about: string;
   readonly options: readonly OptionWords[];
   readonly words: Value;
+  readonly subcommands: readonly CommandWords[];
 }
 
 interface ProgramWords {
@@ -52,7 +62,7 @@ function describeOption(option: Option): OptionWords {
   const names = [option.short, option.long].filter((name) => name !== undefined);
   const about = { names, about: option.description, repeats: /may be repeated/.test(option.description) };
   if (!option.required && !option.optional) return about;
-  return { ...about, value: option.argChoices ?? (option.flags.includes('<file>') ? 'file' : 'any') };
+  return { ...about, value: option.argChoices ?? (/<(file|folder)>/.test(option.flags) ? 'file' : 'any') };
 }
 
 function wordsOf(args: readonly Argument[]): Value {
@@ -67,7 +77,11 @@ function bash({ name, commands, options }: ProgramWords): string {
   // With nothing to reply, bash completes a file; where that makes no sense it must not.
   const values = (value: Value): string =>
     value === 'file' ? ':' : value === 'any' ? 'compopt +o default 2>/dev/null' : reply(value.join(' '));
-  const cases = commands.map(({ name: command, options: own, words }) => {
+  const all = commands.flatMap((command) => [
+    command,
+    ...command.subcommands.map((one) => ({ ...one, name: `'${command.name} ${one.name}'` })),
+  ]);
+  const cases = all.map(({ name: command, options: own, words }) => {
     const valued = own.flatMap((option) =>
       option.value === undefined ? [] : [`        ${option.names.join('|')}) ${values(option.value)}; return ;;`],
     );
@@ -76,6 +90,7 @@ function bash({ name, commands, options }: ProgramWords): string {
     return [`    ${command})`, ...after, dashes, '      ;;'].join('\n');
   });
   const names = commands.map((command) => command.name);
+  const known = all.map((command) => command.name).join('|');
   return `# bash completion of ${name}; for ~/.bashrc: eval "$(${name} completion bash)"
 _${name}() {
   local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} command= end= at
@@ -83,9 +98,9 @@ _${name}() {
   if [[ $cur == = ]]; then cur=; elif [[ $prev == = ]]; then prev=\${COMP_WORDS[COMP_CWORD-2]}; fi
   COMPREPLY=()
   for ((at = 1; at < COMP_CWORD; at++)); do
-    case "\${COMP_WORDS[at]}" in
-      --) end=1; prev= ;;
-      ${names.join('|')}) [[ -n $command ]] || command=\${COMP_WORDS[at]} ;;
+    case "\${command:+$command }\${COMP_WORDS[at]}" in
+      ${known}) command="\${command:+$command }\${COMP_WORDS[at]}" ;;
+      *--) [[ \${COMP_WORDS[at]} != -- ]] || { end=1; prev=; } ;;
     esac
   done
   case "$command" in
@@ -116,24 +131,31 @@ function zsh({ name, commands, options }: ProgramWords): string {
       .flatMap(specs)
       .map((spec) => ` \\\n${indent}${spec}`)
       .join('');
-  const cases = commands.map(({ name: command, options: own, words }) => {
-    const rest = ` \\\n        ${quoted(`*:argument:${action(words)}`)}`;
-    return `    ${command})\n      _arguments${lines(own, '        ')}${rest}\n      ;;`;
-  });
-  const described = commands.map((command) => `    ${quoted(`${plain(command.name)}:${command.about}`)}`);
+  const caseOf = ({ name: command, options: own, words, subcommands }: CommandWords, indent: string): string => {
+    const rest = ` \\\n${indent}    ${quoted(`*:argument:${action(words)}`)}`;
+    const body = subcommands.length > 0 ? group(subcommands, own, `${indent}  `) : '';
+    const alone = `${indent}  _arguments${lines(own, `${indent}    `)}${rest}`;
+    return `${indent}${command})\n${body === '' ? alone : body}\n${indent}  ;;`;
+  };
+  const group = (list: readonly CommandWords[], own: readonly OptionWords[], indent: string): string =>
+    [
+      `${indent}commands=(`,
+      ...list.map((command) => `${indent}  ${quoted(`${plain(command.name)}:${command.about}`)}`),
+      `${indent})`,
+      `${indent}state=`,
+      `${indent}_arguments -C${lines(own, `${indent}  `)} \\`,
+      `${indent}  '1: :->command' '*:: :->argument'`,
+      `${indent}if [[ $state == command ]]; then _describe command commands; return; fi`,
+      `${indent}case $line[1] in`,
+      ...list.map((command) => caseOf(command, `${indent}  `)),
+      `${indent}esac`,
+    ].join('\n');
   return `#compdef ${name}
 # zsh completion of ${name}; for ~/.zshrc, behind compinit: eval "$(${name} completion zsh)"
 _${name}() {
   local curcontext=$curcontext state line
-  local -a commands=(
-${described.join('\n')}
-  )
-  _arguments -C${lines(options, '    ')} \\
-    '1: :->command' '*:: :->argument'
-  if [[ $state == command ]]; then _describe command commands; return; fi
-  case $line[1] in
-${cases.join('\n')}
-  esac
+  local -a commands
+${group(commands, options, '  ')}
 }
 if [[ $funcstack[1] == _${name} ]]; then _${name} "$@"; else compdef _${name} ${name}; fi
 `;
@@ -151,19 +173,27 @@ function fish({ name, commands, options }: ProgramWords): string {
   const option = (when: string, { names, about, value }: OptionWords): string =>
     line('-n', quoted(when), ...spelled(names), ...values(value), '-d', quoted(about));
   const first = '__fish_use_subcommand';
-  const ofCommand = (command: CommandWords): string[] => {
-    const when = `__fish_seen_subcommand_from ${command.name}`;
+  const ofCommand = (command: CommandWords, above = ''): string[] => {
+    const seen = `${above}__fish_seen_subcommand_from ${command.name}`;
+    const names = command.subcommands.map((one) => one.name).join(' ');
+    const when = names === '' ? seen : `${seen}; and not __fish_seen_subcommand_from ${names}`;
     const args = command.words === 'file' ? [line('-n', quoted(when), '-F')] : [];
+    const below = command.subcommands.flatMap((one) => [
+      line('-n', quoted(when), '-a', one.name, '-d', quoted(one.about)),
+      ...ofCommand(one, `${seen}; and `),
+    ]);
     const words =
-      typeof command.words === 'string' ? [] : [line('-n', quoted(when), '-a', quoted(command.words.join(' ')))];
-    return [...args, ...words, ...command.options.map((one) => option(when, one))];
+      typeof command.words === 'string' || names !== ''
+        ? []
+        : [line('-n', quoted(when), '-a', quoted(command.words.join(' ')))];
+    return [...args, ...words, ...command.options.map((one) => option(when, one)), ...below];
   };
   return [
     `# fish completion of ${name}; for ~/.config/fish/completions/${name}.fish`,
     line('-f'),
     ...options.map((one) => option(first, one)),
     ...commands.map((command) => line('-n', quoted(first), '-a', command.name, '-d', quoted(command.about))),
-    ...commands.flatMap(ofCommand),
+    ...commands.flatMap((command) => ofCommand(command)),
     '',
   ].join('\n');
 }

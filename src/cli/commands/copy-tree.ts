@@ -62,6 +62,11 @@ function assertForTrees(flags: CopyFlags): void {
       hint: 'For folders and several files, --manifest writes down the digests of all of them.',
     });
   }
+  if (flags.to !== undefined || flags.flatten || flags.parents) {
+    throw new TransferError('E_USAGE', '--to, --flatten and --parents are for the copy of a single disk', {
+      hint: 'Copy the disks one by one.',
+    });
+  }
   if (flags.explain) {
     throw new TransferError('E_USAGE', '--explain is for the copy of a single file', {
       hint: 'Leave it out, or copy one of the large files alone to see what bounds it.',

@@ -66,15 +66,19 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     target,
     ...sharedOptions(flags),
     ...(flags.manifest !== undefined && { manifest: flags.manifest }),
+    ...(flags.to !== undefined && { to: flags.to }),
+    ...(flags.flatten && { flatten: true }),
+    ...(flags.parents && { parentFolders: flags.parents }),
   };
 }
 
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
   const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
-  const { sync, algorithm } = flags;
+  const { sync, algorithm, check } = flags;
   return {
     sync,
+    check,
     algorithm,
     readBack: readBack ?? false,
     preserve: preserve ?? false,

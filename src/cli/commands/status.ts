@@ -4,7 +4,7 @@ import { hostname, uptime } from 'node:os';
 import { systemClock } from '../../core/clock.js';
 import { ERROR_KINDS, errnoOf, TransferError } from '../../core/errors.js';
 import { type PartialStatus, status } from '../../index.js';
-import type { OutputFlags } from '../program.js';
+import type { OutputFlags } from '../option-values.js';
 import { nothingLine, statusLines } from '../render/summary.js';
 import type { Session } from '../session.js';
 

@@ -16,12 +16,14 @@ export async function runVerify(
   source: string | undefined,
   flags: VerifyFlags,
 ): Promise<number> {
-  const { workers, manifest } = flags;
+  const { workers, manifest, content, parents } = flags;
   const options: VerifyOptions = {
     target,
     ...(source !== undefined && { source }),
     ...(manifest !== undefined && { manifest }),
     ...(workers !== undefined && { workers }),
+    ...(content && { content }),
+    ...(parents && { parentFolders: parents }),
   };
   const tree = flags.recursive || (manifest !== undefined && (await isFolder(target)));
   const told = { session, flags };

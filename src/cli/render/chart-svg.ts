@@ -3,6 +3,8 @@
  * light and a dark form, and every line a mark of its own, so that nothing is told by colour alone.
  */
 
+import { escaped, PALETTE_STYLE, rounded, svgText } from './svg.js';
+
 export interface Series {
   readonly name: string;
   /** One value for each label; undefined leaves a gap. */
@@ -47,17 +49,8 @@ const TITLE_HEIGHT = 44;
 const ABOUT_HEIGHT = 18;
 const MARKS = 4;
 
-const STYLE = `
-svg { --ground: #ffffff; --ink: #1b1f24; --dim: #59636e; --rule: #d8dee4;
-  --c0: #0b62c4; --c1: #b3470b; --c2: #197a3b; --c3: #7b3fc4; }
-@media (prefers-color-scheme: dark) {
-  svg { --ground: #12161c; --ink: #e6eaf0; --dim: #9aa5b1; --rule: #343c46;
-    --c0: #6cb0ff; --c1: #ff9f5a; --c2: #5fd08a; --c3: #c29bff; } }
-text { font: 13px system-ui, sans-serif; fill: var(--ink); }
-.title { font-size: 20px; font-weight: 600; } .head { font-size: 15px; font-weight: 600; }
-.dim { fill: var(--dim); } .rule { stroke: var(--rule); } .ground { fill: var(--ground); }
-.line { fill: none; stroke-width: 2.5; }
-${[0, 1, 2, 3].map((n) => `.s${n} { stroke: var(--c${n}); } .f${n} { fill: var(--c${n}); }`).join(' ')}
+const STYLE = `${PALETTE_STYLE}.line { fill: none; stroke-width: 2.5; }
+${[0, 1, 2, 3].map((n) => `.s${n} { stroke: var(--c${n}); }`).join(' ')}
 `;
 
 export function chartSvg({ title, about, panels }: Chart): string {
@@ -72,15 +65,15 @@ export function chartSvg({ title, about, panels }: Chart): string {
     `  viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`,
     `<title>${escaped(title)}</title><style>${STYLE}</style>`,
     `<rect class="ground" width="100%" height="100%"/>`,
-    text(24, 34, title, 'title'),
-    ...about.map((line, at) => text(24, TITLE_HEIGHT + 14 + at * ABOUT_HEIGHT, line, 'dim')),
+    svgText(24, 34, title, 'title'),
+    ...about.map((line, at) => svgText(24, TITLE_HEIGHT + 14 + at * ABOUT_HEIGHT, line, 'dim')),
     ...body,
     '</svg>\n',
   ].join('\n');
 }
 
 function panelSvg(panel: Panel): string {
-  const heading = text(24, 22, panel.title, 'head');
+  const heading = svgText(24, 22, panel.title, 'head');
   return `${heading}\n${panel.kind === 'bars' ? barsSvg(panel) : linesSvg(panel)}`;
 }
 
@@ -93,13 +86,13 @@ function linesSvg(panel: LinesPanel): string {
   const x = (at: number): number => ROOM.left + ((at + 0.5) * plot.width) / labels.length;
   const y = (value: number): number => bottom - axis.at(value) * plot.height;
   const rules = axis.ticks.flatMap((tick) => [
-    `<line class="rule" x1="${ROOM.left}" x2="${ROOM.left + plot.width}" y1="${n(y(tick))}" y2="${n(y(tick))}"/>`,
-    text(ROOM.left - 8, y(tick) + 4, format(tick), 'dim', 'end'),
+    `<line class="rule" x1="${ROOM.left}" x2="${ROOM.left + plot.width}" y1="${rounded(y(tick))}" y2="${rounded(y(tick))}"/>`,
+    svgText(ROOM.left - 8, y(tick) + 4, format(tick), 'dim', 'end'),
   ]);
   return [
     ...rules,
-    ...labels.map((label, at) => text(x(at), bottom + 18, label, 'dim', 'middle')),
-    text(ROOM.left + plot.width / 2, bottom + 38, across, 'dim', 'middle'),
+    ...labels.map((label, at) => svgText(x(at), bottom + 18, label, 'dim', 'middle')),
+    svgText(ROOM.left + plot.width / 2, bottom + 38, across, 'dim', 'middle'),
     ...series.map((one, at) => lineSvg(one, at, x, y)),
     legend(series),
   ].join('\n');
@@ -107,7 +100,7 @@ function linesSvg(panel: LinesPanel): string {
 
 function lineSvg({ values }: Series, number: number, x: (at: number) => number, y: (value: number) => number): string {
   const points = values.flatMap((value, at) => (value === undefined ? [] : [[x(at), y(value)] as const]));
-  const path = points.map(([px, py], at) => `${at === 0 ? 'M' : 'L'}${n(px)} ${n(py)}`).join(' ');
+  const path = points.map(([px, py], at) => `${at === 0 ? 'M' : 'L'}${rounded(px)} ${rounded(py)}`).join(' ');
   const marks = points.map(([px, py]) => mark(px, py, number));
   return `<path class="line s${number % MARKS}" d="${path}"/>${marks.join('')}`;
 }
@@ -115,7 +108,7 @@ function lineSvg({ values }: Series, number: number, x: (at: number) => number, 
 /** Circle, square, diamond, triangle. */
 function mark(x: number, y: number, number: number): string {
   const as = `class="f${number % MARKS}"`;
-  const at = `transform="translate(${n(x)} ${n(y)})"`;
+  const at = `transform="translate(${rounded(x)} ${rounded(y)})"`;
   const shapes = [
     `<circle ${as} ${at} r="4.5"/>`,
     `<rect ${as} ${at} x="-4" y="-4" width="8" height="8"/>`,
@@ -128,7 +121,7 @@ function mark(x: number, y: number, number: number): string {
 function legend(series: readonly Series[]): string {
   let x = 30;
   const parts = series.map(({ name }, number) => {
-    const part = mark(x, 42, number) + text(x + 10, 46, name, 'dim');
+    const part = mark(x, 42, number) + svgText(x + 10, 46, name, 'dim');
     // Wide enough for the letters of any usual font.
     x += 30 + name.length * 7;
     return part;
@@ -146,9 +139,9 @@ function barsSvg({ bars, format }: BarsPanel): string {
       const length = (value / most) * width;
       const middle = y + (step - 10) / 2 + 4.5;
       return [
-        text(BAR_NAME_WIDTH - 8, middle, name, '', 'end'),
-        `<rect class="f0" x="${BAR_NAME_WIDTH}" y="${n(y)}" width="${n(length)}" height="${n(step - 10)}" rx="2"/>`,
-        text(BAR_NAME_WIDTH + length + 8, middle, format(value), 'dim'),
+        svgText(BAR_NAME_WIDTH - 8, middle, name, '', 'end'),
+        `<rect class="f0" x="${BAR_NAME_WIDTH}" y="${rounded(y)}" width="${rounded(length)}" height="${rounded(step - 10)}" rx="2"/>`,
+        svgText(BAR_NAME_WIDTH + length + 8, middle, format(value), 'dim'),
       ].join('');
     })
     .join('\n');
@@ -178,19 +171,4 @@ export function logAxis(values: readonly number[]): Axis {
   const to = Math.max(from + 1, Math.ceil(Math.log10(Math.max(...positive))));
   const ticks = Array.from({ length: to - from + 1 }, (_, at) => 10 ** (from + at));
   return { ticks, at: (value) => (Math.log10(value) - from) / (to - from) };
-}
-
-function text(x: number, y: number, content: string, name: string, anchor?: 'middle' | 'end'): string {
-  const as = [name && ` class="${name}"`, anchor && ` text-anchor="${anchor}"`].filter(Boolean).join('');
-  return `<text x="${n(x)}" y="${n(y)}"${as}>${escaped(content)}</text>`;
-}
-
-/** Coordinates need no more than a tenth of a pixel. */
-function n(value: number): string {
-  return String(Math.round(value * 10) / 10);
-}
-
-/** XML has no way at all to write most control characters. */
-function escaped(content: string): string {
-  return content.replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, '?').replace(/[<>&"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }

@@ -4,6 +4,7 @@
  */
 import type { FileCounts, LimitEvent, ProgressEvent } from '../../core/events.js';
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
+import type { Verb } from './reporter.js';
 
 const BAR_COLUMNS_MIN = 8;
 const BAR_COLUMNS_MAX = 40;
@@ -84,8 +85,8 @@ function ofThePhase(progress: ProgressEvent): ProgressEvent {
 }
 
 /** What the phase is called, for people. */
-export function doingText(progress: ProgressEvent, verb: 'copying' | 'comparing'): string {
-  const doing = verb === 'comparing' ? verb : DOING[progress.phase];
+export function doingText(progress: ProgressEvent, verb: Verb): string {
+  const doing = verb === 'copying' ? DOING[progress.phase] : verb;
   return progress.files ? `${doing}, ${filesText(progress.files)}` : doing;
 }
 
@@ -102,6 +103,7 @@ const DOING: Readonly<Record<ProgressEvent['phase'], string>> = {
   'reading-back': 'reading back from the storage',
   checksumming: 'reading once more for the checksum',
   committing: 'putting the target in place',
+  merging: 'merging',
   done: 'done',
 };
 

@@ -4,7 +4,7 @@
  */
 import type { FileEvent, LimitEvent, ProgressEvent, RetryEvent, TransferEvent } from '../../core/events.js';
 import { formatDuration } from '../../core/units.js';
-import type { OutputFlags } from '../program.js';
+import type { OutputFlags } from '../option-values.js';
 import type { Session } from '../session.js';
 import { doingText, plainLine } from './progress-text.js';
 import type { MapView } from './screen.js';
@@ -17,7 +17,7 @@ export interface Reporter {
   end(): void;
 }
 
-export type Verb = 'copying' | 'comparing';
+export type Verb = 'copying' | 'comparing' | 'hashing' | 'merging';
 
 const PLAIN_EVERY_MS = 5000;
 /** A reason that changes all the time reads as noise. */
@@ -112,6 +112,8 @@ export function saidOf(event: TransferEvent): string | undefined {
   if (event.type === 'note') return `note: ${event.message}`;
   if (event.type === 'retry') return retryText(event);
   if (event.type === 'file') return fileText(event);
+  // A single step is what was asked for; of several, each is told.
+  if (event.type === 'step') return event.steps > 1 && event.state === 'started' ? event.reason : undefined;
   const resumed = event.type === 'state' && event.state === 'transferring' && event.reason !== 'copying';
   return resumed ? event.reason : undefined;
 }

@@ -24,9 +24,8 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   const proof = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
   const expected = result.checksum?.expected === undefined ? '' : '; SHA-256 as expected';
   lines.push(`  proven: ${proof}${expected}${sync ? '' : '; not flushed (--no-sync), so a power cut may undo it'}`);
-  // In the form that sha256sum -c reads.
-  if (result.checksum) lines.push(`  SHA256 (${result.target}) = ${result.checksum.value}`);
-  if (result.root !== '') lines.push(`  root: ${rootText(result)}`);
+  if (result.checksum) lines.push(checksumLine(result, result.checksum.value));
+  if (result.root !== '') lines.push(`  ${rootText(result)}`);
   if (result.manifest !== undefined) lines.push(`  manifest: ${result.manifest}`);
   return lines;
 }
@@ -35,8 +34,16 @@ function amount(bytes: number, what: string): string | undefined {
   return bytes > 0 ? `${formatBytes(bytes)} ${what}` : undefined;
 }
 
-function rootText({ algorithm, root, chunkBytes }: Pick<TransferResult, 'algorithm' | 'root' | 'chunkBytes'>): string {
-  return `${algorithm}:${root} (chunks of ${formatBytes(chunkBytes)})`;
+function checksumLine({ target, of }: TransferResult, value: string): string {
+  // In the form that sha256sum -c reads; of the content there is no file that it could read.
+  return of === 'content' ? `  SHA-256 of the content: ${value}` : `  SHA256 (${target}) = ${value}`;
+}
+
+type Root = Pick<TransferResult, 'algorithm' | 'root' | 'chunkBytes' | 'of'>;
+
+function rootText({ algorithm, root, chunkBytes, of }: Root): string {
+  const what = of === 'content' ? 'root of the content' : 'root';
+  return `${what}: ${algorithm}:${root} (chunks of ${formatBytes(chunkBytes)})`;
 }
 
 export function verifyLines(result: VerifyResult): string[] {
@@ -46,9 +53,9 @@ export function verifyLines(result: VerifyResult): string[] {
     const size = `${formatBytes(bytes)} (${bytes} bytes)`;
     return [
       result.proof === undefined
-        ? `same: ${one.name} and ${other.name} hold the same ${size}`
+        ? `same: ${one.name} and ${other.name} hold the same ${result.of === 'content' ? 'content, ' : ''}${size}`
         : `same: ${one.name} is what ${other.name} says: ${size}`,
-      `  root: ${rootText(result)}`,
+      `  ${rootText(result)}`,
     ];
   }
   const ranges = `${differing.length === RANGES_LISTED_MAX ? 'at least ' : ''}${count(differing.length, 'range')}`;

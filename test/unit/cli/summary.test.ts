@@ -13,6 +13,7 @@ const compared: VerifyResult = {
   differing: [],
   bytesDiffering: 0,
   root: '0123456789abcdef',
+  of: 'container',
   algorithm: 'xxh64',
   chunkBytes: 8 * MiB,
   elapsedMs: 1,

@@ -1,0 +1,32 @@
+/** Reads the values of options, strictly: what is not understood is refused with a hint, never guessed. */
+import { TransferError } from '../core/errors.js';
+import { parseBytes, parseRate } from '../core/units.js';
+
+export interface OutputFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export const WORKERS_MAX = 64;
+
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+export function rate(option: string): (text: string) => number {
+  return (text) => (text === '0' ? 0 : parseRate(text, option));
+}
+
+export function size(option: string): (text: string) => number {
+  return (text) => parseBytes(text, option);
+}
+
+export function count(option: string, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : 0;
+    if (value >= 1 && value <= max) return value;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
+    });
+  };
+}

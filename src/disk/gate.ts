@@ -1,0 +1,78 @@
+/**
+ * What is wrong with the disk images that are copied, and with those that a copy has made. What is no disk image costs
+ * a look at its beginning and its end. A raw disk is looked at only where it is meant to be one.
+ */
+import type { Source, Target } from '../core/endpoint.js';
+import { diskBytes } from './disk-bytes.js';
+import { linksOf } from './disk-source.js';
+import { probeFormat } from './formats.js';
+import type { DiskBytes, DiskFormat, Finding } from './image.js';
+import { madeBy } from './layout-target.js';
+
+const SENTENCES_MAX = 20;
+
+interface Look {
+  readonly wrong: readonly string[];
+  readonly more: number;
+  readonly notes: readonly string[];
+}
+
+interface Container {
+  readonly source: Source;
+  readonly bytes: DiskBytes;
+  readonly format: DiskFormat;
+}
+
+/** Undefined: it looks like no disk image. */
+export async function lookAtSource(source: Source): Promise<Look | undefined> {
+  const containers = await containersOf(source);
+  if (containers.length === 0) return undefined;
+  const written = containers.filter((container) => container.source.isOpenForWriting?.());
+  const warnings = written.map(({ bytes }) => `${bytes.name} is open for writing elsewhere: it may change meanwhile`);
+  return lookAt(containers, warnings);
+}
+
+async function containersOf(source: Source): Promise<Container[]> {
+  const links = linksOf(source);
+  if (links) return links.map((link) => ({ ...link, format: link.image.format }));
+  const bytes = diskBytes(source);
+  const format = await probeFormat(bytes);
+  return format === 'raw' ? [] : [{ source, bytes, format }];
+}
+
+/** @param size bytes of a target that holds what the source's file holds */
+export async function lookAtTarget(target: Target, size: number): Promise<Look | undefined> {
+  const { container, fileBytes, format } = madeBy(target) ?? { container: target, fileBytes: size };
+  const bytes = diskBytes({
+    name: 'the file',
+    size: fileBytes,
+    openChunk: (range, signal) => container.openChunkBack(range, signal),
+  });
+  const found = format ?? (await probeFormat(bytes));
+  return found === 'raw' ? undefined : lookAt([{ bytes, format: found }], []);
+}
+
+async function lookAt(
+  images: readonly Pick<Container, 'bytes' | 'format'>[],
+  warnings: readonly string[],
+): Promise<Look> {
+  const { checkOne } = await import('./check.js');
+  const wrong: string[] = [];
+  const notes = [...warnings];
+  let more = 0;
+  for (const { bytes, format } of images) {
+    const { findings, more: unlisted } = (await checkOne(bytes, format)).found;
+    more += unlisted;
+    for (const finding of findings) {
+      const into = finding.severity === 'wrong' ? wrong : notes;
+      if (into.length < SENTENCES_MAX) into.push(sentence(bytes, finding));
+      else if (into === wrong) more++;
+    }
+  }
+  return { wrong, more, notes };
+}
+
+function sentence({ name }: DiskBytes, { code, message, offset }: Finding): string {
+  const where = offset === undefined ? '' : ` at byte ${offset}`;
+  return `${name}: ${message}${where} (${code})`;
+}

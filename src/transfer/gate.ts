@@ -1,0 +1,52 @@
+/**
+ * The safety gate of a copy: somebody who knows what the bytes mean looks at them before the copy starts, and at what
+ * was written before it gets its name. The engine itself knows nothing of disks; what knows is plugged in.
+ */
+import type { Source, Target } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { ChunkRunner } from './chunk-runner.js';
+import type { SourceInfo } from './requests.js';
+import { type RetryRules, withRetry } from './retry.js';
+
+export interface Gate {
+  /** Undefined: it is nothing that there is anything to say of. */
+  source(source: Source): Promise<GateReport | undefined>;
+  /** @param size bytes of the target, where it does not know better */
+  target(target: Target, size: number): Promise<GateReport | undefined>;
+}
+
+export interface GateReport {
+  /** What makes a copy worthless, as sentences. */
+  readonly wrong: readonly string[];
+  /** More of the kind, which are not listed. */
+  readonly more: number;
+  /** What somebody should know, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/** @throws TransferError E_DISK_FORMAT */
+export async function gateSource(
+  source: SourceInfo,
+  runner: ChunkRunner,
+  rules: RetryRules,
+): Promise<GateReport | undefined> {
+  const report = await withRetry(() => runner.run('gate-source', { ref: source.ref }), rules);
+  assertSound(source.name, report, 'With --no-check it is copied as it is. Nothing was written.');
+  return report;
+}
+
+/** @throws TransferError E_DISK_FORMAT */
+export async function gateTarget(
+  target: { readonly ref: Target['ref']; readonly name: string; readonly size: number },
+  runner: ChunkRunner,
+): Promise<void> {
+  const { ref, name, size } = target;
+  const report = await runner.run('gate-target', { ref, size });
+  assertSound(`the new ${name}`, report, 'It got no name, and is kept. Do not trust this storage or the way to it.');
+}
+
+function assertSound(name: string, report: GateReport | undefined, hint: string): void {
+  if (!report || report.wrong.length === 0) return;
+  const more = report.more > 0 ? [`and ${report.more} more`] : [];
+  throw new TransferError('E_DISK_FORMAT', `${name} is damaged: ${[...report.wrong, ...more].join('; ')}`, { hint });
+}
