@@ -73,7 +73,7 @@ export function mapDisk(image: string, options: MapDiskOptions = {}): Promise<Di
   return once('map-disk', { ...diskRequest(image, options), alone, cells });
 }
 
-/** Looks for all that is wrong with an image and those that it builds on. @throws TransferError when it cannot be read */
+/** What is wrong with an image and with those that it builds on. @throws TransferError when it cannot be read */
 export function checkDisk(image: string, options: DiskOptions = {}): Promise<DiskCheck> {
   return once('check-disk', diskRequest(image, options));
 }

@@ -123,7 +123,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 const GROUPED = ['copy'];
 const HELP_COLUMNS = 80;
 
-/** Of the command and of those below it. At every width of the terminal: texts are easier to read so, and the same everywhere. */
+/** At every width of the terminal, of all commands: texts are easier to read so, and the same everywhere. */
 export function arrangeHelp(program: Command): void {
   program.configureHelp({ helpWidth: HELP_COLUMNS });
   for (const command of program.commands) arrangeHelp(command);

@@ -6,17 +6,19 @@
 import type { ByteRange } from '../core/chunk.js';
 import { TransferError } from '../core/errors.js';
 import { MiB } from '../core/units.js';
+import type { DiskChain } from './chain.js';
 import type { OpenDiskFile } from './disk-file.js';
 import { heldIn } from './held-map.js';
-import type { DiskImage, Run } from './image.js';
+import type { DiskImage } from './image.js';
 import type { ImageWriter, Place } from './image-writer.js';
+import { inUnits, PIECE_BYTES, type Piece, pieces } from './merge-pieces.js';
 
-/** Read and written in one go. */
-const PIECE_BYTES = 4 * MiB;
 /** What may have to be done again after a crash. A flush costs as much for little as for much. */
 const BATCH_BYTES = 256 * MiB;
 
 export interface Carrying {
+  /** The child with all that it builds on. */
+  readonly chain: DiskChain;
   readonly child: { readonly image: DiskImage; readonly file: OpenDiskFile };
   readonly parent: { readonly writer: ImageWriter; readonly file: OpenDiskFile };
   /** An earlier run carried all before this guest byte: there is compared, and only what differs is written. */
@@ -46,47 +48,20 @@ export interface Carried {
 export async function carryOver(carrying: Carrying, host: CarryHost): Promise<Carried> {
   const batch = new Batch(carrying, host);
   const { image } = carrying.child;
-  for await (const held of heldIn(image, image.size)) {
-    for await (const piece of pieces(image.runs(held), held.offset)) {
-      if (host.stopped()) throw batch.stop(piece.offset);
-      await batch.carry(piece);
-      batch.passed(piece.offset + piece.length);
-    }
+  const { unitBytes } = carrying.parent.writer;
+  const cut = piecesOf(image);
+  for await (const piece of unitBytes === undefined ? cut : inUnits(cut, unitBytes, carrying.chain)) {
+    if (host.stopped()) throw batch.stop(piece.offset);
+    await batch.carry(piece);
+    batch.passed(piece.offset + piece.length);
   }
   batch.publish(image.size);
   return batch.carried;
 }
 
-/** A run with its place in the disk. */
-type Piece = Run & ByteRange;
-
-/** Runs that go on in the disk and in the file are joined, up to the size of a piece, and larger ones are cut. */
-async function* pieces(runs: Iterable<Run> | AsyncIterable<Run>, from: number): AsyncGenerator<Piece> {
-  let held: Extract<Piece, { kind: 'data' }> | undefined;
-  let offset = from;
-  for await (const run of runs) {
-    if (run.kind === 'data') {
-      for (let at = 0; at < run.length; ) {
-        const joins = held !== undefined && held.at + held.length === run.at + at;
-        const room = held && joins ? PIECE_BYTES - held.length : 0;
-        if (held && room <= 0) {
-          yield held;
-          held = undefined;
-        }
-        const length: number = Math.min(run.length - at, held ? room : PIECE_BYTES);
-        held = held
-          ? { ...held, length: held.length + length }
-          : { kind: 'data', offset: offset + at, length, at: run.at + at };
-        at += length;
-      }
-    } else {
-      if (held) yield held;
-      held = undefined;
-      yield { ...run, offset };
-    }
-    offset += run.length;
-  }
-  if (held) yield held;
+/** Of all that the image holds itself. */
+async function* piecesOf(image: DiskImage): AsyncGenerator<Piece> {
+  for await (const held of heldIn(image, image.size)) yield* pieces(image.runs(held), held.offset);
 }
 
 class Batch {

@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import type { ByteRange } from '../core/chunk.js';
+import type { Extent } from '../core/endpoint.js';
 import { type ErrorCode, errnoOf, TransferError } from '../core/errors.js';
 import { MiB } from '../core/units.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
@@ -68,9 +69,8 @@ export class OpenDiskFile implements DiskFile {
     if (got < into.length) throw diskError(this.name, what, at, `${into.length} bytes`, `an end after ${got}`);
   }
 
-  *extents(range: ByteRange) {
-    yield* this.#files.extentsOf(this.fd, range);
-  }
+  /** A property, so that it may be handed on alone, as those of other containers. */
+  readonly extents = (range: ByteRange): Iterable<Extent> => this.#files.extentsOf(this.fd, range);
 
   write(at: number, bytes: Uint8Array): void {
     this.#attempt('E_TARGET_WRITE', 'cannot be written', at, () => writeFully(this.#files, this.fd, bytes, at));

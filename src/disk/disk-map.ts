@@ -5,6 +5,7 @@ import type { DiskImage } from './image.js';
 /** More are counted in the cells and sums, and not listed. */
 const EXTENTS_MAX = 100_000;
 const CELLS_MAX = 65_536;
+const CELL_BYTES_MIN = 512;
 
 /** One run of the disk. */
 export interface DiskExtent {
@@ -37,6 +38,8 @@ export interface DiskMap {
   readonly dataBytes: readonly number[];
   /** Bytes that are known to be zero, without being data. */
   readonly zeroBytes: number;
+  /** Bytes of the disk that a cell stands for; the last may stand for less. */
+  readonly cellBytes: number;
   readonly cells: readonly DiskMapCell[];
 }
 
@@ -65,7 +68,7 @@ interface About {
 }
 
 async function mapped(runs: AsyncIterable<Told>, { size, names, cells }: About): Promise<DiskMap> {
-  const picture = new Picture(size, names.length, Math.min(CELLS_MAX, cells));
+  const picture = new Picture(size, names.length, Math.max(1, Math.min(CELLS_MAX, cells)));
   const extents: DiskExtent[] = [];
   const dataBytes = names.map(() => 0);
   let [more, zeroBytes, offset] = [0, 0, 0];
@@ -78,7 +81,8 @@ async function mapped(runs: AsyncIterable<Told>, { size, names, cells }: About):
     picture.add(run, offset);
     offset += length;
   }
-  return { size, images: names, extents, more, dataBytes, zeroBytes, cells: picture.cells() };
+  const { cellBytes } = picture;
+  return { size, images: names, extents, more, dataBytes, zeroBytes, cellBytes, cells: picture.cells() };
 }
 
 async function* joined(runs: AsyncIterable<Told>): AsyncGenerator<Told> {
@@ -95,16 +99,20 @@ async function* joined(runs: AsyncIterable<Told>): AsyncGenerator<Told> {
 }
 
 class Picture {
+  /** A power of two, so that people can count. */
+  readonly cellBytes: number;
   readonly #count: number;
-  readonly #cellBytes: number;
+  readonly #size: number;
   readonly #kinds: number;
   /** For each cell, bytes of data of each image, then of told zero, then of absent. */
   readonly #bytes: Float64Array;
 
   constructor(size: number, images: number, cells: number) {
-    // A disk of few bytes has fewer cells than were asked for.
-    this.#count = Math.max(0, Math.min(cells, Math.ceil(size / 512)));
-    this.#cellBytes = this.#count === 0 ? 1 : size / this.#count;
+    let cellBytes = CELL_BYTES_MIN;
+    while (size / cellBytes > cells) cellBytes *= 2;
+    this.cellBytes = cellBytes;
+    this.#size = size;
+    this.#count = Math.ceil(size / cellBytes);
     this.#kinds = images + 2;
     this.#bytes = new Float64Array(this.#count * this.#kinds);
   }
@@ -114,8 +122,8 @@ class Picture {
     const column = kind === 'data' ? (link ?? 0) : kind === 'absent' ? zero + 1 : link === undefined ? undefined : zero;
     if (column === undefined) return;
     const end = offset + length;
-    for (let cell = Math.floor(offset / this.#cellBytes); cell < this.#count; cell++) {
-      const [from, to] = [cell * this.#cellBytes, (cell + 1) * this.#cellBytes];
+    for (let cell = Math.floor(offset / this.cellBytes); cell < this.#count; cell++) {
+      const [from, to] = [cell * this.cellBytes, (cell + 1) * this.cellBytes];
       if (from >= end) break;
       const at = cell * this.#kinds + column;
       this.#bytes[at] = (this.#bytes[at] ?? 0) + Math.max(0, Math.min(end, to) - Math.max(offset, from));
@@ -127,7 +135,12 @@ class Picture {
       const bytes = this.#bytes.subarray(cell * this.#kinds, (cell + 1) * this.#kinds);
       const data = bytes.subarray(0, -2);
       const sum = data.reduce((total, one) => total + one, 0);
-      if (sum > 0) return { dataShare: sum / this.#cellBytes, image: data.indexOf(Math.max(...data)), kind: 'data' };
+      if (sum > 0)
+        return {
+          dataShare: sum / Math.min(this.cellBytes, this.#size - cell * this.cellBytes),
+          image: data.indexOf(Math.max(...data)),
+          kind: 'data',
+        };
       const kind = (bytes.at(-1) ?? 0) > 0 ? 'absent' : (bytes.at(-2) ?? 0) > 0 ? 'zero' : 'none';
       return { dataShare: 0, kind };
     });

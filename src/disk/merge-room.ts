@@ -38,6 +38,7 @@ export async function assertRoom(
   if (free === undefined) return;
   const needed = await roomNeeded(child, image);
   if (needed <= free) return;
-  const message = `${file.name} will grow by up to ${formatBytes(needed)}, and only ${formatBytes(free)} are free there`;
+  const growth = `${file.name} will grow by up to ${formatBytes(needed)}`;
+  const message = `${growth}, and only ${formatBytes(free)} are free there`;
   throw new TransferError('E_NO_SPACE', message, { hint: 'Free some space, then run it again. Nothing was changed.' });
 }

@@ -9,12 +9,14 @@ import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { type Carried, type CarryHost, carryOver } from './carry-over.js';
+import { type ChainLink, DiskChain } from './chain.js';
 import type { OpenDiskFile } from './disk-file.js';
 import { formatNamed } from './formats.js';
 import { HeldFiles } from './held-files.js';
 import type { DiskFormat, DiskImage } from './image.js';
 import { type BegunMerge, fromHere, type MergeProgress, MergeRecord } from './merge-record.js';
 import { assertRoom, heldMap } from './merge-room.js';
+import { type ChainOpener, openChain } from './open-chain.js';
 import { meansIdentity } from './parent-places.js';
 import { openToRepoint, repoint } from './repoint.js';
 
@@ -32,6 +34,8 @@ export interface MergeStep {
 
 export interface MergeHost extends Omit<CarryHost, 'reached'> {
   readonly files: FileLayer;
+  /** Opens what the parent builds on, where it does. */
+  readonly opener: ChainOpener;
 }
 
 export interface Merged extends Carried {
@@ -133,21 +137,40 @@ function notItsParent({ child, parent }: MergeStep): TransferError {
 function assertSizes(step: MergeStep, child: DiskImage, parent: DiskImage): void {
   if (child.size === parent.size) return;
   if (child.size > parent.size && parent.format === 'raw') return;
-  const sizes = `${showPath(step.child)} is a disk of ${child.size} bytes, ${showPath(step.parent)} one of ${parent.size}`;
+  const [one, other] = [showPath(step.child), showPath(step.parent)];
+  const sizes = `${one} is a disk of ${child.size} bytes, ${other} one of ${parent.size}`;
   const what = child.size > parent.size ? `a ${parent.format} parent cannot grow here` : 'the disk would become larger';
   throw new TransferError('E_USAGE', `${sizes}: ${what}`, {
     hint: 'Make one disk of the whole chain with "blockferry copy --flatten" instead. Nothing was changed.',
   });
 }
 
-async function bringOver(child: End, parent: End, { record, progress }: BegunMerge, host: MergeHost): Promise<Carried> {
+async function bringOver(child: End, parent: End, begun: BegunMerge, host: MergeHost): Promise<Carried> {
+  const { path: text, name } = parent.file;
+  const below = parent.image.parent
+    ? await openChain({ location: { scheme: 'file', text, name } }, host.opener)
+    : undefined;
+  try {
+    const linkOf = ({ image, file }: End): ChainLink => ({ image, bytes: file });
+    const chain = new DiskChain([linkOf(child), linkOf(parent), ...(below?.links.slice(1) ?? [])]);
+    return await writeOver({ child, parent, chain }, begun, host);
+  } finally {
+    await below?.close();
+  }
+}
+
+async function writeOver(
+  { child, parent, chain }: { readonly child: End; readonly parent: End; readonly chain: DiskChain },
+  { record, progress }: BegunMerge,
+  host: MergeHost,
+): Promise<Carried> {
   // Only a raw parent may be smaller, and beyond its end it reads as zero either way.
   if (parent.image.size < child.image.size) parent.file.setSize(child.image.size);
   const map = await heldMap(child.image, parent.image);
   const writer = await (await formatNamed(parent.image.format)).openWriter?.(parent.file);
   if (!writer) throw new TransferError('E_BUG', `${parent.file.name} cannot be written`);
   writer.begin(map.ranges());
-  const carrying = { child, parent: { writer, file: parent.file }, doneTo: progress.to };
+  const carrying = { chain, child, parent: { writer, file: parent.file }, doneTo: progress.to };
   const carried = await carryOver(carrying, {
     stopped: () => host.stopped(),
     counted: (bytes) => host.counted(bytes),
@@ -185,7 +208,7 @@ export function finishGone(files: FileLayer, child: string): boolean {
     'E_SOURCE_MISSING',
     `${showPath(child)} is gone, and was merged into ${parent} only in part`,
     {
-      hint: `Put it back and run the same command again: without it ${parent} holds neither the old disk nor the new one.`,
+      hint: `Put it back and run the same command again: ${parent} holds neither the old disk nor the new one.`,
     },
   );
 }

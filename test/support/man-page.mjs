@@ -39,6 +39,7 @@ const ENVIRONMENT = [
 const FILES = [
   ['.NAME.blockferry-part', 'The partial data of an unfinished copy, beside its target.'],
   ['.NAME.blockferry-journal', 'Which chunks of it are on record. It takes both to go on.'],
+  ['.NAME.blockferry-merge', 'What a merge of that image remembers until it is finished. Leave it where it is.'],
   [
     'BLOCKFERRY_STATE/trees',
     'One journal for each target folder of a tree copy: what is finished. It stays, so that the next run skips that.',
@@ -49,17 +50,19 @@ const FILES = [
 export function manPage(program) {
   const help = program.createHelp();
   const { examples, paragraphs } = afterHelp(program);
-  const commands = help.visibleCommands(program).filter((command) => command.name() !== 'help');
+  const commands = commandsOf(program);
   return [
     '.\\" Made by "npm run man". Change the help texts instead.',
     `.TH ${program.name().toUpperCase()} 1 "" "${program.name()} ${program.version()}" "User Commands"`,
     '.SH NAME',
     `${program.name()} \\- resumable copies of huge files, proven`,
     '.SH SYNOPSIS',
-    ...commands.flatMap((command, at) => [
-      ...(at > 0 ? ['.br'] : []),
-      `\\fB${program.name()} ${command.name()}\\fR ${dashes(help.commandUsage(command).replace(/^\S+ \S+ ?/, ''))}`,
-    ]),
+    ...commands
+      .filter((command) => command.commands.length === 0)
+      .flatMap((command, at) => [
+        ...(at > 0 ? ['.br'] : []),
+        `\\fB${fullName(command)}\\fR ${dashes(command.usage())}`.trimEnd(),
+      ]),
     '.SH DESCRIPTION',
     ...paragraph(ABOUT),
     ...paragraph(LOCATIONS),
@@ -84,11 +87,22 @@ export function manPage(program) {
   ].join('\n');
 }
 
+/** Each command, and behind a group the commands that it groups. */
+export function commandsOf(parent) {
+  const own = parent.commands.filter((command) => command.name() !== 'help');
+  return own.flatMap((command) => [command, ...commandsOf(command)]);
+}
+
+/** `blockferry disk info`. */
+export function fullName(command) {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
+}
+
 function commandText(command, help) {
   const { examples, paragraphs } = afterHelp(command);
   const groups = grouped(help.visibleOptions(command).filter((option) => option.long !== '--help'));
   return [
-    `.SS ${dashes(command.name())}`,
+    `.SS ${dashes(fullName(command).replace(/^\S+ /, ''))}`,
     ...paragraph(`${sentence(help.commandDescription(command))}.`),
     ...help
       .visibleArguments(command)

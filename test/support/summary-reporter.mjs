@@ -24,7 +24,10 @@ function collect(module, summary) {
     const result = test.result();
     // A test without a result never ran to its end, so it must not count as anything good.
     const state = result.state === 'pending' ? 'failed' : result.state;
-    const reason = result.errors?.[0]?.message.split('\n')[0] ?? result.note ?? '';
-    summary[state].push({ file, title: test.fullName, reason });
+    summary[state].push({
+      file,
+      title: test.fullName,
+      reason: result.errors?.[0]?.message.split('\n')[0] ?? result.note ?? '',
+    });
   }
 }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { type Commands, createProgram } from '../../src/cli/program.js';
 import { ERROR_KINDS } from '../../src/core/errors.js';
 import { apiPage, apiPath } from '../support/api-page.mjs';
-import { manPage, manPath } from '../support/man-page.mjs';
+import { commandsOf, fullName, manPage, manPath } from '../support/man-page.mjs';
 
 const made = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 const program = () => createProgram({} as Commands);
@@ -28,14 +28,14 @@ test('man shows each command and each option', (context) => {
   context.skip(spawnSync('man', ['--version']).status !== 0, 'needs man');
   const env = { ...process.env, MANWIDTH: '80', LC_ALL: 'C.UTF-8' };
   const page = execFileSync('man', ['--warnings', '-l', manPath], { encoding: 'utf8', env });
-  for (const command of program().commands) {
-    expect(page).toContain(`blockferry ${command.name()}`);
+  for (const command of commandsOf(program())) {
+    if (command.commands.length === 0) expect(page).toContain(fullName(command));
     for (const option of command.options) expect(page).toContain(option.long);
   }
 });
 
 test('the help of every command fits into 80 columns and ends in examples', () => {
-  for (const command of program().commands) {
+  for (const command of commandsOf(program())) {
     let help = '';
     const print = (text: string): void => {
       help += text;

@@ -7,7 +7,7 @@ import type { Session } from '../session.js';
 import { lookFor } from './disk.js';
 
 /** Of the drawing, and of JSON. */
-const CELLS = 4096;
+const CELLS = 2048;
 
 export async function runDiskMap(session: Session, image: string, flags: DiskMapFlags): Promise<number> {
   const { alone = false, list = false, svg } = flags;

@@ -85,8 +85,10 @@ function linesSvg(panel: LinesPanel): string {
   const axis = panel.scale === 'log' ? logAxis(known) : linearAxis(known);
   const x = (at: number): number => ROOM.left + ((at + 0.5) * plot.width) / labels.length;
   const y = (value: number): number => bottom - axis.at(value) * plot.height;
+  const right = ROOM.left + plot.width;
+  const ruleAt = (at: string): string => `<line class="rule" x1="${ROOM.left}" x2="${right}" y1="${at}" y2="${at}"/>`;
   const rules = axis.ticks.flatMap((tick) => [
-    `<line class="rule" x1="${ROOM.left}" x2="${ROOM.left + plot.width}" y1="${rounded(y(tick))}" y2="${rounded(y(tick))}"/>`,
+    ruleAt(rounded(y(tick))),
     svgText(ROOM.left - 8, y(tick) + 4, format(tick), 'dim', 'end'),
   ]);
   return [
@@ -137,10 +139,11 @@ function barsSvg({ bars, format }: BarsPanel): string {
     .map(({ name, value }, at) => {
       const y = 42 + at * step;
       const length = (value / most) * width;
+      const size = `width="${rounded(length)}" height="${rounded(step - 10)}"`;
       const middle = y + (step - 10) / 2 + 4.5;
       return [
         svgText(BAR_NAME_WIDTH - 8, middle, name, '', 'end'),
-        `<rect class="f0" x="${BAR_NAME_WIDTH}" y="${rounded(y)}" width="${rounded(length)}" height="${rounded(step - 10)}" rx="2"/>`,
+        `<rect class="f0" x="${BAR_NAME_WIDTH}" y="${rounded(y)}" ${size} rx="2"/>`,
         svgText(BAR_NAME_WIDTH + length + 8, middle, format(value), 'dim'),
       ].join('');
     })

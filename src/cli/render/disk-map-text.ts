@@ -24,9 +24,8 @@ export function pictureCells(look: Look): number {
 
 export function diskMapLines(map: DiskMap, look: Look): string[] {
   const columns = lineColumns(look);
-  const { cells, size, images } = map;
-  const each = cells.length === 0 ? 0 : size / cells.length;
-  const heading = `${images[0] ?? ''}: ${formatBytes(size)}, each character about ${formatBytes(Math.round(each))}`;
+  const { cells, cellBytes, size, images } = map;
+  const heading = `${images[0] ?? ''}: ${formatBytes(size)}, each character ${shortBytes(cellBytes)}`;
   const picture = cells.map((cell) => painted(signOf(cell), cell, look.colour));
   const lines: string[] = [];
   for (let at = 0; at < picture.length; at += columns) {
@@ -52,7 +51,7 @@ function legendLines({ images, dataBytes, zeroBytes, cells }: DiskMap, look: Loo
     return `${INDENT}${sign} ${formatBytes(dataBytes[image] ?? 0).padStart(9)}  data in ${name}`;
   });
   const gray = (sign: string): string => painted(sign, { kind: 'none' }, look.colour);
-  lines.push(`${INDENT}${gray('o')} ${formatBytes(zeroBytes).padStart(9)}  zero, or never written (.)`);
+  lines.push(`${INDENT}${gray('o')} ${formatBytes(zeroBytes).padStart(9)}  zero, or never written: .`);
   if (cells.some(({ kind }) => kind === 'absent')) lines.push(`${INDENT}${gray('-')} left to its parent`);
   return lines;
 }
@@ -61,9 +60,14 @@ function legendLines({ images, dataBytes, zeroBytes, cells }: DiskMap, look: Loo
 export function extentLines({ extents, images, more }: DiskMap): string[] {
   const rows = extents.map(row);
   const heading = ['offset', 'length', 'what', ''] as const;
-  const widths = [0, 1, 2].map((at) => Math.max(...[heading, ...rows].map((cells) => cells[at]?.length ?? 0)));
-  const line = ([offset = '', length = '', kind = '', image = '']: readonly string[]): string =>
-    `  ${offset.padStart(widths[0] ?? 0)}  ${length.padStart(widths[1] ?? 0)}  ${kind.padEnd(widths[2] ?? 0)}  ${image}`.trimEnd();
+  // One after the other: a list of 100,000 rows is too long for the arguments of a call.
+  const width = (at: number): number =>
+    [heading, ...rows].reduce((most, cells) => Math.max(most, cells[at]?.length ?? 0), 0);
+  const widths = [width(0), width(1), width(2)] as const;
+  const line = ([offset = '', length = '', kind = '', image = '']: readonly string[]): string => {
+    const cells = [offset.padStart(widths[0]), length.padStart(widths[1]), kind.padEnd(widths[2]), image];
+    return `  ${cells.join('  ')}`.trimEnd();
+  };
   return [
     ...images.map((name, at) => `${at}: ${name}`),
     line(heading),

@@ -42,7 +42,9 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
       try {
         const names = opened.links.map(({ source }) => source.name);
         const [first] = opened.links;
-        return alone && first ? mapAlone(first.image, first.source.name, cells) : mapChain(opened.chain, names, cells);
+        const map =
+          alone && first ? mapAlone(first.image, names[0] ?? '', cells) : mapChain(opened.chain, names, cells);
+        return await map;
       } finally {
         await opened.close();
       }
@@ -57,6 +59,7 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
       const { control, pace, signal } = await attach(shared);
       return mergeStep(step, {
         files: realFiles,
+        opener,
         stopped: () => control.stopped,
         counted: (bytes) => control.add('writtenBytes', BigInt(bytes)),
         pace: (bytes) => (pace.limited ? pace.take(bytes, signal) : undefined),

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { DiskCommands } from '../../../src/cli/disk-program.js';
 import { type CopyFlags, createProgram, usageError } from '../../../src/cli/program.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { MiB } from '../../../src/core/units.js';
@@ -19,6 +20,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
       calls.push({ command: 'verify', locations: [target, source], flags });
     },
     completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
+    disk: {} as DiskCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
