@@ -46,7 +46,7 @@ export class DiskChain {
       yield { kind: 'zero', length: range.length - inside };
       return;
     }
-    if (!image) return;
+    if (!image || range.length === 0) return;
     let { offset } = range;
     for await (const run of image.runs(range)) {
       if (run.kind === 'absent') yield* this.#runs({ offset, length: run.length }, link + 1);
@@ -63,7 +63,7 @@ export class DiskChain {
       yield { kind: 'zero', length: range.length - inside };
       return;
     }
-    if (!image) return;
+    if (!image || range.length === 0) return;
     let { offset } = range;
     for await (const { kind, length } of image.allocation(range)) {
       if (kind === 'absent') yield* this.#allocation({ offset, length }, link + 1);

@@ -1,0 +1,48 @@
+/**
+ * The process that damages images and judges what is made of them: one JSON line for each case, before the next one
+ * begins, so that whoever started it knows which case ended it. Its memory is watched, and its heap is small.
+ */
+import { argv, stdout } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
+import { resetMemory, watchAllocations } from './allocations.js';
+import { FuzzSubject, type Outcome } from './fuzz-subject.js';
+
+export interface FuzzJob {
+  /** The corpus. */
+  readonly folder: string;
+  readonly seed: number;
+  /** In the order in which they are worked through: those of one image together. */
+  readonly cases: readonly FuzzCase[];
+}
+
+/** The image is an index into the corpus. */
+export interface FuzzCase {
+  readonly number: number;
+  readonly image: number;
+}
+
+/** One line of the output. */
+export interface CaseReport extends FuzzCase, Outcome {}
+
+export const FUZZ_CHILD = fileURLToPath(import.meta.url);
+
+if (argv[1] === FUZZ_CHILD) {
+  watchAllocations();
+  await work(JSON.parse(argv[2] ?? '') as FuzzJob);
+}
+
+async function work({ folder, seed, cases }: FuzzJob): Promise<void> {
+  const corpus = diskCorpus(folder);
+  let open: { readonly image: number; readonly subject: FuzzSubject } | undefined;
+  for (const one of cases) {
+    if (open?.image !== one.image) {
+      open?.subject.close();
+      open = { image: one.image, subject: await FuzzSubject.open(corpus[one.image] as CorpusImage) };
+    }
+    resetMemory();
+    const outcome = await open.subject.run(seed + one.number);
+    stdout.write(`${JSON.stringify({ ...one, ...outcome } satisfies CaseReport)}\n`);
+  }
+  open?.subject.close();
+}

@@ -1,0 +1,134 @@
+/** One image of the corpus, to be damaged again and again. */
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
+import { pid } from 'node:process';
+import type { ByteRange } from '../../src/core/chunk.js';
+import { MiB } from '../../src/core/units.js';
+import type { ChainLink } from '../../src/disk/chain.js';
+import { openImage } from '../../src/disk/formats.js';
+import { type OpenFile, openFile } from '../support/disk-content.js';
+import type { CorpusImage, CorpusLink } from '../support/disk-corpus.js';
+import { type Oracle, qemuContent, qemuSize } from '../support/disk-oracle.js';
+import { Seeded } from '../support/seeded.js';
+import { SparseContent } from '../support/sparse-content.js';
+import { type Anatomy, anatomyOf } from './anatomy.js';
+import { judge, type Verdict } from './judge.js';
+import { mutate } from './mutate.js';
+import { BaseFile, Overlay, SECTOR } from './overlay.js';
+
+export interface Outcome extends Verdict {
+  /** What was done to the image. */
+  readonly damage: string;
+}
+
+/** Of a disk whose size is not what it was, so much is compared from its beginning. */
+const WINDOW_BYTES = 16 * MiB;
+
+export class FuzzSubject {
+  readonly #child: CorpusLink;
+  readonly #content: SparseContent;
+  readonly #base: BaseFile;
+  readonly #anatomy: Anatomy;
+  readonly #files: readonly OpenFile[];
+  readonly #under: readonly ChainLink[];
+
+  private constructor(
+    { links: [child], content }: CorpusImage,
+    files: readonly OpenFile[],
+    under: readonly ChainLink[],
+  ) {
+    this.#child = child as CorpusLink;
+    this.#content = content;
+    this.#base = new BaseFile(this.#child.path);
+    this.#anatomy = anatomyOf(this.#base, content);
+    this.#files = files;
+    this.#under = under;
+  }
+
+  static async open(image: CorpusImage): Promise<FuzzSubject> {
+    const under: ChainLink[] = [];
+    const files: OpenFile[] = [];
+    for (const { path, format } of image.links.slice(1)) {
+      const file = openFile(path);
+      files.push(file);
+      under.push({ bytes: file.bytes, image: await openImage(file.bytes, format) });
+    }
+    return new FuzzSubject(image, files, under);
+  }
+
+  async run(seed: number): Promise<Outcome> {
+    const file = new Overlay(this.#base);
+    const { format } = this.#child;
+    const damage = mutate({ file, format, anatomy: this.#anatomy }, new Seeded(seed));
+    const verdict = await judge({
+      bytes: file.bytes(),
+      format,
+      under: this.#under,
+      content: this.#content,
+      changed: this.#changed(file),
+      theirs: [(size) => this.#byQemu(file, size), (size) => this.#by7zip(file, size)],
+    });
+    return { ...verdict, damage };
+  }
+
+  /** The damaged image as a file beside its parents, for other programs to read; returns its path. */
+  save(seed: number): string {
+    const file = new Overlay(this.#base);
+    mutate({ file, format: this.#child.format, anatomy: this.#anatomy }, new Seeded(seed));
+    return this.#write(file, `case-${seed}`);
+  }
+
+  close(): void {
+    this.#base.close();
+    for (const { close } of this.#files) close();
+  }
+
+  /** The content, with what became of those sectors that hold bytes of the guest. */
+  #changed(file: Overlay): SparseContent {
+    let content = this.#content;
+    for (const at of file.written) {
+      const guest = this.#anatomy.payload.get(at);
+      if (guest !== undefined) content = content.patched(guest, file.read({ offset: at, length: SECTOR }));
+    }
+    return content;
+  }
+
+  #byQemu(file: Overlay, size: number): SparseContent {
+    const path = this.#write(file, `case-of-${pid}`);
+    try {
+      const oracle: Oracle = { folder: dirname(path), path: basename(path), format: this.#child.qemuFormat };
+      const theirSize = qemuSize(oracle);
+      return qemuContent(oracle, theirSize, this.#windows(Math.min(size, theirSize)));
+    } finally {
+      rmSync(path);
+    }
+  }
+
+  #by7zip(file: Overlay, size: number): SparseContent {
+    if (size > WINDOW_BYTES) throw new Error('too large to be unpacked');
+    const path = this.#write(file, `case-of-${pid}`);
+    try {
+      const bytes = execFileSync('7zz', ['e', '-so', path], { maxBuffer: 2 * WINDOW_BYTES, stdio: 'pipe' });
+      return SparseContent.of(bytes.length, [{ offset: 0, bytes }]);
+    } finally {
+      rmSync(path);
+    }
+  }
+
+  #write(file: Overlay, name: string): string {
+    const path = join(dirname(this.#child.path), `${name}${extname(this.#child.path)}`);
+    file.save(path);
+    return path;
+  }
+
+  #windows(size: number): readonly ByteRange[] {
+    const windows: ByteRange[] = [{ offset: 0, length: Math.min(size, WINDOW_BYTES) }];
+    for (const { offset, bytes } of this.#content.stretches) {
+      if (offset >= WINDOW_BYTES && offset < size) {
+        windows.push({ offset, length: Math.min(bytes.length, size - offset) });
+      }
+    }
+    return windows;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Runs the cases in a process of their own, and another one after each that crashed, ran out of memory or did not end.
+ * A case is known by its number and the seed: the image is the number modulo their count.
+ */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { execPath } from 'node:process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { diskCorpus } from '../support/disk-corpus.js';
+import { type CaseReport, FUZZ_CHILD, type FuzzCase, type FuzzJob } from './fuzz-child.js';
+
+const HEAP_MIB = 128;
+/** Far beyond what any case takes, also on a busy machine. */
+const CASE_MS_MAX = 60_000;
+const STDERR_CHARACTERS_MAX = 4000;
+
+export interface FuzzOptions {
+  readonly folder: string;
+  readonly cases: number;
+  readonly seed: number;
+  /** Only this case. */
+  readonly only?: number;
+  readonly report: (report: CaseReport & { readonly name: string }) => void;
+}
+
+export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): Promise<void> {
+  const corpus = diskCorpus(folder);
+  const numbers = only === undefined ? Array.from({ length: cases }, (_, number) => number) : [only];
+  let left: readonly FuzzCase[] = numbers
+    .map((number) => ({ number, image: number % corpus.length }))
+    .sort((one, other) => one.image - other.image);
+  while (left.length > 0) {
+    let done = 0;
+    const ended = await runChild({ folder, seed, cases: left }, (one) => {
+      done++;
+      report({ ...one, name: corpus[one.image]?.name ?? '' });
+    });
+    const [last] = left.slice(done);
+    if (last) {
+      report({
+        ...last,
+        kind: 'failed',
+        why: `the process ended: ${ended}`,
+        damage: '',
+        name: corpus[last.image]?.name ?? '',
+      });
+    }
+    left = left.slice(done + 1);
+  }
+}
+
+/** Returns how the process ended. */
+async function runChild(job: FuzzJob, report: (report: CaseReport) => void): Promise<string> {
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`, FUZZ_CHILD, JSON.stringify(job)];
+  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-STDERR_CHARACTERS_MAX);
+  });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, CASE_MS_MAX);
+  const closed = once(child, 'close');
+  for await (const line of createInterface({ input: child.stdout })) {
+    timer.refresh();
+    report(JSON.parse(line) as CaseReport);
+  }
+  await closed;
+  clearTimeout(timer);
+  return late ? `no end after ${CASE_MS_MAX} ms` : `${child.exitCode ?? child.signalCode} ${said}`;
+}

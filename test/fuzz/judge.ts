@@ -1,0 +1,140 @@
+/**
+ * What a damaged image may lead to, and nothing else. For whatever bytes, with bounded work and memory:
+ *
+ *     refused   a typed error that names what it met and where, and `check` finds something wrong too
+ *     found     content is given, whatever it is, and `check` finds something wrong
+ *     same      the content is what it was before the damage
+ *     payload   the damage hit bytes of the guest, and these are what is read
+ *     agreed    the content is another one, and another program reads the same: the damage made another good image
+ *
+ * So what is promised is this. Structures under a checksum: no damage passes, unless the checksum was made right too.
+ * Structures without one (the tables of VHD and qcow2, what VHDX keeps in its tables of blocks and of metadata): what
+ * points out of the file, or to where something else is, or cannot be, is wrong to `check`; an entry that says "nothing
+ * is here", or that points to bytes that nobody uses, is what a good image may say, and no reader can know better.
+ */
+import { TransferError } from '../../src/core/errors.js';
+import { MiB } from '../../src/core/units.js';
+import { type ChainLink, DiskChain } from '../../src/disk/chain.js';
+import { formatNamed, openImage } from '../../src/disk/formats.js';
+import type { DiskBytes, DiskFormat, Finding } from '../../src/disk/image.js';
+import { allocationDifference, difference } from '../support/disk-content.js';
+import type { SparseContent } from '../support/sparse-content.js';
+import { ALLOCATION_BYTES_MAX, largestAllocation, memoryExceeded, resetMemory } from './allocations.js';
+
+export interface Verdict {
+  readonly kind: 'refused' | 'found' | 'same' | 'payload' | 'agreed' | 'failed';
+  /** What was said, or what is wrong with the answer. */
+  readonly why: string;
+}
+
+export interface Damaged {
+  readonly bytes: DiskBytes;
+  readonly format: DiskFormat;
+  /** What it builds on, as far as it still says that it does. */
+  readonly under: readonly ChainLink[];
+  /** Before the damage. */
+  readonly content: SparseContent;
+  /** With those bytes of the guest that were changed. */
+  readonly changed: SparseContent;
+  /** What other programs read: asked when nothing else explains the content. They throw where they refuse. */
+  readonly theirs: readonly ((size: number) => SparseContent)[];
+}
+
+const READS_MAX = 100_000;
+const READ_BYTES_MAX = 1024 * MiB;
+const FINDINGS_MAX = 100_000;
+
+/** More work than any image of this size is worth: what a hang looks like, told without a clock. */
+class Endless extends Error {}
+
+export async function judge(damaged: Damaged): Promise<Verdict> {
+  largestAllocation();
+  const verdict = await bounded(damaged).catch(failure);
+  const largest = largestAllocation();
+  if (largest > ALLOCATION_BYTES_MAX) return { kind: 'failed', why: `a buffer of ${largest} bytes; ${verdict.why}` };
+  return verdict;
+}
+
+const failure = (thrown: unknown): Verdict => ({
+  kind: 'failed',
+  why: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
+});
+
+async function bounded(damaged: Damaged): Promise<Verdict> {
+  const wrong = await checked(damaged);
+  try {
+    return await read(damaged, wrong);
+  } catch (thrown) {
+    const why = refusal(thrown);
+    if (wrong !== undefined) return { kind: 'refused', why };
+    return { kind: 'failed', why: `check finds nothing wrong, and reading says: ${why}` };
+  }
+}
+
+/** What an error says that is as errors must be. @throws the error when it is not */
+function refusal(thrown: unknown): string {
+  if (!(thrown instanceof TransferError && thrown.code === 'E_DISK_FORMAT')) throw thrown;
+  if (!/\bbyte \d+/.test(thrown.message)) throw new Error(`an error without a place: ${thrown.message}`);
+  return thrown.message;
+}
+
+/** The first finding that says that the image is wrong. */
+async function checked({ bytes, format }: Damaged): Promise<Finding | undefined> {
+  let wrong: Finding | undefined;
+  let count = 0;
+  const add = (finding: Finding): void => {
+    if (++count > FINDINGS_MAX) throw new Endless(`more than ${FINDINGS_MAX} findings`);
+    if (!(finding.code && finding.message)) throw new Error(`a finding without code or message: ${finding.code}`);
+    if (finding.severity === 'wrong') wrong ??= finding;
+  };
+  await (await formatNamed(format)).check(counted(bytes), { add });
+  return wrong;
+}
+
+async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdict> {
+  const { bytes, format, under, content, changed } = damaged;
+  const child = { bytes: counted(bytes), image: await openImage(counted(bytes), format) };
+  const chain = new DiskChain([child, ...(child.image.parent ? under : [])]);
+  const why = await wrongAt(chain, changed);
+  if (why === undefined) return { kind: changed === content ? 'same' : 'payload', why: wrong?.code ?? 'nothing found' };
+  if (wrong) return { kind: 'found', why: `${wrong.code}: ${why}` };
+  const said: string[] = [];
+  for (const theirs of damaged.theirs) {
+    const differs = await disagreement(chain, theirs);
+    if (differs === undefined) return { kind: 'agreed', why };
+    said.push(differs);
+  }
+  return { kind: 'failed', why: [why, ...said].join('; elsewhere: ') };
+}
+
+async function disagreement(chain: DiskChain, theirs: (size: number) => SparseContent): Promise<string | undefined> {
+  let content: SparseContent;
+  try {
+    content = theirs(chain.size);
+  } catch (thrown) {
+    return String(thrown);
+  }
+  // The other program's content is not what a reader takes.
+  resetMemory();
+  return wrongAt(chain, content);
+}
+
+/** Content and allocation, of as much as was ever written; the rest of a disk that became huge is not looked at. */
+async function wrongAt(chain: DiskChain, expected: SparseContent): Promise<string | undefined> {
+  if (chain.size !== expected.size) return `${chain.size} bytes, and not ${expected.size}`;
+  return (await difference(chain, expected)) ?? (await allocationDifference(chain, expected));
+}
+
+/** The same bytes, for as much work as is reasonable. */
+function counted(bytes: DiskBytes): DiskBytes {
+  let [reads, total] = [0, 0];
+  return {
+    ...bytes,
+    read: (range, what) => {
+      total += Math.max(0, range.length);
+      if (++reads > READS_MAX || total > READ_BYTES_MAX) throw new Endless(`endless: ${reads} reads, ${total} bytes`);
+      if (memoryExceeded()) throw new Error(`more memory than ${ALLOCATION_BYTES_MAX} bytes`);
+      return bytes.read(range, what);
+    },
+  };
+}
