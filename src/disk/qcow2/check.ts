@@ -6,6 +6,7 @@ import { TransferError } from '../../core/errors.js';
 import type { DiskBytes, Finding, Findings } from '../image.js';
 import { CLUSTERS_MAX, ClusterUse } from './cluster-use.js';
 import { type Entry, entryAt, entryBytes, SUBCLUSTERS, subclusterKind } from './entries.js';
+import { ownerOfMore } from './extensions.js';
 import { l2Covers, parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
 import { blockCovers, REFCOUNT_TABLE_BYTES_MAX, readRefcountTable, refcountOf } from './refcounts.js';
 import { L2Tables, readL1 } from './tables.js';
@@ -21,7 +22,7 @@ export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<voi
 
 type Take = <T>(code: string, work: () => Promise<T>) => Promise<T | undefined>;
 
-/** Does a piece of work; what is refused as a wrong format becomes a finding, and what cannot be read stays an error. */
+/** Does a piece of work; a wrong format becomes a finding, and what cannot be read stays an error. */
 function takerOf(found: Findings): Take {
   return async (code, work) => {
     try {
@@ -110,7 +111,8 @@ class Check {
   }
 
   async #l2Table(tables: L2Tables, index: number, at: number, places: Float64Array): Promise<void> {
-    this.#takeClusters(at, this.#header.clusterBytes, `L2 table ${index}`);
+    // A table that is used twice is told once: a file could name the same one millions of times.
+    if (!this.#takeClusters(at, this.#header.clusterBytes, `L2 table ${index}`)) return;
     const table = await this.#take('qcow2-l2-past-end', () => tables.table(index, places.length));
     if (!table) return;
     const count = table.length / entryBytes(this.#header);
@@ -133,7 +135,7 @@ class Check {
     if (at === 0 || at >= this.#bytes.size) return;
     const compressed = kind === 'compressed';
     const length = compressed ? bytes : this.#header.clusterBytes;
-    this.#takeClusters(at, length, `the cluster of guest byte ${start}`, compressed);
+    this.#takeClusters(at, length, start, compressed);
   }
 
   /** Whether all that a guest can see of a cluster is in the file. */
@@ -160,17 +162,28 @@ class Check {
       const at = blocks[index] ?? 0;
       const there = at > 0 && at % clusterBytes === 0 && at <= this.#bytes.size - clusterBytes;
       const block = there ? await this.#bytes.read({ offset: at, length: clusterBytes }, 'refcount block') : undefined;
-      let first = -1;
-      let count = 0;
+      const low = new Tally();
+      const leaked = new Tally();
       for (let cluster = index * covers; cluster < Math.min((index + 1) * covers, use.clusters); cluster++) {
-        if (!use.isUsed(cluster)) continue;
-        if (block && refcountOf(block, cluster % covers, refcountBits) > 0) continue;
-        if (count++ === 0) first = cluster;
+        const isCounted = block !== undefined && refcountOf(block, cluster % covers, refcountBits) > 0;
+        if (isCounted !== use.isUsed(cluster)) (isCounted ? leaked : low).add(cluster);
       }
-      if (count === 0) continue;
-      const message = `${count} clusters that are used have a refcount of 0: a write may take them for something else`;
-      this.#add('qcow2-refcount-low', first * clusterBytes, message, true);
+      this.#tell(
+        low,
+        'qcow2-refcount-low',
+        'are used and have a refcount of 0: a write may take them for something else',
+      );
+      if (this.#seesAll()) this.#tell(leaked, 'qcow2-leaked', 'have a refcount and nothing points to them');
     }
+  }
+
+  #tell({ first, count }: Tally, code: string, what: string): void {
+    if (count > 0) this.#add(code, first * this.#header.clusterBytes, `${count} clusters ${what}`, true);
+  }
+
+  /** Snapshots and the data of extensions have clusters too, and are not looked at. */
+  #seesAll(): boolean {
+    return this.#header.snapshots === 0 && ownerOfMore(this.#header) === undefined;
   }
 
   /** A structure of one cluster: aligned, and inside the file. */
@@ -184,20 +197,38 @@ class Check {
     return false;
   }
 
-  #takeClusters(at: number, length: number, what: string, compressed = false): void {
-    if (!this.#use || length === 0) return;
+  /**
+   * Answers whether nothing else stands there.
+   * @param owner what does, in words; for a cluster of the guest: where it begins for a guest
+   */
+  #takeClusters(at: number, length: number, owner: string | number, compressed = false): boolean {
+    if (!this.#use || length === 0) return true;
+    let isFree = true;
     const { clusterBytes } = this.#header;
     const last = Math.min(Math.floor((at + length - 1) / clusterBytes), this.#use.clusters - 1);
     for (let cluster = Math.floor(at / clusterBytes); cluster <= last; cluster++) {
       if (this.#use.take(cluster, compressed)) continue;
-      const message = `${what} stands in the cluster at byte ${cluster * clusterBytes}, which is used for something else`;
-      this.#add('qcow2-clusters-overlap', cluster * clusterBytes, message);
+      const what = typeof owner === 'string' ? owner : `the cluster of guest byte ${owner}`;
+      const offset = cluster * clusterBytes;
+      const message = `${what} stands in the cluster at byte ${offset}, which is used for something else too`;
+      this.#add('qcow2-clusters-overlap', offset, message);
+      isFree = false;
     }
+    return isFree;
   }
 
   #add(code: string, offset: number, message: string, doubtful = false): void {
     const finding: Finding = { code, severity: doubtful ? 'doubtful' : 'wrong', message, offset };
     this.#found.add(finding);
+  }
+}
+
+class Tally {
+  first = -1;
+  count = 0;
+
+  add(cluster: number): void {
+    if (this.count++ === 0) this.first = cluster;
   }
 }
 

@@ -33,15 +33,6 @@ export class ClusterUse {
     return cluster < this.clusters && this.#use(cluster) !== 0;
   }
 
-  /** The first cluster after all that are used. */
-  end(): number {
-    let at = this.#bits.length;
-    while (at > 0 && this.#bits[at - 1] === 0) at--;
-    let cluster = Math.min(at * 4, this.clusters);
-    while (cluster > 0 && !this.isUsed(cluster - 1)) cluster--;
-    return cluster;
-  }
-
   #byte(cluster: number): number {
     return this.#bits[Math.floor(cluster / 4)] ?? 0;
   }

@@ -49,6 +49,44 @@ export function offsetOf(high: number, low: number): number {
   return (high & 0x00ff_ffff) * UNIT + ((low & 0xffff_fe00) >>> 0);
 }
 
+export interface RunLimits {
+  /** The first entry that is not asked for. */
+  readonly end: number;
+  readonly fileBytes: number;
+  /** Only kinds count: bytes may stand anywhere. */
+  readonly anyPlace: boolean;
+}
+
+/**
+ * How many entries, this one included, go on with what it is: nothing, zeroes, or bytes that stand one after the other.
+ * It is quick, and 1 for all that has to be looked at closely.
+ */
+export function runFrom(table: Buffer, index: number, format: EntryFormat, limits: RunLimits): number {
+  const high = table.readUInt32BE(index * 8);
+  const low = table.readUInt32BE(index * 8 + 4);
+  if (format.subclusters) return 1;
+  let next = index + 1;
+  if (high === 0 && low <= 1) {
+    while (next < limits.end && table.readUInt32BE(next * 8) === 0 && table.readUInt32BE(next * 8 + 4) === low) next++;
+    return low === 1 && format.version === 2 ? 1 : next - index;
+  }
+  if (!isPlain(high, low, format)) return 1;
+  const last = limits.fileBytes - format.clusterBytes;
+  for (let expected = offsetOf(high, low) + format.clusterBytes; next < limits.end; next++) {
+    const [nextHigh, nextLow] = [table.readUInt32BE(next * 8), table.readUInt32BE(next * 8 + 4)];
+    if (!isPlain(nextHigh, nextLow, format)) break;
+    const at = offsetOf(nextHigh, nextLow);
+    if (at > last || (at !== expected && !limits.anyPlace)) break;
+    expected = at + format.clusterBytes;
+  }
+  return next - index;
+}
+
+/** Bytes as they are, at an aligned place; no other bit is set. */
+function isPlain(high: number, low: number, { clusterBytes }: EntryFormat): boolean {
+  return (high & 0x7f00_0000) === 0 && (low & (clusterBytes - 1)) === 0 && ((high & 0x00ff_ffff) !== 0 || low !== 0);
+}
+
 /** "Standard Cluster Descriptor". */
 function standardEntry(high: number, low: number, format: EntryFormat): Entry {
   const at = offsetOf(high, low);

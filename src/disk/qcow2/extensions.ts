@@ -55,3 +55,8 @@ export function featureName(bytes: Buffer, bit: number, extensions: readonly Ext
   }
   return undefined;
 }
+
+/** An extension that has, or may have, clusters of its own that no table of the guest points to. */
+export function ownerOfMore({ extensions }: Pick<ExtensionArea, 'extensions'>): Extension | undefined {
+  return extensions.find(({ type }) => type !== EXTENSION.parentFormat && type !== EXTENSION.featureNames);
+}

@@ -39,7 +39,7 @@ export interface Qcow2Header {
   readonly parent?: ParentLink;
 }
 
-export const HEADER_BYTES_V2 = 72;
+const HEADER_BYTES_V2 = 72;
 const HEADER_BYTES_V3 = 104;
 const CLUSTER_BYTES_MAX = 2 * MiB;
 

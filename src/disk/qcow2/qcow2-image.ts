@@ -42,7 +42,7 @@ function qcow2Image(ref: Qcow2Ref, bytes: DiskBytes): DiskImage {
     async *runs(range) {
       for await (const span of spans(source, range)) yield runOf(span, header, bytes);
     },
-    allocation: (range) => joinedKinds(spans(source, range)),
+    allocation: (range) => joinedKinds(spans({ ...source, anyPlace: true }, range)),
   };
 }
 

@@ -1,8 +1,8 @@
 /**
  * Makes a qcow2 image name another parent, in place. Name and format stand in the first cluster (docs/interop/qcow2,
  * "Header extensions"). The new name is written where nothing stands yet and made durable; then the first sector, which
- * holds the header and the format, is written in one piece. What is assumed: that a storage writes a sector of 512 bytes
- * wholly or not at all.
+ * holds the header and the format, is written in one piece. What is assumed: that a storage writes a sector of 512
+ * bytes wholly or not at all.
  */
 import { encodePath, showPath } from '../../platform/path-bytes.js';
 import { diskError } from '../disk-bytes.js';

@@ -138,17 +138,25 @@ export class Room {
     this.#file.flush();
     this.#blocks = blocks;
     if (missing.length === 0) return;
-    for (const index of missing) this.#file.write(this.#tableAt + index * 8, u64(blocks[index] ?? 0));
+    const entry = Buffer.alloc(8);
+    for (const index of missing) {
+      writeU64(entry, 0, blocks[index] ?? 0);
+      this.#file.write(this.#tableAt + index * 8, entry);
+    }
     this.#file.flush();
   }
 
   /** A longer table is durable before the header names it; both of its fields lie in one sector. */
   #replaceTable(blocks: Float64Array, at: number, tableClusters: number): void {
     const { clusterBytes } = this.#header;
-    this.#file.write(at, Buffer.concat(Array.from(blocks, u64)));
+    const table = Buffer.alloc(blocks.length * 8);
+    blocks.forEach((block, index) => {
+      writeU64(table, index * 8, block);
+    });
+    this.#file.write(at, table);
     this.#file.flush();
     const fields = Buffer.alloc(12);
-    fields.set(u64(at));
+    writeU64(fields, 0, at);
     fields.writeUInt32BE(tableClusters, 8);
     this.#file.write(48, fields);
     this.#file.flush();
@@ -159,9 +167,7 @@ export class Room {
   }
 }
 
-function u64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt32BE(Math.floor(value / UNIT), 0);
-  bytes.writeUInt32BE(value % UNIT, 4);
-  return bytes;
+function writeU64(bytes: Buffer, at: number, value: number): void {
+  bytes.writeUInt32BE(Math.floor(value / UNIT), at);
+  bytes.writeUInt32BE(value % UNIT, at + 4);
 }

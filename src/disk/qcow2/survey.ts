@@ -2,10 +2,10 @@
 import { diskError } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
 import { type Entry, entryAt, entryBytes } from './entries.js';
-import { EXTENSION } from './extensions.js';
+import { EXTENSION, ownerOfMore } from './extensions.js';
 import type { Qcow2Header } from './header.js';
 import { REFCOUNT_TABLE_BYTES_MAX, readRefcountTable } from './refcounts.js';
-import { L2Tables, readL1 } from './tables.js';
+import { L1_BYTES_MAX, L2Tables, readL1 } from './tables.js';
 
 /** Refuses, by name, what this version does not write into. */
 export function demandWritable(header: Qcow2Header, name: string): void {
@@ -18,9 +18,7 @@ export function demandWritable(header: Qcow2Header, name: string): void {
   const snapshots = `${header.snapshots} internal snapshots, which share clusters with it`;
   refuse(header.snapshots > 0, 'snapshots', 60, 'an image to write to', snapshots);
   refuse(header.subclusters, 'incompatible features', 72, 'an image to write to', 'extended L2 entries');
-  const unknown = header.extensions.find(
-    ({ type }) => type !== EXTENSION.parentFormat && type !== EXTENSION.featureNames,
-  );
+  const unknown = ownerOfMore(header);
   const bitmaps = unknown?.type === EXTENSION.bitmaps;
   const found = bitmaps ? 'persistent bitmaps' : `extension 0x${unknown?.type.toString(16)}, which may own clusters`;
   refuse(unknown !== undefined, 'header extension', unknown?.at ?? 0, 'an image to write to', found);
@@ -52,7 +50,8 @@ export async function usedClusters(bytes: DiskBytes, header: Qcow2Header, blocks
   for (const at of blocks) use(at, at === 0 ? 0 : clusterBytes);
   const tables = new L2Tables(bytes, header, places);
   for (let index = 0; index < places.length; index++) {
-    use(places[index] ?? 0, places[index] === 0 ? 0 : clusterBytes);
+    if (places[index] === 0) continue;
+    use(places[index] ?? 0, clusterBytes);
     const table = await tables.table(index, places.length);
     const count = table ? table.length / entryBytes(header) : 0;
     for (let cluster = 0; table && cluster < count; cluster++) {
@@ -77,6 +76,9 @@ export function checkedEntry(table: Buffer, index: number, header: Qcow2Header, 
 /** Tables past the disk's end hold the state of a running machine, and only together with snapshots. */
 async function demandNoMore(bytes: DiskBytes, { l1At, l1Entries }: Qcow2Header, needed: number): Promise<void> {
   const piece = 1024;
+  if (l1Entries * 8 > L1_BYTES_MAX) {
+    throw diskError(bytes.name, 'L1 table size', 36, 'at most 32 MiB', `${l1Entries} entries`);
+  }
   for (let from = needed; from < l1Entries; from += piece) {
     const offset = l1At + from * 8;
     const rest = await bytes.read({ offset, length: Math.min(piece, l1Entries - from) * 8 }, 'L1 table');

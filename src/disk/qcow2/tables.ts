@@ -9,7 +9,7 @@ import { offsetOf } from './entries.js';
 import { l1Needed, type Qcow2Header } from './header.js';
 
 /** QEMU's bound; 4 Mi tables. */
-const L1_BYTES_MAX = 32 * MiB;
+export const L1_BYTES_MAX = 32 * MiB;
 const READ_BYTES = 4 * MiB;
 /** What one read of neighbouring L2 tables fetches. */
 const AHEAD_BYTES = 1 * MiB;
@@ -88,6 +88,13 @@ export class L2Tables {
     this.#bytes = bytes;
     this.#clusterBytes = clusterBytes;
     this.#places = places;
+  }
+
+  /** The first entry from one on, up to `last`, that has a table. */
+  firstFrom(index: number, last: number): number {
+    let at = index;
+    while (at < last && this.#places[at] === 0) at++;
+    return at;
   }
 
   /**

@@ -1,7 +1,7 @@
 /**
- * Writes into a qcow2 image in place, in the order of QEMU: a cluster is counted as used, durably, before a table points
- * to it, and its bytes are durable by then too; what is no longer pointed to is counted as free last. A crash leaves
- * clusters that nobody uses at worst, never a pointer to one that is not counted.
+ * Writes into a qcow2 image in place, in the order of QEMU: a cluster is counted as used, durably, before a table
+ * points to it, and its bytes are durable by then too; what is no longer pointed to is counted as free last. A crash
+ * leaves clusters that nobody uses at worst, never a pointer to one that is not counted.
  */
 import type { ByteRange } from '../../core/chunk.js';
 import { MiB } from '../../core/units.js';

@@ -30,6 +30,8 @@ const repeated = (bits: number, times: number): number[] => new Array<number>(ti
 const LENGTH_BITS = [...repeated(0, 16), 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 const MATCH_BITS = [...repeated(0, 32), 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 const MATCH_BYTES_MIN = 3;
+/** So many bytes are copied one by one, which is quicker than a call. */
+const FEW_BYTES = 64;
 /** No cluster needs a longer offset, and its bits are still read in one go. */
 const OFFSET_BITS_MAX = 24;
 
@@ -149,16 +151,16 @@ function followSequences(bytes: Uint8Array, count: number, literals: Uint8Array,
   const bits = new BackwardBits(bytes.subarray(at));
   let [length, offset, match] = [bits.read(lengths.accuracy), bits.read(offsets.accuracy), bits.read(matches.accuracy)];
   const next = (table: FseTable, from: number): number => (table.bases[from] ?? 0) + bits.read(table.bits[from] ?? 0);
-  let left = literals;
+  let used = 0;
   for (let sequence = 1; ; sequence++) {
     const offsetCode = offsets.symbols[offset] ?? 0;
     demand(offsetCode <= OFFSET_BITS_MAX, 'an offset that is larger than a cluster');
-    const offsetValue = 2 ** offsetCode + bits.read(offsetCode);
+    const offsetValue = (1 << offsetCode) + bits.read(offsetCode);
     const matchBytes = extended(matches.symbols[match] ?? 0, MATCH_STARTS, MATCH_BITS, bits);
     const literalBytes = extended(lengths.symbols[length] ?? 0, LENGTH_STARTS, LENGTH_BITS, bits);
-    demand(bits.left >= 0 && literalBytes <= left.length, 'a sequence of more than there is');
-    append(left.subarray(0, literalBytes), state);
-    left = left.subarray(literalBytes);
+    demand(bits.left >= 0 && literalBytes <= literals.length - used, 'a sequence of more than there is');
+    copy(literals, used, literalBytes, state);
+    used += literalBytes;
     repeatEarlier(offsetOf(offsetValue, literalBytes, state.offsets), matchBytes, state);
     if (sequence === count) break;
     length = next(lengths, length);
@@ -166,7 +168,7 @@ function followSequences(bytes: Uint8Array, count: number, literals: Uint8Array,
     offset = next(offsets, offset);
   }
   demand(bits.left === 0, 'sequences that do not end with their bits');
-  return left;
+  return literals.subarray(used);
 }
 
 /** RFC 8878 §3.1.1.3.2.1 "Symbol Compression Modes". Answers how many bytes describe the table. */
@@ -194,16 +196,16 @@ function extended(code: number, starts: readonly number[], extra: readonly numbe
 
 /** RFC 8878 §3.1.1.5: values up to 3 mean one of the last offsets, the next one where no literal comes before. */
 function offsetOf(value: number, literalBytes: number, last: FrameState['offsets']): number {
-  const [first, second, third] = last;
-  if (value > 3) {
-    last.splice(0, 3, value - 3, first, second);
-    return value - 3;
-  }
-  const choice = value - 1 + (literalBytes === 0 ? 1 : 0);
+  // By number, not taken apart: this runs for each sequence.
+  const first = last[0];
+  const second = last[1];
+  const third = last[2];
+  const choice = value > 3 ? 4 : value - 1 + (literalBytes === 0 ? 1 : 0);
   if (choice === 0) return first;
-  const offset = choice === 1 ? second : choice === 2 ? third : first - 1;
-  last.splice(0, 3, offset, first, choice === 1 ? third : second);
-  return offset;
+  last[0] = choice === 4 ? value - 3 : choice === 3 ? first - 1 : choice === 2 ? third : second;
+  last[1] = first;
+  if (choice !== 1) last[2] = second;
+  return last[0];
 }
 
 export function append(bytes: Uint8Array, state: FrameState): void {
@@ -212,12 +214,21 @@ export function append(bytes: Uint8Array, state: FrameState): void {
   state.at += bytes.length;
 }
 
+/** As {@link append}, without a view of its own for a few bytes. */
+function copy(bytes: Uint8Array, from: number, length: number, state: FrameState): void {
+  const { made, at } = state;
+  demand(length <= made.length - at, 'more than a cluster');
+  if (length > FEW_BYTES) made.set(bytes.subarray(from, from + length), at);
+  else for (let index = 0; index < length; index++) made[at + index] = bytes[from + index] ?? 0;
+  state.at += length;
+}
+
 /** A match may reach into what it makes itself. */
 function repeatEarlier(offset: number, length: number, state: FrameState): void {
   const { made, at } = state;
   demand(offset > 0 && offset <= at, 'an offset to before the beginning');
   demand(length <= made.length - at, 'more than a cluster');
-  if (offset >= length) made.copyWithin(at, at - offset, at - offset + length);
+  if (offset >= length && length > FEW_BYTES) made.copyWithin(at, at - offset, at - offset + length);
   else for (let to = at; to < at + length; to++) made[to] = made[to - offset] ?? 0;
   state.at += length;
 }

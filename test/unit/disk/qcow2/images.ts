@@ -22,7 +22,7 @@ import type { DiskBytes, Finding } from '../../../../src/disk/image.js';
 import type { DiskFile } from '../../../../src/disk/image-writer.js';
 import { qcow2 } from '../../../../src/disk/qcow2/qcow2.js';
 
-const commands = ['qemu-img', 'qemu-io', '7zz'];
+const commands = ['qemu-img', 'qemu-io', '7zz', 'zstd'];
 const missing = commands.filter((command) => spawnSync(command, ['--help']).status !== 0);
 
 /** Why tests against other tools cannot run here; undefined: they can. */

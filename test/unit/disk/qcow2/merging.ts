@@ -129,7 +129,8 @@ export class CuttableFile implements DiskFile {
 
   setSize(bytes: number): void {
     this.#count();
-    if (bytes < this.#size) this.#now.fill(0, bytes, this.#size);
+    const { length } = this.#now;
+    if (bytes < this.#size) this.#now.fill(0, Math.min(bytes, length), Math.min(this.#size, length));
     this.#size = bytes;
   }
 

@@ -1,6 +1,7 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { KiB, MiB } from '../../../../src/core/units.js';
+import type { Finding } from '../../../../src/disk/image.js';
 import { qcow2 } from '../../../../src/disk/qcow2/qcow2.js';
 import { Seeded } from '../../../support/seeded.js';
 import { findings, guestBytes, Images, memoryBytes, noTools } from './images.js';
@@ -57,6 +58,26 @@ function makeChain({ base, child = '', unit, below }: Shape, size: number, seede
   return images.content('child.qcow2');
 }
 
+/** All that a check finds, but for clusters that nothing points to: these are what a power cut may leave. */
+async function moreThanLeaks(image: Buffer): Promise<readonly Finding[]> {
+  return (await findings(memoryBytes(image))).filter(({ code }) => code !== 'qcow2-leaked');
+}
+
+/** Every cluster and table as if something else used it too, so that none of them is written to in place. */
+function withoutCopiedBits(image: Buffer): void {
+  const clusterBytes = 2 ** image.readUInt32BE(20);
+  const l1At = Number(image.readBigUInt64BE(40));
+  const clear = (at: number): number => {
+    const entry = image.readBigUInt64BE(at) & (2n ** 63n - 1n);
+    image.writeBigUInt64BE(entry, at);
+    return Number(entry);
+  };
+  for (let index = 0; index < image.readUInt32BE(36); index++) {
+    const table = clear(l1At + index * 8);
+    for (let at = 0; table > 0 && at < clusterBytes; at += 8) clear(table + at);
+  }
+}
+
 qemu(`merging into qcow2${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
   test.each(shapes)('gives what qemu-img commit gives, and nothing that qemu-img check finds: %o', async (shape) => {
     const seeded = new Seeded(shape.unit + shape.base.length);
@@ -83,13 +104,15 @@ qemu(`merging into qcow2${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
   });
 
   test('a power cut at any moment leaves the same disk, and the next merge ends it', async () => {
-    for (const shape of [shapes[2], shapes[3], shapes[0], shapes[14]] as readonly Shape[]) {
+    for (const [round, shape] of [shapes[2], shapes[3], shapes[3], shapes[0], shapes[14]].entries()) {
+      if (!shape) continue;
       const seeded = new Seeded(shape.unit);
       const size = 1 * MiB + 512;
       const expected = makeChain(shape, size, seeded, 12);
       const child = memoryBytes(readFileSync(images.path('child.qcow2')));
       const below = shape.below ? [memoryBytes(readFileSync(images.path('below.raw')))] : [];
       const base = readFileSync(images.path('base.qcow2'));
+      if (round === 2) withoutCopiedBits(base);
       const counting = new CuttableFile(base, seeded, 1e9);
       await merge(child, counting, below, 128 * KiB);
       const calls = 1e9 - counting.callsLeft;
@@ -97,20 +120,50 @@ qemu(`merging into qcow2${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
         let left: Buffer = base;
         // Two cuts, one after the other.
         for (let cut = 0; cut < 2; cut++) {
-          const file = new CuttableFile(left, seeded, seeded.int(0, calls - 1));
+          const file = new CuttableFile(left, seeded, seeded.int(0, time % 2 === 0 ? calls - 1 : 30));
           await merge(child, file, below, 128 * KiB).catch((thrown) => expect(thrown).toBeInstanceOf(PowerCut));
           left = file.left;
           expect((await guestBytes(child, memoryBytes(left), ...below)).equals(expected)).toBe(true);
-          expect(await findings(memoryBytes(left))).toEqual([]);
+          expect(await moreThanLeaks(left)).toEqual([]);
         }
         const last = new CuttableFile(left, seeded, 1e9);
         await merge(child, last, below, 128 * KiB);
         images.write('merged.qcow2', last.left);
         expect(images.content('merged.qcow2').equals(expected)).toBe(true);
-        if (time % 4 === 0) expect(images.check('merged.qcow2').text).not.toMatch(/ERROR/);
+        // It would miss the bits in entries that no merge came to.
+        if (round !== 2 && time % 4 === 0) expect(images.check('merged.qcow2').text).not.toMatch(/ERROR/);
       }
     }
   });
+});
+
+qemu(`making room${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
+  test.each([MiB, 9 * MiB])(
+    'is cut short at any moment and leaves nothing but unused clusters: %i bytes',
+    async (size) => {
+      images.create('base.qcow2', size, 'cluster_size=512');
+      const base = readFileSync(images.path('base.qcow2'));
+      const begin = async (file: CuttableFile): Promise<void> => {
+        const writer = await qcow2.openWriter?.(file);
+        writer?.begin([{ offset: 0, length: size }]);
+      };
+      const counting = new CuttableFile(base, new Seeded(1), 1e9);
+      await begin(counting);
+      const calls = 1e9 - counting.callsLeft;
+      for (let call = 0; call < calls; call++) {
+        for (let time = 0; time < (size === MiB ? 6 : 2); time++) {
+          const file = new CuttableFile(base, new Seeded(call * 100 + time), call);
+          await begin(file).catch((thrown) => expect(thrown).toBeInstanceOf(PowerCut));
+          expect(await moreThanLeaks(file.left)).toEqual([]);
+          const again = new CuttableFile(file.left, new Seeded(2), 1e9);
+          const writer = await qcow2.openWriter?.(again);
+          writer?.begin([{ offset: 0, length: size }]);
+          writer?.finish();
+          expect(again.size).toBeLessThan(base.length + 512 * 200);
+        }
+      }
+    },
+  );
 });
 
 qemu(`what is not written into${noTools ? ` (skipped: ${noTools})` : ''}`, () => {
