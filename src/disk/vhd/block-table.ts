@@ -135,23 +135,23 @@ export interface Overlaps {
 export function overlapsOf(table: BlockTable, structures: readonly Structure[]): Overlaps | undefined {
   const places = table.placesInOrder();
   const sectors = table.placeBytes / VHD_SECTOR_BYTES;
-  const structuresEnd = Math.max(...structures.map(({ to }) => to)) / VHD_SECTOR_BYTES;
+  const structuresEnd = Math.max(...structures.map(({ to }) => to));
   let [count, at, first] = [0, 0, ''];
   for (let index = 0; index < places.length; index++) {
     const sector = places[index] as number;
     const before = places[index - 1];
     const other = before !== undefined && sector - before < sectors ? before : undefined;
-    const structure =
-      sector < structuresEnd
-        ? structures.find(
-            ({ from, to }) => sector * VHD_SECTOR_BYTES < to && (sector + sectors) * VHD_SECTOR_BYTES > from,
-          )
-        : undefined;
+    const from = sector * VHD_SECTOR_BYTES;
+    const structure = from < structuresEnd ? structureIn(structures, from, from + table.placeBytes) : undefined;
     if (other === undefined && !structure) continue;
     if (count++ > 0) continue;
-    at = sector * VHD_SECTOR_BYTES;
+    at = from;
     const block = table.entries.lastIndexOf(sector);
     first = `block ${block} begins inside ${structure?.what ?? `block ${table.entries.indexOf(other as number)}`}`;
   }
   return count === 0 ? undefined : { count, at, first };
+}
+
+function structureIn(structures: readonly Structure[], from: number, to: number): Structure | undefined {
+  return structures.find((structure) => from < structure.to && to > structure.from);
 }

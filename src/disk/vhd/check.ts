@@ -60,18 +60,11 @@ function footerFinding({ at, damage }: FooterSpot, severity: Severity, what: str
 
 function checkCopies({ end, front }: Footers, found: Findings): void {
   if (!front.footer) found.add(footerFinding(front, 'doubtful', 'the copy of the footer at the front of the file'));
-  // The checksum is over all other bytes, and one that is right makes the fields what is compared.
-  else if (end.footer && !sameFooter(end.footer, front.footer)) {
+  else if (end.footer && !end.bytes.equals(front.bytes)) {
     const message =
       'the footer at the end and its copy at the front are both whole, and differ; the one at the end counts';
     found.add({ code: 'vhd-footer-copies-differ', severity: 'doubtful', message, offset: 0 });
   }
-}
-
-function sameFooter(a: VhdFooter, b: VhdFooter): boolean {
-  const text = (footer: VhdFooter): string =>
-    JSON.stringify({ ...footer, dataOffset: String(footer.dataOffset), uniqueId: [...footer.uniqueId] });
-  return text(a) === text(b);
 }
 
 function checkFixed({ currentBytes }: VhdFooter, footerAt: number, found: Findings): void {
@@ -89,7 +82,7 @@ function checkSize({ creatorApplication, geometry, currentBytes }: VhdFooter, fo
   if (!BY_GEOMETRY.includes(creatorApplication) || sectors >= GEOMETRY_SECTORS_MAX) return;
   const bytes = sectors * VHD_SECTOR_BYTES;
   if (bytes === currentBytes) return;
-  const message = `the disk has ${currentBytes} bytes here; Virtual PC, and others that go by its geometry, see ${bytes}`;
+  const message = `the disk has ${currentBytes} bytes; Virtual PC, and others that go by its geometry, see ${bytes}`;
   found.add({ code: 'vhd-size', severity: 'doubtful', message });
 }
 
@@ -109,19 +102,28 @@ async function checkDynamic(bytes: DiskBytes, footers: Footers, footer: VhdFoote
   const table = await part(() => readBlockTable(bytes, header, footer.currentBytes), found, lack);
   if (footer.diskType === 'differencing') await checkParent(bytes, header, found);
   if (!table) return;
-  checkPlaces(table, dataEnd(bytes, footers), tableAt, found);
+  checkPlaces(table, { size: footer.currentBytes, end: dataEnd(bytes, footers), tableAt }, found);
   const overlaps = overlapsOf(table, structuresOf(headerAt, header));
   if (!overlaps) return;
   const message = `blocks share their place with others or with structures (${overlaps.count}): ${overlaps.first}`;
   found.add({ code: 'vhd-blocks-overlap', severity: 'wrong', message, offset: overlaps.at });
 }
 
-/** Every block's place must be whole in the file, bitmap and data. */
-function checkPlaces(table: BlockTable, end: number, tableAt: number, found: Findings): void {
+interface Bounds {
+  /** Of the disk. */
+  readonly size: number;
+  /** Where the file's data must have ended. */
+  readonly end: number;
+  readonly tableAt: number;
+}
+
+/** Every block must be whole in the file, bitmap and data, as far as the disk goes. */
+function checkPlaces(table: BlockTable, { size, end, tableAt }: Bounds, found: Findings): void {
   let [count, first] = [0, 0];
   for (let block = 0; block < table.entries.length; block++) {
     const at = table.bitmapAt(block);
-    if (at === undefined || at + table.placeBytes <= end) continue;
+    const dataBytes = Math.min(table.blockBytes, size - block * table.blockBytes);
+    if (at === undefined || at + table.bitmapBytes + dataBytes <= end) continue;
     if (count++ === 0) first = block;
   }
   if (count === 0) return;

@@ -1,8 +1,8 @@
 /**
  * Lays a new dynamic VHD out: the copy of the footer, the header, the table, then the allocated blocks in the order of
  * the disk, each behind its bitmap, and the footer; with no room between them, so that an entry of the table that is
- * damaged cannot name a place that nothing else has. All sectors of such a block count as written: most tools that write
- * VHDs do so, and some that read them look at nothing else.
+ * damaged cannot name a place that nothing else has. All sectors of such a block count as written, as most tools that
+ * write VHDs have it; some that read them show such a block whole, whatever its bitmap says.
  */
 import type { ByteRange } from '../../core/chunk.js';
 import { MiB } from '../../core/units.js';

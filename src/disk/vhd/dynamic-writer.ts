@@ -6,7 +6,6 @@
  * The room for new blocks is at the end of the file, is cut off and added anew, and so reads as zero, which is what
  * readers see that pass over bitmaps. Blocks get their places in the order in which they are first written to.
  */
-
 import type { ByteRange } from '../../core/chunk.js';
 import { TransferError } from '../../core/errors.js';
 import { diskError } from '../disk-bytes.js';
@@ -174,8 +173,11 @@ export class DynamicVhdWriter implements ImageWriter {
     for (let index = 0; index < blocks.length; ) {
       const first = blocks[index] as number;
       let last = first;
-      while (index < blocks.length && (blocks[index] as number) - last < TABLE_GAP_ENTRIES)
-        last = blocks[index++] as number;
+      for (; index < blocks.length; index++) {
+        const next = blocks[index] as number;
+        if (next - last > TABLE_GAP_ENTRIES) break;
+        last = next;
+      }
       const bytes = Buffer.alloc((last - first + 1) * 4);
       for (let block = first; block <= last; block++) {
         bytes.writeUInt32BE(this.#table.entries[block] as number, (block - first) * 4);

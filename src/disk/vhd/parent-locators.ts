@@ -70,7 +70,7 @@ function fromName(name: string): readonly ParentPath[] {
 
 const fromWindows = (path: string): string => path.replaceAll('\\', '/').replace(/^\.\//, '');
 
-/** `file://localhost/folder/parent.vhd` or `file:///folder/parent.vhd`, and `file://./parent.vhd` for a relative one. */
+/** `file://localhost/folder/base.vhd` or `file:///folder/base.vhd`, and `file://./base.vhd` for a relative one. */
 function fromUrl(url: string): ParentPath {
   const escaped = url.replace(FILE_URL, '').replace(/^localhost\//, '/');
   // Escapes are bytes, and a name of Linux need not be UTF-8.
@@ -94,14 +94,13 @@ export function parentFields(
   const texts = parent.paths.flatMap(locatorTexts).slice(0, 8);
   const locators: VhdLocator[] = [];
   const data: Buffer[] = [];
+  let next = at;
   for (const { code, bytes } of texts) {
-    locators.push({ code, length: bytes.length, at: at + data.length * VHD_SECTOR_BYTES });
-    const sectors = Math.ceil(bytes.length / VHD_SECTOR_BYTES);
-    for (let sector = 0; sector < sectors; sector++) {
-      const piece = Buffer.alloc(VHD_SECTOR_BYTES);
-      piece.set(bytes.subarray(sector * VHD_SECTOR_BYTES, (sector + 1) * VHD_SECTOR_BYTES));
-      data.push(piece);
-    }
+    const sectors = Buffer.alloc(Math.ceil(bytes.length / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES);
+    sectors.set(bytes);
+    locators.push({ code, length: bytes.length, at: next });
+    data.push(sectors);
+    next += sectors.length;
   }
   const path = parent.paths[0]?.path ?? '';
   const name = path.slice(path.lastIndexOf('/') + 1);

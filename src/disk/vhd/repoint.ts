@@ -50,7 +50,7 @@ export async function repointVhd(file: DiskFile, parent: ParentLink): Promise<vo
   written([copyAt, footer]);
 }
 
-/** One that was cut short has left its header behind everything: it is brought home, to where the copy at the front says. */
+/** One that was cut short has left its header behind everything: it goes home, to where the copy at the front says. */
 async function finishEarlier(file: DiskFile): Promise<void> {
   const footers = await readFooters(file);
   const { end, front } = footers;

@@ -121,21 +121,26 @@ class Blocks {
 
   async #runsOf({ block, from, length }: BlockPart): Promise<readonly Run[]> {
     const bitmapAt = this.#table.bitmapAt(block) as number;
-    const bitmap = await this.#bitmaps.of(block, bitmapAt);
     const dataAt = bitmapAt + this.#table.bitmapBytes;
+    this.#assertInside(block, dataAt);
+    const bitmap = await this.#bitmaps.of(block, bitmapAt);
     const runs: Run[] = [];
     const end = from + length;
     let at = from;
     const sectors = [Math.floor(from / VHD_SECTOR_BYTES), Math.ceil(end / VHD_SECTOR_BYTES)] as const;
     for (const { set, length: alike } of bitRuns(bitmap, ...sectors)) {
       const next = Math.min(end, (Math.floor(at / VHD_SECTOR_BYTES) + alike) * VHD_SECTOR_BYTES);
-      if (set && dataAt + next > this.#dataEnd) {
-        const expected = `its end before byte ${this.#dataEnd}, where the file's data ends`;
-        throw diskError(this.#bytes.name, `VHD block ${block}`, bitmapAt, expected, `byte ${dataAt + next}`);
-      }
+      if (set) this.#assertInside(block, dataAt + next);
       runs.push(set ? { kind: 'data', length: next - at, at: dataAt + at } : { kind: this.#left, length: next - at });
       at = next;
     }
     return runs;
+  }
+
+  #assertInside(block: number, end: number): void {
+    if (end <= this.#dataEnd) return;
+    const at = this.#table.bitmapAt(block) as number;
+    const expected = `it to end before byte ${this.#dataEnd}, where the file's data ends`;
+    throw diskError(this.#bytes.name, `VHD block ${block}`, at, expected, `an end at byte ${end}`);
   }
 }

@@ -66,6 +66,9 @@ const cases: readonly (readonly [what: string, disk: Buffer, found: string])[] =
   ['a block size of no power of two', header(disks.dynamic, [32, u32(4097)]), 'wrong vhd-header-field'],
   ['a header out of the file', footers(disks.dynamic, 16, [0, 0, 1, 0, 0, 0, 0, 0]), 'wrong vhd-truncated'],
   ['a table out of the file', header(disks.dynamic, [16, [0, 0, 1, 0, 0, 0, 0, 0]]), 'wrong vhd-truncated'],
+  ['a table beyond 2^53', header(disks.dynamic, [16, [0, 0x20, 0, 0, 0, 0, 0, 1]]), 'wrong vhd-header-field'],
+  ['a header beyond 2^53', footers(disks.dynamic, 16, [0, 0x20, 0, 0, 0, 0, 0, 1]), 'wrong vhd-footer-field'],
+  ['a table in the header', header(disks.dynamic, [16, [0, 0, 0, 0, 0, 0, 4, 0]]), 'wrong vhd-header-field'],
   ['a table that is too small', header(disks.dynamic, [28, u32(9)]), 'wrong vhd-bat-size'],
   ['a disk of a million small blocks', footers(disks.dynamic, 48, [0, 0, 1, 0, 0, 0, 0, 0]), 'wrong vhd-bat-size'],
   ['a block past the end', patched(disks.dynamic, [entryAt(2), u32(0xfffffffe)]), 'wrong vhd-bat-past-end'],
@@ -98,6 +101,17 @@ test.each(cases)('%s is found', async (_, disk, expected) => {
   if (found.some(({ severity }) => severity === 'wrong') && !/unnamed|past-end/.test(expected)) {
     await expect(content).rejects.toMatchObject({ code: 'E_DISK_FORMAT' });
   } else await content.catch((error: TransferError) => expect(error.code).toBe('E_DISK_FORMAT'));
+});
+
+test('a disk whose last block ends where the disk ends is whole', async () => {
+  const data = new Seeded(3).bytes(BLOCK);
+  const disk = vhdImage({ size: SIZE, blockBytes: BLOCK, id: id(1), blocks: new Map([[9, { data }]]) });
+  const short = Buffer.concat([disk.subarray(0, -1024), disk.subarray(-512)]);
+  expect(await findings(memoryDisk(short))).toEqual([]);
+  expect((await read(short)).equals(await read(disk))).toBe(true);
+  const shorter = Buffer.concat([disk.subarray(0, -1536), disk.subarray(-512)]);
+  expect((await findings(memoryDisk(shorter))).map(({ code }) => code)).toEqual(['vhd-bat-past-end']);
+  await expect(read(shorter)).rejects.toThrow(/VHD block 9 at byte \d+: expected it to end before byte/);
 });
 
 test('a fixed VHD that is called raw is found, and other files are not', async () => {
@@ -153,7 +167,7 @@ test.each(Object.keys(disks) as (keyof typeof disks)[])(
   },
 );
 
-test('any bytes in header, table and locators, with checksums that are right, are answered in the words of the format', async () => {
+test('any bytes with checksums that are right are answered in the words of the format', async () => {
   const seeded = new Seeded(78);
   const start = vhdImage({
     size: SIZE,
