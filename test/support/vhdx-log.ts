@@ -62,7 +62,7 @@ export function encodeLogEntry(entry: TestEntry): Buffer {
   return whole;
 }
 
-/** Writes entries into the log of 1 MiB, around its end where one crosses it, and says in the headers that it is used. */
+/** Writes entries into the log of 1 MiB, around its end where need be, and marks it in the headers as used. */
 export function writeLog(path: string, entries: readonly TestEntry[], guid = LOG_GUID): void {
   const fd = openSync(path, 'r+');
   for (const entry of entries) {

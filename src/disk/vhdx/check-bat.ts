@@ -4,6 +4,8 @@ import type { Finding, Findings } from '../image.js';
 import { BAT_ENTRY_BYTES, type Bat, type BatWindow, BITMAP_BYTES, STATES } from './bat.js';
 import type { FileSpace } from './file-space.js';
 
+const FINDINGS_MAX = 1000;
+
 interface CheckedBat {
   readonly bat: Bat;
   readonly batAt: number;
@@ -41,6 +43,7 @@ class EntryCheck {
   readonly #checked: CheckedBat;
   readonly #space: FileSpace;
   readonly #found: Findings;
+  #count = 0;
 
   constructor(checked: CheckedBat, space: FileSpace, found: Findings) {
     this.#checked = checked;
@@ -100,7 +103,9 @@ class EntryCheck {
     }
   }
 
+  /** Millions of entries may be wrong, and a thousand sentences say that as well. */
   #add(code: string, severity: Finding['severity'], entry: number, message: string): void {
+    if (this.#count++ >= FINDINGS_MAX) return;
     this.#found.add({ code, severity, message, offset: this.#checked.batAt + entry * BAT_ENTRY_BYTES });
   }
 }

@@ -3,8 +3,9 @@
  * BAT passes by in windows, and what is taken of the file is a bit for each MiB.
  */
 import { TransferError } from '../../core/errors.js';
+import { MiB } from '../../core/units.js';
 import type { DiskBytes, Finding, Findings } from '../image.js';
-import { Bat, batGeometry, readBat } from './bat.js';
+import { BAT_ENTRY_BYTES, Bat, type BatGeometry, batGeometry, readBat } from './bat.js';
 import { checkBat } from './check-bat.js';
 import { FileSpace, SPACE_BYTES_MAX } from './file-space.js';
 import { GUID_NONE } from './guid.js';
@@ -28,6 +29,8 @@ import {
   readRegionTable,
 } from './region.js';
 import { replayedBytes } from './segments.js';
+
+const READ_BYTES = MiB;
 
 type Fault = Pick<Finding, 'code' | 'severity'> & { readonly offset?: number };
 
@@ -56,6 +59,27 @@ export async function checkVhdx(file: DiskBytes, found: Findings): Promise<void>
     space,
     found,
   );
+  await checkBehindDisk(bytes, regions.bat, geometry, found);
+}
+
+/** Entries behind those of the disk should say nothing: it may have been larger than its size says now. */
+async function checkBehindDisk(
+  bytes: DiskBytes,
+  region: Region,
+  geometry: BatGeometry,
+  found: Findings,
+): Promise<void> {
+  const end = region.at + region.length;
+  const zeroes = Buffer.alloc(READ_BYTES);
+  let length: number;
+  for (let offset = region.at + geometry.entries * BAT_ENTRY_BYTES; offset < end; offset += length) {
+    length = Math.min(READ_BYTES, end - offset);
+    const part = await bytes.read({ offset, length }, 'BAT');
+    if (part.equals(zeroes.subarray(0, length))) continue;
+    const message = `${bytes.name}: BAT: expected nothing behind its ${geometry.blocks} blocks, found entries`;
+    found.add({ code: 'vhdx-bat-behind-disk', severity: 'doubtful', message, offset });
+    return;
+  }
 }
 
 /** What the act returns; undefined: it found a fault in the format, which is told. */
@@ -115,7 +139,7 @@ async function checkRegions(bytes: DiskBytes, found: Findings): Promise<Regions 
   }
   const cut = first.all.find((region) => isKnownRegion(region) && region.at > size - region.length);
   if (cut) {
-    const message = `${name}: region ${cut.guid} at byte ${cut.at}: expected ${cut.length} bytes, found a file of ${size}`;
+    const message = `${name}: region ${cut.guid} at ${cut.at}: expected ${cut.length} bytes, found a file of ${size}`;
     found.add({ code: 'vhdx-truncated', severity: 'wrong', message, offset: size });
     return undefined;
   }

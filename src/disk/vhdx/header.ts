@@ -73,7 +73,7 @@ function currentSlot([first, second]: readonly [HeaderSlot, HeaderSlot], name: s
     return 0;
   }
   if (first instanceof TransferError) return 1;
-  const same = encodeHeader(first).equals(encodeHeader(second));
+  const same = (Object.keys(first) as (keyof VhdxHeader)[]).every((field) => first[field] === second[field]);
   const spot = { name, what: 'headers', at: HEADERS_AT[0] };
   const { sequenceNumber } = first;
   const distinct = same || sequenceNumber !== second.sequenceNumber;
@@ -142,11 +142,12 @@ export function assertLogPlace(
   demand(spot, logAt <= size - logBytes, `${logBytes} bytes inside the file`, `a file of ${size} bytes`);
 }
 
-/** @throws TransferError E_DISK_FORMAT when the log has something to replay: only reading does that, in memory */
-export function assertLogEmpty(name: string, { logGuid, logAt }: VhdxHeader): void {
-  const spot = { name, what: 'log', at: logAt };
+/** @throws TransferError E_DISK_FORMAT when the log is nowhere, or has something to replay: only reading does that */
+export function assertWritable(file: Pick<DiskBytes, 'name' | 'size'>, header: VhdxHeader): void {
+  assertLogPlace(file, header);
+  const spot = { name: file.name, what: 'log', at: header.logAt };
   const found = 'changes to replay: open and close the disk once with what it belongs to, or use qemu-img check -r all';
-  demand(spot, logGuid === GUID_NONE, 'an empty log in a disk that is to be written to', found);
+  demand(spot, header.logGuid === GUID_NONE, 'an empty log in a disk that is to be written to', found);
 }
 
 /** The last number that leaves room for an update. */

@@ -7,7 +7,7 @@ import { diskError } from '../disk-bytes.js';
 import type { ParentLink } from '../image.js';
 import type { DiskFile } from '../image-writer.js';
 import { demand } from './demand.js';
-import { assertLogEmpty, updateHeaders } from './header.js';
+import { assertWritable, updateHeaders } from './header.js';
 import { ITEMS, METADATA_TABLE_BYTES, type MetadataItem, readMetadataTable } from './metadata.js';
 import { openStructures } from './open.js';
 import { encodeParentLocator } from './parent-locator.js';
@@ -18,7 +18,7 @@ const PLACE_AT = 16;
 
 export async function repointVhdx(file: DiskFile, parent: ParentLink): Promise<void> {
   const { current, regions, metadata } = await openStructures(file);
-  assertLogEmpty(file.name, current.header);
+  assertWritable(file, current.header);
   const { metadata: region } = regions;
   const spot = { name: file.name, what: 'parent locator', at: region.at };
   demand(spot, metadata.parent !== undefined, 'a differencing disk', 'one without a parent');

@@ -11,20 +11,24 @@ import type { ByteRange } from '../../core/chunk.js';
 import type { DiskFile, ImageWriter, Place } from '../image-writer.js';
 import { type BatGeometry, BITMAP_BYTES, entryOfBitmap, entryOfBlock, STATES } from './bat.js';
 import { demand, type Spot } from './demand.js';
-import { assertLogEmpty, type CurrentHeader, HEADER_SECTION_BYTES, updateHeaders } from './header.js';
+import { assertWritable, type CurrentHeader, HEADER_SECTION_BYTES, updateHeaders } from './header.js';
 import { openStructures } from './open.js';
 import { SectorMarks } from './sector-marks.js';
 import { type BatEntry, WritableBat } from './writable-bat.js';
 
 export async function openVhdxWriter(file: DiskFile): Promise<ImageWriter> {
   const { current, regions, metadata, geometry } = await openStructures(file);
-  assertLogEmpty(file.name, current.header);
+  assertWritable(file, current.header);
   const { logAt, logBytes } = current.header;
   const taken = [
     { offset: 0, length: HEADER_SECTION_BYTES },
     { offset: logAt, length: logBytes },
     ...regions.all.map(({ at, length }) => ({ offset: at, length })),
   ];
+  for (const { offset, length } of taken) {
+    const spot = { name: file.name, what: 'region', at: offset };
+    demand(spot, offset <= file.size - length, `${length} bytes inside the file`, `a file of ${file.size} bytes`);
+  }
   const bat = new WritableBat(file, regions.bat.at, geometry);
   return new VhdxWriter({ file, bat, current, taken, fixed: metadata.leaveAllocated });
 }
@@ -50,8 +54,8 @@ class VhdxWriter implements ImageWriter {
   readonly #geometry: BatGeometry;
   readonly #marks: SectorMarks;
   #current: CurrentHeader;
-  /** Where the next block goes; what lies behind is zero. */
-  #end = 0;
+  /** Where the next block goes; what lies behind is zero. Undefined before the beginning. */
+  #end: number | undefined;
   /** A fixed disk never becomes shorter. */
   #fileBytesMin = 0;
   /** Entries of blocks that no reader sees yet. */
@@ -70,12 +74,13 @@ class VhdxWriter implements ImageWriter {
     this.#current = updateHeaders(file, this.#current, false);
     if (fixed) this.#fileBytesMin = file.size;
     const ends = taken.map(({ offset, length }) => offset + length);
-    this.#end = Math.ceil(Math.max(bat.usedEnd(), ...ends) / BITMAP_BYTES) * BITMAP_BYTES;
+    const end = Math.ceil(Math.max(bat.usedEnd(), ...ends) / BITMAP_BYTES) * BITMAP_BYTES;
     const room = this.#roomFor(ranges);
     // What an attempt before this one left behind the last block goes, so that what is added reads as zero.
-    file.setSize(this.#end);
-    file.setSize(Math.max(this.#fileBytesMin, this.#end + room));
+    file.setSize(end);
+    file.setSize(Math.max(this.#fileBytesMin, end + room));
     file.flush();
+    this.#end = end;
   }
 
   *place(range: ByteRange, content: 'data' | 'zero'): Iterable<Place> {
@@ -101,7 +106,7 @@ class VhdxWriter implements ImageWriter {
 
   finish(): void {
     const { file } = this.#opened;
-    file.setSize(Math.max(this.#fileBytesMin, this.#end));
+    if (this.#end !== undefined) file.setSize(Math.max(this.#fileBytesMin, this.#end));
     file.flush();
     this.#current = updateHeaders(file, this.#current, true);
   }
@@ -205,7 +210,8 @@ class VhdxWriter implements ImageWriter {
   #room(length: number): number {
     const { file } = this.#opened;
     const at = this.#end;
-    this.#end += length;
+    if (at === undefined) throw new Error('room is asked for before the beginning');
+    this.#end = at + length;
     if (this.#end > file.size) file.setSize(this.#end);
     return at;
   }
