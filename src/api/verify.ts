@@ -33,6 +33,7 @@ export interface VerifyOptions {
 export function verify(options: VerifyOptions): Run<VerifyResult> {
   const target = locationOf('target', options.target);
   const against = otherSide(options);
+  assertParentsMeant(options);
   const parts = { clock: systemClock, random: Math.random };
   if ('manifest' in against) {
     const request = { target, content: contentOf(target, options), manifest: against.manifest };
@@ -59,6 +60,13 @@ export function verifyTree(options: Omit<VerifyOptions, 'content' | 'parentFolde
     const { TreeVerification } = await import('../tree/verify-tree.js');
     return new TreeVerification(request, { ...parts, runner });
   }, options);
+}
+
+function assertParentsMeant({ parentFolders = [], content, manifest }: VerifyOptions): void {
+  if (parentFolders.length === 0 || content || manifest !== undefined) return;
+  throw new TransferError('E_USAGE', 'folders of parents were given, and it is files that are compared', {
+    hint: 'Say --content to compare what guests see of two disks.',
+  });
 }
 
 function contentOf(container: Location, { parentFolders = [] }: VerifyOptions): Location {

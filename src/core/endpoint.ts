@@ -156,6 +156,8 @@ export interface TargetSite {
   readonly limits: ChunkLimits;
   /** Chunks go to other places than their own, which a layout says, and more is written when all are there. */
   readonly laysOut?: true;
+  /** What is written is kept nowhere, so that there is nothing to look at. */
+  readonly forgets?: true;
   /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
   readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
   /** The target itself exists. */

@@ -52,6 +52,10 @@ export class OpenDiskFile implements DiskFile {
     return Number(this.#files.fstat(this.fd).size);
   }
 
+  get modifiedAtMs(): number {
+    return Number(this.#files.fstat(this.fd).mtimeMs);
+  }
+
   async read(range: ByteRange, what: string): Promise<Buffer> {
     return this.readNow(range, what);
   }

@@ -32,10 +32,12 @@ export interface PlannedStep extends MergeStep {
   readonly bytes: number;
 }
 
-/** @throws TransferError E_USAGE, E_LOCKED, E_DISK_PARENT, E_DISK_FORMAT */
+/** Empty: nothing is left to do. @throws TransferError E_USAGE, E_LOCKED, E_DISK_PARENT, E_DISK_FORMAT */
 export async function planMerge(wish: MergeWish, opener: ChainOpener, files: FileLayer): Promise<PlannedStep[]> {
   const { parentFolders = [] } = wish;
   const location = realLocation(wish.child);
+  // An earlier run had merged it, and only its record was left.
+  if (location.scheme === 'file' && finishGone(files, location.text)) return [];
   const opened = await openChain({ location, parentFolders }, opener);
   try {
     const links = upTo(opened.links, wish);

@@ -14,6 +14,7 @@ import type { OpenDiskFile } from './disk-file.js';
 import { formatNamed } from './formats.js';
 import { HeldFiles } from './held-files.js';
 import type { DiskFormat, DiskImage } from './image.js';
+import type { ImageWriter } from './image-writer.js';
 import { type BegunMerge, fromHere, type MergeProgress, MergeRecord } from './merge-record.js';
 import { assertRoom, heldMap } from './merge-room.js';
 import { type ChainOpener, openChain } from './open-chain.js';
@@ -67,12 +68,15 @@ export async function mergeStep(step: MergeStep, host: MergeHost): Promise<Merge
     const paths = earlier ? absolute(step, earlier.progress.header.grandchildren) : step.grandchildren;
     const grandchildren: OpenDiskFile[] = [];
     for (const path of paths) grandchildren.push(await openToRepoint(held, path));
-    const begun = earlier ?? (await begin(step, child, parent, host));
+    if (earlier) assertSamePair(earlier.progress, step, parent);
+    else await assertPossible(step, child, parent);
+    const writer = earlier?.progress.merged || grows(child, parent) ? undefined : await writerOf(parent);
+    const begun = earlier ?? begin(step, parent, host.files);
     record = begun.record;
-    assertSamePair(begun.progress, step, parent);
-    const carried = begun.progress.merged ? NOTHING : await bringOver(child, parent, begun, host);
+    const carried = begun.progress.merged ? NOTHING : await bringOver({ child, parent, writer }, begun, host);
     const { image } = await openEnd(parent.file, step.parentFormat);
-    for (const file of grandchildren) await repoint(file, { path: step.parent, image });
+    const { modifiedAtMs } = parent.file;
+    for (const file of grandchildren) await repoint(file, { path: step.parent, image, modifiedAtMs });
     tidyUp(step.child, begun, host.files);
     const { keep } = begun.progress.header;
     const { child: childPath, parent: parentPath } = step;
@@ -91,14 +95,16 @@ function absolute({ child }: MergeStep, paths: readonly string[]): string[] {
   return paths.map((path) => fromHere(child, path));
 }
 
-/** Looks at all that could be in the way, and then puts on record what is going to be done. */
-async function begin(step: MergeStep, child: End, parent: End, { files }: MergeHost): Promise<BegunMerge> {
+/** Looks at all that could be in the way. */
+async function assertPossible(step: MergeStep, child: End, parent: End): Promise<void> {
   const named = child.image.parent;
-  const { identity } = parent.image;
-  if (!named || !meansIdentity(named, identity)) throw notItsParent(step);
+  if (!named || !meansIdentity(named, parent.image.identity)) throw notItsParent(step);
   assertSizes(step, child.image, parent.image);
-  await assertWritable(parent);
   await assertRoom(child.image, parent);
+}
+
+/** Puts on record what is going to be done. */
+function begin(step: MergeStep, { image: { identity } }: End, files: FileLayer): BegunMerge {
   const here = (path: string): string => relative(dirname(step.child), path);
   return MergeRecord.begin(files, step.child, {
     child: basename(step.child),
@@ -145,31 +151,36 @@ function assertSizes(step: MergeStep, child: DiskImage, parent: DiskImage): void
   });
 }
 
-async function bringOver(child: End, parent: End, begun: BegunMerge, host: MergeHost): Promise<Carried> {
+/** Only a raw parent may be smaller: beyond its end it reads as zero, with more of a file or without. */
+const grows = (child: End, parent: End): boolean => parent.image.size < child.image.size;
+
+interface Ends {
+  readonly child: End;
+  readonly parent: End;
+  /** Absent: the parent has to grow first. */
+  readonly writer: ImageWriter | undefined;
+}
+
+async function bringOver(ends: Ends, begun: BegunMerge, host: MergeHost): Promise<Carried> {
+  const { child, parent } = ends;
   const { path: text, name } = parent.file;
-  const below = parent.image.parent
-    ? await openChain({ location: { scheme: 'file', text, name } }, host.opener)
-    : undefined;
+  const location = { scheme: 'file', text, name };
+  const below = parent.image.parent ? await openChain({ location }, host.opener) : undefined;
   try {
     const linkOf = ({ image, file }: End): ChainLink => ({ image, bytes: file });
     const chain = new DiskChain([linkOf(child), linkOf(parent), ...(below?.links.slice(1) ?? [])]);
-    return await writeOver({ child, parent, chain }, begun, host);
+    return await writeOver(ends, chain, begun, host);
   } finally {
     await below?.close();
   }
 }
 
-async function writeOver(
-  { child, parent, chain }: { readonly child: End; readonly parent: End; readonly chain: DiskChain },
-  { record, progress }: BegunMerge,
-  host: MergeHost,
-): Promise<Carried> {
-  // Only a raw parent may be smaller, and beyond its end it reads as zero either way.
-  if (parent.image.size < child.image.size) parent.file.setSize(child.image.size);
-  const map = await heldMap(child.image, parent.image);
-  const writer = await (await formatNamed(parent.image.format)).openWriter?.(parent.file);
-  if (!writer) throw new TransferError('E_BUG', `${parent.file.name} cannot be written`);
-  writer.begin(map.ranges());
+async function writeOver(ends: Ends, chain: DiskChain, begun: BegunMerge, host: MergeHost): Promise<Carried> {
+  const { child, parent } = ends;
+  const { record, progress } = begun;
+  if (grows(child, parent)) parent.file.setSize(child.image.size);
+  const writer = ends.writer ?? (await writerOf(parent));
+  writer.begin((await heldMap(child.image, parent.image)).ranges());
   const carrying = { chain, child, parent: { writer, file: parent.file }, doneTo: progress.to };
   const carried = await carryOver(carrying, {
     stopped: () => host.stopped(),
@@ -183,8 +194,10 @@ async function writeOver(
   return carried;
 }
 
-async function assertWritable({ file, image }: End): Promise<void> {
-  if ((await formatNamed(image.format)).openWriter) return;
+/** @throws TransferError where this version does not write into such an image, or into this one */
+async function writerOf({ file, image }: End): Promise<ImageWriter> {
+  const { openWriter } = await formatNamed(image.format);
+  if (openWriter) return openWriter(file);
   throw new TransferError('E_USAGE', `${file.name}: this version does not write into ${image.format} images`, {
     hint: 'Make one disk of the whole chain with "blockferry copy --flatten" instead. Nothing was changed.',
   });

@@ -10,9 +10,11 @@ export interface ParentFile {
   /** Absolute, without links. */
   readonly path: string;
   readonly image: DiskImage;
+  /** When it was last changed. */
+  readonly modifiedAtMs: number;
 }
 
-export function linkTo({ path, image }: ParentFile, child: string): NewParent {
+export function linkTo({ path, image, modifiedAtMs }: ParentFile, child: string): NewParent {
   const { format, identity } = image;
   return {
     format,
@@ -21,6 +23,7 @@ export function linkTo({ path, image }: ParentFile, child: string): NewParent {
       { kind: 'relative', path: relative(dirname(child), path) },
       { kind: 'absolute', path },
     ],
+    modifiedAtMs,
   };
 }
 

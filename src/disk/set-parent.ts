@@ -3,6 +3,7 @@ import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { isOpenForWriting } from '../platform/open-elsewhere.js';
+import { encodePath } from '../platform/path-bytes.js';
 import { OpenDiskFile } from './disk-file.js';
 import { openImage } from './formats.js';
 import { HeldFiles } from './held-files.js';
@@ -47,7 +48,8 @@ export async function setParent(change: ParentChange, opener: ChainOpener, files
     if (!before) throw standsAlone(child.name, opened.kind);
     if (!anyParent && !meansIdentity(before, image.identity)) throw another(child.name, location.name, before);
     if (!anyParent && image.size > opened.size) throw larger(child.name, location.name);
-    const to = { path: location.text, image };
+    const modifiedAtMs = Number(files.stat(encodePath(location.text))?.mtimeMs ?? 0);
+    const to = { path: location.text, image, modifiedAtMs };
     await repoint(file, to);
     const proven = before.identity !== undefined && meansIdentity(before, linkTo(to, child.text).identity);
     return { child: child.name, parent: location.name, parentFormat: image.format, before, proven };

@@ -70,6 +70,7 @@ export function nullScheme(journalPath: () => string): EndpointScheme {
       fileName: sourceName,
       journalPath: journalPath(),
       publish: 'atomic',
+      forgets: true,
       limits,
       writesPerWorker: 2,
     }),

@@ -254,7 +254,7 @@ export class CarryOut {
   /** What was sound at the source is sound at the target, unless the storage or we made a mistake. */
   async #checkTarget(): Promise<void> {
     const { runner, request, job, work } = this.#parts;
-    if (!request.check || !(job.gate || job.site.laysOut)) return;
+    if (!request.check || job.site.forgets || !(job.gate || job.site.laysOut)) return;
     await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
   }
 

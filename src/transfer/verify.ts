@@ -18,7 +18,7 @@ import { formatBytes, KiB } from '../core/units.js';
 import { sparingCache } from './cache-use.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { EventStream } from './event-stream.js';
-import type { CompareOutcome, SourceInfo } from './requests.js';
+import { type CompareOutcome, MAP, type SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
 import { VerifyLanes } from './verify-lanes.js';
@@ -105,8 +105,14 @@ export class Verification {
     const differing: ByteRange[][] = [];
     this.#lanes.progress.bytesTotal = grid.size;
     let next = 0;
+    const isHole = await this.#holesOfBoth(one, other, grid);
+    const hole = zeroDigest(await loadHasher(this.#request.algorithm), Math.min(grid.chunkBytes, grid.size));
     const perWorker = Math.max(one.readsPerWorker, other.readsPerWorker);
     await this.#lanes.run(this.#parts.runner.workers * perWorker, async () => {
+      while (isHole(next)) {
+        digests.set(hole, next++ * hole.length);
+        this.#lanes.progress.bytesZero += grid.chunkBytes;
+      }
       if (next >= grid.count) return false;
       const chunk = next++;
       const outcome = await this.#compareChunk(chunk, grid.range(chunk), one, other);
@@ -121,6 +127,16 @@ export class Verification {
     if (tail > 0 && longer.sizeIs === 'capacity') this.#lanes.note(deviceTail(longer.name, tail));
     else if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
     return { grid, digest: digests, differing: differing.flat() };
+  }
+
+  /** What neither of two disks has allocated is zero on both. Of files each byte is read. */
+  async #holesOfBoth(one: SourceInfo, other: SourceInfo, grid: ChunkGrid): Promise<(chunk: number) => boolean> {
+    const { chunkBytes } = grid;
+    if (one.of !== 'content' || other.of !== 'content') return () => false;
+    const maps = [one, other].map(({ ref }) => this.#parts.runner.run('map-source', { ref, chunkBytes }));
+    const known = await Promise.all(maps);
+    return (chunk) =>
+      known.every((map) => map?.[chunk] === MAP.zero) && chunk < grid.count && grid.range(chunk).length === chunkBytes;
   }
 
   #compareChunk(chunk: number, range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {

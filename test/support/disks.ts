@@ -6,10 +6,10 @@ import { diskLocation } from '../../src/disk/disk-location.js';
 import type { LayoutKind } from '../../src/disk/layout.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 
-const found = spawnSync('qemu-img', ['--version']).status === 0;
+export const qemuImgFound = spawnSync('qemu-img', ['--version']).status === 0;
 
 export function needQemuImg(context: TestContext): void {
-  context.skip(!found, 'needs qemu-img (Debian: qemu-utils)');
+  context.skip(!qemuImgFound, 'needs qemu-img (Debian: qemu-utils)');
 }
 
 export function qemuImg(...args: readonly string[]): string {

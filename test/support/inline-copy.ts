@@ -1,6 +1,7 @@
 /** The whole engine on this one thread, with the file calls and the clock of the test's choice. */
 import type { Clock } from '../../src/core/clock.js';
 import type { Location } from '../../src/core/endpoint.js';
+import { lookAtSource, lookAtTarget } from '../../src/disk/gate.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { Registry } from '../../src/endpoint/registry.js';
@@ -35,6 +36,7 @@ export function inlineTransfer(options: InlineOptions): Transfer {
   const parts = {
     registry: { ...ends, disk: () => diskScheme(ends) },
     journals: new FileJournals(files),
+    gate: async () => ({ source: lookAtSource, target: lookAtTarget }),
     clock,
   };
   const request: TransferRequest = {

@@ -2,6 +2,9 @@
  * What a disk may hold when the power fails: everything that a sync has covered, and of the rest each change whole, in
  * part or not at all, in any combination. Stricter than any real file system, so what holds here holds there.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import type { ByteChange, Disk, Entry, NameChange, RecordingFiles } from './recording-files.js';
 import type { Seeded } from './seeded.js';
 
@@ -120,4 +123,33 @@ function resized(bytes: Buffer, size: number): Buffer {
   const after = Buffer.alloc(size);
   bytes.copy(after);
   return after;
+}
+
+/**
+ * The disk as an empty folder is made to hold it, where each file still has the inode number and the time that the
+ * engine wrote down.
+ */
+export function reboot(
+  disk: Disk,
+  recording: RecordingFiles,
+  folder: string,
+): { readonly folder: string; readonly files: FileLayer } {
+  const known = new Map<bigint, { readonly ino: bigint; readonly mtimeNs?: bigint }>();
+  for (const [name, file] of disk.names) {
+    writeFileSync(join(folder, name), disk.files.get(file) ?? Buffer.alloc(0), { mode: 0o600 });
+    known.set(realFiles.lstat(join(folder, name))?.ino ?? 0n, recording.statOf(file));
+  }
+  const as = <S extends { ino: bigint } | undefined>(stat: S): S => stat && Object.assign(stat, known.get(stat.ino));
+  const nothing = (): void => undefined;
+  const files: FileLayer = {
+    ...realFiles,
+    fstat: (fd) => as(realFiles.fstat(fd)),
+    lstat: (path) => as(realFiles.lstat(path)),
+    stat: (path) => as(realFiles.stat(path)),
+    // The power stays on from here; without these the test takes minutes.
+    fsyncSync: nothing,
+    fdatasyncSync: nothing,
+    syncFolder: nothing,
+  };
+  return { folder, files };
 }

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { TransferError } from '../../src/core/errors.js';
 import { KiB } from '../../src/core/units.js';
-import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
+import type { FileLayer } from '../../src/platform/file-layer.js';
 import { leftovers, statusOf, whatStands } from '../support/crash-run.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
-import { cutAfter, diskAfter, fatesOf } from '../support/power-cut.js';
-import { type Disk, RecordingFiles } from '../support/recording-files.js';
+import { cutAfter, diskAfter, fatesOf, reboot } from '../support/power-cut.js';
+import { RecordingFiles } from '../support/recording-files.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
 
 const seed = Number(process.env.BLOCKFERRY_CRASH_SEED ?? 20260101);
@@ -55,29 +55,6 @@ async function recordKilled(folder: string, options: Partial<Options>, entries: 
   return recording;
 }
 
-/** The disk as a folder, where each file still has the inode number and the time that the engine wrote down. */
-function reboot(disk: Disk, recording: RecordingFiles): { folder: string; files: FileLayer } {
-  const folder = newFolder();
-  const known = new Map<bigint, { readonly ino: bigint; readonly mtimeNs?: bigint }>();
-  for (const [name, file] of disk.names) {
-    writeFileSync(join(folder, name), disk.files.get(file) ?? Buffer.alloc(0), { mode: 0o600 });
-    known.set(realFiles.lstat(join(folder, name))?.ino ?? 0n, recording.statOf(file));
-  }
-  const as = <S extends { ino: bigint } | undefined>(stat: S): S => stat && Object.assign(stat, known.get(stat.ino));
-  const nothing = (): void => undefined;
-  const files: FileLayer = {
-    ...realFiles,
-    fstat: (fd) => as(realFiles.fstat(fd)),
-    lstat: (path) => as(realFiles.lstat(path)),
-    stat: (path) => as(realFiles.stat(path)),
-    // The power stays on from here; without these the test takes minutes.
-    fsyncSync: nothing,
-    fdatasyncSync: nothing,
-    syncFolder: nothing,
-  };
-  return { folder, files };
-}
-
 interface Outcome {
   readonly before: ReturnType<typeof whatStands>;
   readonly after: ReturnType<typeof whatStands>;
@@ -112,7 +89,7 @@ async function* everyCut(
   for (let count = from; count <= recording.log.length; count++) {
     const cut = cutAfter(recording.log, count);
     for (const fates of fatesOf(cut.pending, SAMPLES, seeded)) {
-      const { folder, files } = reboot(diskAfter(recording, cut, fates), recording);
+      const { folder, files } = reboot(diskAfter(recording, cut, fates), recording, newFolder());
       const target = join(folder, 'copy.img');
       const before = whatStands(target, images);
       const claimedBytes = await claimedIn(target);

@@ -6,7 +6,7 @@
  */
 import { encodePath, showPath } from '../../platform/path-bytes.js';
 import { diskError } from '../disk-bytes.js';
-import type { DiskFormat, ParentLink } from '../image.js';
+import type { DiskFormat, NewParent } from '../image.js';
 import type { DiskFile } from '../image-writer.js';
 import { EXTENSION } from './extensions.js';
 import { parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
@@ -15,7 +15,7 @@ import { FORMAT_NAMES, PARENT_NAME_BYTES_MAX, PROTOCOL } from './parent.js';
 const SECTOR_BYTES = 512;
 
 /** @throws TransferError E_DISK_FORMAT when the name does not fit, or the image must not be written to */
-export async function repointQcow2(file: DiskFile, { paths, format }: Required<ParentLink>): Promise<void> {
+export async function repointQcow2(file: DiskFile, { paths, format }: NewParent): Promise<void> {
   const cluster = await readFirstCluster(file);
   const header = parseHeader(cluster, file.name);
   if (header.corrupt) {

@@ -155,13 +155,13 @@ const SEQUENCE_NUMBER_MAX = 2n ** 64n - 3n;
 
 /**
  * The update of 2.2.2.1: the header that is not in use gets the next sequence number and is made durable, then the
- * other one, so that both say the same. The file's own GUID is always new; `newData` gives the content another one too.
+ * other one, so that both say the same. The file's own GUID is always new; `dataWriteGuid` is the content's, if it changes.
  */
-export function updateHeaders(file: DiskFile, { header, slot }: CurrentHeader, newData: boolean): CurrentHeader {
+export function updateHeaders(file: DiskFile, { header, slot }: CurrentHeader, dataWriteGuid?: string): CurrentHeader {
   const spot = { name: file.name, what: 'header', at: HEADERS_AT[slot] };
   const { sequenceNumber } = header;
   demand(spot, sequenceNumber <= SEQUENCE_NUMBER_MAX, 'a sequence number that can be counted on', sequenceNumber);
-  const changed = { ...header, fileWriteGuid: newGuid(), ...(newData && { dataWriteGuid: newGuid() }) };
+  const changed = { ...header, fileWriteGuid: newGuid(), ...(dataWriteGuid && { dataWriteGuid }) };
   const other = slot === 0 ? 1 : 0;
   file.write(HEADERS_AT[other], encodeHeader({ ...changed, sequenceNumber: sequenceNumber + 1n }));
   file.flush();

@@ -27,7 +27,7 @@ export async function repointVhdx(file: DiskFile, parent: ParentLink): Promise<v
   demand(spot, item !== undefined, 'the item', 'none');
   const locator = encodeParentLocator(parent, file.name);
   const offset = freeSpace(items, locator.length, region, file.name);
-  updateHeaders(file, current, false);
+  updateHeaders(file, current);
   file.write(region.at + offset, locator);
   file.flush();
   const place = Buffer.alloc(8);

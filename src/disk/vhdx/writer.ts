@@ -11,6 +11,7 @@ import type { ByteRange } from '../../core/chunk.js';
 import type { DiskFile, ImageWriter, Place } from '../image-writer.js';
 import { type BatGeometry, BITMAP_BYTES, entryOfBitmap, entryOfBlock, STATES } from './bat.js';
 import { demand, type Spot } from './demand.js';
+import { newGuid } from './guid.js';
 import { assertWritable, type CurrentHeader, HEADER_SECTION_BYTES, updateHeaders } from './header.js';
 import { openStructures } from './open.js';
 import { SectorMarks } from './sector-marks.js';
@@ -50,6 +51,7 @@ interface Piece extends ByteRange {
 
 class VhdxWriter implements ImageWriter {
   readonly size: number;
+  readonly identityAfter = newGuid();
   readonly #opened: Opened;
   readonly #geometry: BatGeometry;
   readonly #marks: SectorMarks;
@@ -71,7 +73,7 @@ class VhdxWriter implements ImageWriter {
 
   begin(ranges: Iterable<ByteRange>): void {
     const { file, bat, taken, fixed } = this.#opened;
-    this.#current = updateHeaders(file, this.#current, false);
+    this.#current = updateHeaders(file, this.#current);
     if (fixed) this.#fileBytesMin = file.size;
     const ends = taken.map(({ offset, length }) => offset + length);
     const end = Math.ceil(Math.max(bat.usedEnd(), ...ends) / BITMAP_BYTES) * BITMAP_BYTES;
@@ -108,7 +110,7 @@ class VhdxWriter implements ImageWriter {
     const { file } = this.#opened;
     if (this.#end !== undefined) file.setSize(Math.max(this.#fileBytesMin, this.#end));
     file.flush();
-    this.#current = updateHeaders(file, this.#current, true);
+    this.#current = updateHeaders(file, this.#current, this.identityAfter);
   }
 
   /** Bytes for every block of the ranges that has no place yet, and for the bitmaps that these may need. */

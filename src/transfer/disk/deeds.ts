@@ -5,7 +5,7 @@ import { checkChain } from '../../disk/check.js';
 import { describeChain } from '../../disk/describe.js';
 import { OpenDiskFile } from '../../disk/disk-file.js';
 import { mapAlone, mapChain } from '../../disk/disk-map.js';
-import { finishGone, mergeStep } from '../../disk/merge.js';
+import { mergeStep } from '../../disk/merge.js';
 import { planMerge, realLocation } from '../../disk/merge-plan.js';
 import { type ChainOpener, openAlone, openChain } from '../../disk/open-chain.js';
 import { setParent } from '../../disk/set-parent.js';
@@ -51,10 +51,7 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
     },
     'check-disk': (request) => checkChain(request, opener),
     'set-disk-parent': (change) => setParent(change, opener, realFiles),
-    'plan-merge': async (wish) => {
-      const gone = wish.child.scheme === 'file' && finishGone(realFiles, realLocation(wish.child).text);
-      return gone ? [] : planMerge(wish, opener, realFiles);
-    },
+    'plan-merge': (wish) => planMerge(wish, opener, realFiles),
     'merge-disk': async ({ step, control: shared }) => {
       const { control, pace, signal } = await attach(shared);
       return mergeStep(step, {

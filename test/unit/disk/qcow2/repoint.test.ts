@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { KiB, MiB } from '../../../../src/core/units.js';
 import { openImage } from '../../../../src/disk/formats.js';
-import type { DiskFormat, ParentLink } from '../../../../src/disk/image.js';
+import type { DiskFormat, NewParent } from '../../../../src/disk/image.js';
 import { qcow2 } from '../../../../src/disk/qcow2/qcow2.js';
 import { Seeded } from '../../../support/seeded.js';
 import { findings, guestBytes, Images, memoryBytes, noTools } from './images.js';
 import { CuttableFile, PowerCut } from './merging.js';
 
-const link = (path: string, format: DiskFormat = 'qcow2'): Required<ParentLink> => ({
+const link = (path: string, format: DiskFormat = 'qcow2'): NewParent => ({
   format,
   identity: '',
   paths: [{ kind: path.startsWith('/') ? 'absolute' : 'relative', path }],
@@ -23,7 +23,7 @@ describe.skipIf(noTools)(`parents of qcow2${noTools ? ` (skipped: ${noTools})` :
 
   const info = (name: string): Record<string, unknown> =>
     JSON.parse(images.qemu('info', '-f', 'qcow2', '--output=json', name));
-  const repoint = (name: string, parent: Required<ParentLink>): Promise<void> | undefined =>
+  const repoint = (name: string, parent: NewParent): Promise<void> | undefined =>
     qcow2.repoint?.(images.file(name), parent);
   const child = (name: string, options: string, path: string, format: string): void =>
     images.create(name, MiB, options, '-u', '-b', path, '-F', format);
