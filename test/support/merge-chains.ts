@@ -1,13 +1,15 @@
 /** Chains of three images with random content, in every format that can be merged, and what a guest reads of them. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { TestContext } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
+import { type Merged, mergeStep } from '../../src/disk/merge.js';
+import { planMerge } from '../../src/disk/merge-plan.js';
 import { type ChainOpener, openChain } from '../../src/disk/open-chain.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { parseLocation } from '../../src/endpoint/location.js';
-import { realFiles } from '../../src/platform/file-layer.js';
+import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import type { Seeded } from './seeded.js';
 import { vhdImage, windowsPath } from './vhd-images.js';
 import { writeTestVhdx } from './vhdx-images.js';
@@ -25,7 +27,7 @@ export interface TestChain {
   readonly childContent: Buffer;
 }
 
-const SIZE = 6 * MiB;
+const SIZE_DEFAULT = 6 * MiB;
 const BLOCK = 512 * KiB;
 const SECTOR = 512;
 
@@ -34,14 +36,15 @@ export function needChain(context: TestContext, kind: ChainKind): void {
   context.skip(missing, 'needs qemu-img (Debian: qemu-utils)');
 }
 
-export function makeChain(kind: ChainKind, folder: string, seeded: Seeded): TestChain {
+/** `size`: whole MiB. */
+export function makeChain(kind: ChainKind, folder: string, seeded: Seeded, size = SIZE_DEFAULT): TestChain {
   const extension = kind.split(' ')[0];
   const [top, child] = [join(folder, `top.${extension}`), join(folder, `child.${extension}`)];
   const parent = join(folder, kind === 'qcow2 on raw' ? 'parent.img' : `parent.${extension}`);
   const paths = { top, child, parent };
-  if (kind === 'vhd') return { ...paths, ...makeVhds(paths, seeded) };
-  if (kind === 'vhdx') return { ...paths, ...makeVhdxs(paths, seeded) };
-  return { ...paths, ...makeQcow2s(paths, seeded) };
+  if (kind === 'vhd') return { ...paths, ...makeVhds(paths, seeded, size) };
+  if (kind === 'vhdx') return { ...paths, ...makeVhdxs(paths, seeded, size) };
+  return { ...paths, ...makeQcow2s(paths, seeded, size) };
 }
 
 type Paths = Pick<TestChain, 'top' | 'child' | 'parent'>;
@@ -54,8 +57,8 @@ interface Layer {
 }
 
 /** Some blocks, each with all of its sectors or with some. */
-function randomLayer(seeded: Seeded, share: number, whole: boolean): Layer[] {
-  return Array.from({ length: SIZE / BLOCK }, (_, block) => block)
+function randomLayer(seeded: Seeded, size: number, share: number, whole: boolean): Layer[] {
+  return Array.from({ length: size / BLOCK }, (_, block) => block)
     .filter(() => seeded.chance(share))
     .map((block) => {
       const [every, from] = [seeded.int(2, 5), seeded.int(0, 900)];
@@ -75,18 +78,18 @@ function applied(below: Buffer, layer: readonly Layer[]): Buffer {
   return content;
 }
 
-function layersOf(seeded: Seeded): { readonly layers: readonly [Layer[], Layer[], Layer[]] } & Contents {
-  const layers = [randomLayer(seeded, 0.5, true), randomLayer(seeded, 0.6, false), randomLayer(seeded, 0.3, false)] as [
-    Layer[],
-    Layer[],
-    Layer[],
-  ];
-  const childContent = applied(applied(Buffer.alloc(SIZE), layers[0]), layers[1]);
+function layersOf(seeded: Seeded, size: number): { readonly layers: readonly [Layer[], Layer[], Layer[]] } & Contents {
+  const layers = [
+    randomLayer(seeded, size, 0.5, true),
+    randomLayer(seeded, size, 0.6, false),
+    randomLayer(seeded, size, 0.3, false),
+  ] as [Layer[], Layer[], Layer[]];
+  const childContent = applied(applied(Buffer.alloc(size), layers[0]), layers[1]);
   return { layers, childContent, content: applied(childContent, layers[2]) };
 }
 
-function makeVhds(paths: Paths, seeded: Seeded): Contents {
-  const { layers, ...contents } = layersOf(seeded);
+function makeVhds(paths: Paths, seeded: Seeded, size: number): Contents {
+  const { layers, ...contents } = layersOf(seeded, size);
   const ids = [seeded.bytes(16), seeded.bytes(16), seeded.bytes(16)] as const;
   const files = [paths.parent, paths.child, paths.top] as const;
   for (const [at, layer] of layers.entries()) {
@@ -99,7 +102,7 @@ function makeVhds(paths: Paths, seeded: Seeded): Contents {
     const named = ['', 'parent.vhd', 'child.vhd'][at] as string;
     const locators = [['W2ru', windowsPath(`.\\${named}`)]] as const;
     const parent = at > 0 && { parent: { id: ids[at - 1] as Buffer, name: named, locators } };
-    const wish = { size: SIZE, blockBytes: BLOCK, id: ids[at] as Buffer, blocks, ...(parent || {}) };
+    const wish = { size, blockBytes: BLOCK, id: ids[at] as Buffer, blocks, ...(parent || {}) };
     writeFileSync(files[at] as string, vhdImage(wish));
   }
   return contents;
@@ -111,14 +114,14 @@ const guid = (seeded: Seeded): string =>
     .toString('hex')
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
-function makeVhdxs(paths: Paths, seeded: Seeded): Contents {
+function makeVhdxs(paths: Paths, seeded: Seeded, size: number): Contents {
   // Blocks of a VHDX have 1 MiB at least, so two of a layer's blocks share one.
-  const { layers, ...contents } = layersOf(seeded);
+  const { layers, ...contents } = layersOf(seeded, size);
   const ids = [guid(seeded), guid(seeded), guid(seeded)] as const;
   const files = [paths.parent, paths.child, paths.top] as const;
   for (const [at, layer] of layers.entries()) {
     const blocks = new Map<number, { state: number; bytes: Buffer; sectors?: (sector: number) => boolean }>();
-    for (let block = 0; block < SIZE / MiB; block++) {
+    for (let block = 0; block < size / MiB; block++) {
       const halves = [0, 1].map((half) => layer.find((one) => one.block === block * 2 + half));
       if (!halves.some((half) => half)) continue;
       const bytes = Buffer.concat(halves.map((half) => half?.data ?? Buffer.alloc(BLOCK)));
@@ -129,23 +132,26 @@ function makeVhdxs(paths: Paths, seeded: Seeded): Contents {
     const parent = at > 0 && {
       parent: { identity: ids[at - 1] as string, relative: ['', './parent.vhdx', './child.vhdx'][at] as string },
     };
-    const disk = { size: SIZE, blockBytes: MiB, dataGuid: ids[at] as string, blocks, ...(parent || {}) };
+    const disk = { size, blockBytes: MiB, dataGuid: ids[at] as string, blocks, ...(parent || {}) };
     writeTestVhdx(files[at] as string, disk);
   }
   return contents;
 }
 
-function makeQcow2s({ top, child, parent }: Paths, seeded: Seeded): Contents {
+function makeQcow2s({ top, child, parent }: Paths, seeded: Seeded, size: number): Contents {
   const raw = parent.endsWith('.img');
   const cluster = (): string => `cluster_size=${seeded.pick(['4k', '64k', '256k'])}`;
-  const create = (path: string, ...more: string[]): void =>
-    void execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', cluster(), ...more, path, String(SIZE)]);
-  if (raw) writeFileSync(parent, Buffer.alloc(seeded.pick([SIZE, SIZE / 2])));
+  // Parents are named as they are beside the child, so that the folder may be moved.
+  const create = (path: string, ...more: string[]): void => {
+    const args = ['create', '-q', '-f', 'qcow2', '-o', cluster(), ...more, basename(path), String(size)];
+    execFileSync('qemu-img', args, { cwd: dirname(path) });
+  };
+  if (raw) writeFileSync(parent, Buffer.alloc(seeded.pick([size, size / 2])));
   else create(parent);
-  create(child, '-F', raw ? 'raw' : 'qcow2', '-b', parent);
-  create(top, '-F', 'qcow2', '-b', child);
+  create(child, '-F', raw ? 'raw' : 'qcow2', '-b', basename(parent));
+  create(top, '-F', 'qcow2', '-b', basename(child));
   if (raw) writeRaw(parent, seeded);
-  for (const image of raw ? [child, top] : [parent, child, top]) writeSome(image, seeded);
+  for (const image of raw ? [child, top] : [parent, child, top]) writeSome(image, seeded, size);
   const contents = [top, child].map((image) => {
     const flat = `${image}.raw`;
     execFileSync('qemu-img', ['convert', '-O', 'raw', image, flat]);
@@ -163,10 +169,10 @@ function writeRaw(path: string, seeded: Seeded): void {
 }
 
 /** Runs of random length at random places, some of them zero. */
-function writeSome(image: string, seeded: Seeded): void {
+function writeSome(image: string, seeded: Seeded, size: number): void {
   const commands = Array.from({ length: 12 }, () => {
     const length = seeded.int(1, 120) * 4096;
-    const offset = Math.floor(seeded.int(0, SIZE - length) / 4096) * 4096;
+    const offset = Math.floor(seeded.int(0, size - length) / 4096) * 4096;
     const what = seeded.chance(0.25) ? '-z' : `-P ${seeded.int(1, 255)}`;
     return ['-c', `write ${what} ${offset} ${length}`];
   });
@@ -199,4 +205,13 @@ export async function readThrough(path: string): Promise<Buffer> {
   } finally {
     await opened.close();
   }
+}
+
+/** Merges on this thread, with the given file calls. */
+export async function mergeInline(child: string, files: FileLayer, into?: 'base'): Promise<Merged[]> {
+  const wish = { child: parseLocation(child), keep: false, breakOthers: false, ...(into && { into }) };
+  const host = { files, opener: localOpener, stopped: () => false, counted: () => undefined, pace: () => undefined };
+  const merged: Merged[] = [];
+  for (const step of await planMerge(wish, localOpener, files)) merged.push(await mergeStep(step, host));
+  return merged;
 }
