@@ -5,7 +5,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { pid } from 'node:process';
 import type { ByteRange } from '../../src/core/chunk.js';
 import { MiB } from '../../src/core/units.js';
-import type { ChainLink } from '../../src/disk/chain.js';
+import type { ChainLink, DiskChain } from '../../src/disk/chain.js';
 import { openImage } from '../../src/disk/formats.js';
 import { type OpenFile, openFile } from '../support/disk-content.js';
 import type { CorpusImage, CorpusLink } from '../support/disk-corpus.js';
@@ -16,6 +16,7 @@ import { type Anatomy, anatomyOf } from './anatomy.js';
 import { judge, type Verdict } from './judge.js';
 import { mutate } from './mutate.js';
 import { BaseFile, Overlay, SECTOR } from './overlay.js';
+import { plainVhdContent } from './plain-vhd.js';
 
 export interface Outcome extends Verdict {
   /** What was done to the image. */
@@ -23,7 +24,8 @@ export interface Outcome extends Verdict {
 }
 
 /** Of a disk whose size is not what it was, so much is compared from its beginning. */
-const WINDOW_BYTES = 16 * MiB;
+const WINDOW_BYTES = 8 * MiB;
+const WINDOWS_MAX = 64;
 
 export class FuzzSubject {
   readonly #child: CorpusLink;
@@ -32,9 +34,10 @@ export class FuzzSubject {
   readonly #anatomy: Anatomy;
   readonly #files: readonly OpenFile[];
   readonly #under: readonly ChainLink[];
+  readonly #parentName: string;
 
   private constructor(
-    { links: [child], content }: CorpusImage,
+    { links: [child, parent], content }: CorpusImage,
     files: readonly OpenFile[],
     under: readonly ChainLink[],
   ) {
@@ -44,6 +47,7 @@ export class FuzzSubject {
     this.#anatomy = anatomyOf(this.#base, content);
     this.#files = files;
     this.#under = under;
+    this.#parentName = parent ? basename(parent.path) : '';
   }
 
   static async open(image: CorpusImage): Promise<FuzzSubject> {
@@ -65,9 +69,14 @@ export class FuzzSubject {
       bytes: file.bytes(),
       format,
       under: this.#under,
+      parentName: this.#parentName,
       content: this.#content,
       changed: this.#changed(file),
-      theirs: [(size) => this.#byQemu(file, size), (size) => this.#by7zip(file, size)],
+      theirs: [
+        (chain) => this.#byQemu(file, chain),
+        ({ size }) => this.#by7zip(file, size),
+        ...(format === 'vhd' ? [async () => plainVhdContent(file)] : []),
+      ],
     });
     return { ...verdict, damage };
   }
@@ -94,18 +103,18 @@ export class FuzzSubject {
     return content;
   }
 
-  #byQemu(file: Overlay, size: number): SparseContent {
+  async #byQemu(file: Overlay, chain: DiskChain): Promise<SparseContent> {
     const path = this.#write(file, `case-of-${pid}`);
     try {
       const oracle: Oracle = { folder: dirname(path), path: basename(path), format: this.#child.qemuFormat };
       const theirSize = qemuSize(oracle);
-      return qemuContent(oracle, theirSize, this.#windows(Math.min(size, theirSize)));
+      return qemuContent(oracle, theirSize, await this.#windows(chain, Math.min(chain.size, theirSize)));
     } finally {
       rmSync(path);
     }
   }
 
-  #by7zip(file: Overlay, size: number): SparseContent {
+  async #by7zip(file: Overlay, size: number): Promise<SparseContent> {
     if (size > WINDOW_BYTES) throw new Error('too large to be unpacked');
     const path = this.#write(file, `case-of-${pid}`);
     try {
@@ -122,12 +131,22 @@ export class FuzzSubject {
     return path;
   }
 
-  #windows(size: number): readonly ByteRange[] {
-    const windows: ByteRange[] = [{ offset: 0, length: Math.min(size, WINDOW_BYTES) }];
-    for (const { offset, bytes } of this.#content.stretches) {
-      if (offset >= WINDOW_BYTES && offset < size) {
-        windows.push({ offset, length: Math.min(bytes.length, size - offset) });
-      }
+  /** The beginning, where there was something, and where there is something now. */
+  async #windows(chain: DiskChain, size: number): Promise<readonly ByteRange[]> {
+    const extents = this.#content.stretches.map(({ offset, bytes }) => ({ offset, length: bytes.length }));
+    let offset = 0;
+    for await (const { kind, length } of chain.allocation({ offset: 0, length: size })) {
+      if (kind === 'data' && extents.length < WINDOWS_MAX)
+        extents.push({ offset, length: Math.min(length, WINDOW_BYTES) });
+      offset += length;
+    }
+    let end = Math.min(size, WINDOW_BYTES);
+    const windows: ByteRange[] = [{ offset: 0, length: end }];
+    for (const extent of extents.sort((one, other) => one.offset - other.offset)) {
+      const from = Math.max(end, extent.offset);
+      const to = Math.min(size, extent.offset + extent.length);
+      if (to > from) windows.push({ offset: from, length: to - from });
+      end = Math.max(end, to);
     }
     return windows;
   }

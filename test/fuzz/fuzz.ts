@@ -4,12 +4,15 @@
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { diskCorpus } from '../support/disk-corpus.js';
+import { MiB } from '../../src/core/units.js';
+import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
 import { type CaseReport, FUZZ_CHILD, type FuzzCase, type FuzzJob } from './fuzz-child.js';
 
+const FILE_BYTES_MAX = 64 * MiB;
 const HEAP_MIB = 128;
 /** Far beyond what any case takes, also on a busy machine. */
 const CASE_MS_MAX = 60_000;
@@ -27,8 +30,9 @@ export interface FuzzOptions {
 export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): Promise<void> {
   const corpus = diskCorpus(folder);
   const numbers = only === undefined ? Array.from({ length: cases }, (_, number) => number) : [only];
+  const images = [...corpus.keys()].filter((index) => isSubject(corpus[index] as CorpusImage));
   let left: readonly FuzzCase[] = numbers
-    .map((number) => ({ number, image: number % corpus.length }))
+    .map((number) => ({ number, image: images[number % images.length] ?? 0 }))
     .sort((one, other) => one.image - other.image);
   while (left.length > 0) {
     let done = 0;
@@ -48,6 +52,11 @@ export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): 
     }
     left = left.slice(done + 1);
   }
+}
+
+/** A raw disk has nothing that could be damaged; and of large files no more is learnt than of small ones. */
+function isSubject({ links: [child] }: CorpusImage): boolean {
+  return child !== undefined && child.format !== 'raw' && statSync(child.path).size <= FILE_BYTES_MAX;
 }
 
 /** Returns how the process ended. */

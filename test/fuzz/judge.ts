@@ -10,14 +10,16 @@
  * So what is promised is this. Structures under a checksum: no damage passes, unless the checksum was made right too.
  * Structures without one (the tables of VHD and qcow2, what VHDX keeps in its tables of blocks and of metadata): what
  * points out of the file, or to where something else is, or cannot be, is wrong to `check`; an entry that says "nothing
- * is here", or that points to bytes that nobody uses, is what a good image may say, and no reader can know better.
+ * is here", or that points to bytes that nobody uses, is what a good image may say, and no reader can know better. The
+ * same holds for compressed bytes, which have no checksum: where they cannot be unpacked, reading says so, and `check`,
+ * which does not read what the guest wrote, does not.
  */
 import { TransferError } from '../../src/core/errors.js';
 import { MiB } from '../../src/core/units.js';
 import { type ChainLink, DiskChain } from '../../src/disk/chain.js';
 import { formatNamed, openImage } from '../../src/disk/formats.js';
 import type { DiskBytes, DiskFormat, Finding } from '../../src/disk/image.js';
-import { allocationDifference, difference } from '../support/disk-content.js';
+import { contentDifference, readAll } from '../support/disk-content.js';
 import type { SparseContent } from '../support/sparse-content.js';
 import { ALLOCATION_BYTES_MAX, largestAllocation, memoryExceeded, resetMemory } from './allocations.js';
 
@@ -27,19 +29,25 @@ export interface Verdict {
   readonly why: string;
 }
 
+/** Reads the damaged image by another program, to compare it with what the chain says. */
+type Reader = (chain: DiskChain) => Promise<SparseContent>;
+
 export interface Damaged {
   readonly bytes: DiskBytes;
   readonly format: DiskFormat;
   /** What it builds on, as far as it still says that it does. */
   readonly under: readonly ChainLink[];
+  /** What it must call the first of them, to find it. */
+  readonly parentName: string;
   /** Before the damage. */
   readonly content: SparseContent;
   /** With those bytes of the guest that were changed. */
   readonly changed: SparseContent;
   /** What other programs read: asked when nothing else explains the content. They throw where they refuse. */
-  readonly theirs: readonly ((size: number) => SparseContent)[];
+  readonly theirs: readonly Reader[];
 }
 
+const ONLY_READING_TELLS = ': compressed cluster';
 const READS_MAX = 100_000;
 const READ_BYTES_MAX = 1024 * MiB;
 const FINDINGS_MAX = 100_000;
@@ -66,7 +74,7 @@ async function bounded(damaged: Damaged): Promise<Verdict> {
     return await read(damaged, wrong);
   } catch (thrown) {
     const why = refusal(thrown);
-    if (wrong !== undefined) return { kind: 'refused', why };
+    if (wrong !== undefined || why.includes(ONLY_READING_TELLS)) return { kind: 'refused', why };
     return { kind: 'failed', why: `check finds nothing wrong, and reading says: ${why}` };
   }
 }
@@ -94,10 +102,15 @@ async function checked({ bytes, format }: Damaged): Promise<Finding | undefined>
 async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdict> {
   const { bytes, format, under, content, changed } = damaged;
   const child = { bytes: counted(bytes), image: await openImage(counted(bytes), format) };
-  const chain = new DiskChain([child, ...(child.image.parent ? under : [])]);
-  const why = await wrongAt(chain, changed);
+  const { parent } = child.image;
+  if (parent && !parent.paths.some(({ path }) => path === damaged.parentName)) {
+    return { kind: 'refused', why: `the parent is ${parent.paths[0]?.path}, and there is none` };
+  }
+  const chain = new DiskChain([child, ...(parent ? under : [])]);
+  const why = await contentDifference(chain, changed);
   if (why === undefined) return { kind: changed === content ? 'same' : 'payload', why: wrong?.code ?? 'nothing found' };
   if (wrong) return { kind: 'found', why: `${wrong.code}: ${why}` };
+  await readAll(chain);
   const said: string[] = [];
   for (const theirs of damaged.theirs) {
     const differs = await disagreement(chain, theirs);
@@ -107,22 +120,16 @@ async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdi
   return { kind: 'failed', why: [why, ...said].join('; elsewhere: ') };
 }
 
-async function disagreement(chain: DiskChain, theirs: (size: number) => SparseContent): Promise<string | undefined> {
+async function disagreement(chain: DiskChain, theirs: Reader): Promise<string | undefined> {
   let content: SparseContent;
   try {
-    content = theirs(chain.size);
+    content = await theirs(chain);
   } catch (thrown) {
     return String(thrown);
   }
   // The other program's content is not what a reader takes.
   resetMemory();
-  return wrongAt(chain, content);
-}
-
-/** Content and allocation, of as much as was ever written; the rest of a disk that became huge is not looked at. */
-async function wrongAt(chain: DiskChain, expected: SparseContent): Promise<string | undefined> {
-  if (chain.size !== expected.size) return `${chain.size} bytes, and not ${expected.size}`;
-  return (await difference(chain, expected)) ?? (await allocationDifference(chain, expected));
+  return contentDifference(chain, content);
 }
 
 /** The same bytes, for as much work as is reasonable. */

@@ -18,11 +18,15 @@ export class BaseFile {
     this.size = fstatSync(this.#fd).size;
   }
 
-  /** Zero past the end. */
   read({ offset, length }: ByteRange): Buffer {
     const bytes = Buffer.alloc(length);
-    if (offset < this.size) readSync(this.#fd, bytes, 0, Math.min(length, this.size - offset), offset);
+    this.fill(bytes, offset);
     return bytes;
+  }
+
+  /** What is past the end stays as it is. */
+  fill(into: Uint8Array, offset: number): void {
+    if (offset < this.size) readSync(this.#fd, into, 0, Math.min(into.length, this.size - offset), offset);
   }
 
   close(): void {
@@ -54,13 +58,18 @@ export class Overlay {
 
   /** Zero past the end. */
   read({ offset, length }: ByteRange): Buffer {
-    const bytes = this.base.read({ offset, length });
-    if (offset + length > this.#baseEnd) bytes.fill(0, Math.max(0, this.#baseEnd - offset));
+    const bytes = Buffer.alloc(length);
+    this.#fill(bytes, offset);
+    return bytes;
+  }
+
+  #fill(into: Uint8Array, offset: number): void {
+    this.base.fill(into, offset);
+    if (offset + into.length > this.#baseEnd) into.fill(0, Math.max(0, this.#baseEnd - offset));
     for (const [sector, changed] of this.#sectors) {
       const at = sector * SECTOR - offset;
-      if (at > -SECTOR && at < length) changed.copy(bytes, Math.max(0, at), Math.max(0, -at));
+      if (at > -SECTOR && at < into.length) changed.copy(into, Math.max(0, at), Math.max(0, -at));
     }
-    return bytes;
   }
 
   /** What does not fit into the file is left out. */
@@ -86,7 +95,7 @@ export class Overlay {
     const openChunk = (range: ByteRange) => {
       let at = range.offset;
       const next = (into: Uint8Array): number => {
-        into.set(this.read({ offset: at, length: into.length }));
+        this.#fill(into, at);
         at += into.length;
         return into.length;
       };

@@ -1,13 +1,14 @@
 /** Reads a disk through its chain, and says where it is not what it must be. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { ByteRange } from '../../src/core/chunk.js';
-import { MiB } from '../../src/core/units.js';
+import { GiB, MiB } from '../../src/core/units.js';
 import type { ChainRun, DiskChain } from '../../src/disk/chain.js';
 import { diskBytes } from '../../src/disk/disk-bytes.js';
 import type { DiskBytes } from '../../src/disk/image.js';
 import { isZero, type SparseContent } from './sparse-content.js';
 
 const READ_BYTES = MiB;
+const RUNS_BYTES_MAX = GiB;
 /** What a run that the image makes may have at most; see `Run`. */
 const MADE_BYTES_MAX = 2 * MiB;
 
@@ -33,11 +34,26 @@ export function openFile(path: string): OpenFile {
 
 export const wholeOf = ({ size }: { readonly size: number }): ByteRange => ({ offset: 0, length: size });
 
-/** Where the content of the range is not the expected one, as a sentence; undefined: it is all as it must be. */
+/** Where the content is not the expected one, as a sentence; undefined: it is all as it must be. */
+export async function contentDifference(chain: DiskChain, expected: SparseContent): Promise<string | undefined> {
+  if (chain.size !== expected.size) return `${chain.size} bytes, and not ${expected.size}`;
+  const found = await allocationDifference(chain, expected);
+  if (found !== undefined || chain.size <= RUNS_BYTES_MAX) return found ?? difference(chain, expected, wholeOf(chain));
+  // Millions of blocks that are not there are asked for together, as a copy does.
+  let offset = 0;
+  for await (const { kind, length } of chain.allocation(wholeOf(chain))) {
+    const differs = kind === 'data' ? await difference(chain, expected, { offset, length }) : undefined;
+    if (differs !== undefined) return differs;
+    offset += length;
+  }
+  return undefined;
+}
+
+/** The same for the runs of a range. */
 export async function difference(
   chain: DiskChain,
   expected: SparseContent,
-  range: ByteRange = wholeOf(chain),
+  range: ByteRange,
 ): Promise<string | undefined> {
   let { offset } = range;
   const end = range.offset + range.length;
@@ -49,6 +65,24 @@ export async function difference(
     offset += run.length;
   }
   return offset === end ? undefined : `the runs end at ${offset}, and the range at ${end}`;
+}
+
+/** Reads all of it. @throws TransferError where it cannot be read */
+export async function readAll(chain: DiskChain): Promise<void> {
+  let offset = 0;
+  for await (const { kind, length } of chain.allocation(wholeOf(chain))) {
+    if (kind === 'data') for await (const run of chain.runs({ offset, length })) await readRun(chain, run);
+    offset += length;
+  }
+}
+
+async function readRun(chain: DiskChain, run: ChainRun): Promise<void> {
+  if (run.kind === 'made') await run.make();
+  if (run.kind !== 'data') return;
+  for (let done = 0; done < run.length; done += READ_BYTES) {
+    const length = Math.min(READ_BYTES, run.length - done);
+    await chain.links[run.link]?.bytes.read({ offset: run.at + done, length }, 'data');
+  }
 }
 
 async function runDifference(
