@@ -32,7 +32,7 @@ export function diskBytes(
   };
 }
 
-function assertInside(
+export function assertInside(
   { offset, length }: ByteRange,
   what: string,
   { name, size }: Pick<DiskBytes, 'name' | 'size'>,
@@ -54,12 +54,10 @@ export function diskError(
   found: string,
   cause?: unknown,
 ): TransferError {
+  const hint = 'The image is damaged, cut short, or of another kind. blockferry disk check tells all that is wrong.';
   return new TransferError(
     'E_DISK_FORMAT',
     `${name}: ${what} at byte ${offset}: expected ${expected}, found ${found}`,
-    {
-      hint: 'The image is damaged, was cut short, or is of another kind. blockferry disk check tells all that is wrong.',
-      cause,
-    },
+    { hint, cause },
   );
 }
