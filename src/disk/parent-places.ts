@@ -75,7 +75,8 @@ function isOfThisSystem(path: string): boolean {
 function fileAt(folder: string, path: string, trustedFolders: readonly string[]): ParentPlace {
   const text = realPath(resolve(folder, path));
   const trusted = trustedFolders.some((trustedFolder) => isBelow(text, realPath(resolve(trustedFolder))));
-  return { location: { scheme: 'file', text, name: showPath(text) }, trusted };
+  // What is a link by the time that it is opened was put there meanwhile.
+  return { location: { scheme: 'file', text, name: showPath(text), links: 'refuse' }, trusted };
 }
 
 function isBelow(path: string, folder: string): boolean {

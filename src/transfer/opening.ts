@@ -20,7 +20,7 @@ import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
-import { Plan } from './plan.js';
+import { Plan, type PlanFacts } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
 import { assertSpace, chooseChunkBytes } from './sizing.js';
@@ -189,7 +189,7 @@ async function begin(
   const chunkBytes = chooseChunkBytes(request, source.size, site);
   const grid = new ChunkGrid(source.size, chunkBytes);
   const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
-  const facts = { sourceMap, zeroed: site.publish === 'atomic', endsLast: site.publish === 'in-place' };
+  const facts = { ...factsOf(source, site), sourceMap, zeroed: site.publish === 'atomic' };
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
   const layout = site.laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
@@ -216,6 +216,10 @@ async function begin(
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
+function factsOf({ of }: SourceInfo, { publish }: TargetSite): Pick<PlanFacts, 'zeroInData' | 'endsLast'> {
+  return { zeroInData: of === 'content', endsLast: publish === 'in-place' };
+}
+
 /** The journal's chunk size and algorithm win over the options: they are what its claims speak of. */
 async function resume(
   request: OpenRequest,
@@ -239,7 +243,7 @@ async function resume(
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
     const targetMap = await runner.run('map-target', { ref: prepared.ref, size, chunkBytes });
     const claims = content.claims;
-    const facts = { sourceMap, targetMap, claims: claims.kinds, zeroed: false, endsLast: site.publish === 'in-place' };
+    const facts = { ...factsOf(source, site), sourceMap, targetMap, claims: claims.kinds, zeroed: false };
     const plan = new Plan(grid, facts);
     if (!spaceless) assertSpace(plan, source, site);
     const { goodBytes, header } = content;

@@ -18,6 +18,8 @@ const GUESSED_HOLE_BYTES = 64 * KiB;
 export interface PlanFacts {
   /** What the source says of each chunk (MAP); absent: everything may be data, and zeroes are looked for. */
   readonly sourceMap?: Uint8Array | undefined;
+  /** What the source calls data may be zero all the same: an image has blocks that were never written to. */
+  readonly zeroInData?: boolean;
   /** What the target's partial data says of each chunk; absent: not known. */
   readonly targetMap?: Uint8Array | undefined;
   /** CLAIM of each chunk, from the journal; absent: a new job. */
@@ -104,17 +106,23 @@ export class Plan {
     const chunk = this.#nextAllowed();
     if (chunk === undefined) return undefined;
     const state = this.#states[chunk];
-    const sourceKind = this.#facts.sourceMap?.[chunk];
     const entry: PlanEntry = {
       chunk,
       work: state === STATE.prove ? 'prove' : state === STATE.zero ? 'zero' : 'copy',
-      sparseBytes: sourceKind === MAP.data ? 0 : sourceKind === undefined ? GUESSED_HOLE_BYTES : KNOWN_HOLE_BYTES,
+      sparseBytes: this.#sparseBytes(chunk),
       knownZero: this.#readsZero(chunk),
     };
     this.#states[chunk] = STATE.active;
     this.map.started(chunk, entry.work);
     if (entry.work !== 'prove') this.#touched[chunk] = 1;
     return entry;
+  }
+
+  #sparseBytes(chunk: number): number {
+    const { sourceMap, zeroInData = false } = this.#facts;
+    const kind = sourceMap?.[chunk];
+    if (kind === MAP.data) return zeroInData ? GUESSED_HOLE_BYTES : 0;
+    return kind === undefined ? GUESSED_HOLE_BYTES : KNOWN_HOLE_BYTES;
   }
 
   #nextAllowed(): number | undefined {

@@ -8,9 +8,11 @@ import { LAYOUT_KINDS } from '../../src/disk/layouts.js';
 import { openDisk } from '../../src/index.js';
 import { patch } from '../support/copying.js';
 import { leftovers } from '../support/crash-run.js';
-import { needQemuImg, QEMU_FORMAT, qemuImg, qemuIo, sameContent } from '../support/disks.js';
+import { needQemuImg } from '../support/disk-tools.js';
+import { QEMU_FORMAT, qemuImg, qemuIo, sameContent } from '../support/disks.js';
 import { nginxAvailable, startNginx } from '../support/nginx.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
+import { windowsPath, writeVhd } from '../support/vhd-images.js';
 import { blockferry, type Ended, eventsOf } from './command.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'blockferry-disks-'));
@@ -143,6 +145,30 @@ test('--flatten makes one disk of a chain, found beside it or in the folders of 
   const missing = await refused(4, 'copy', '--flatten', '--overwrite', 'child.qcow2', 'child.raw');
   expect(missing).toMatch(/child\.qcow2 builds on base\.qcow2, of format qcow2, which was not found.*\n.*--parents/);
   await ok('copy', '--flatten', '--overwrite', '--parents', 'away', 'child.qcow2', 'child.raw');
+});
+
+test('differencing VHDs become one VHD, read through their parents by what they know them by', async (context) => {
+  needQemuImg(context);
+  const [block, size] = [2 * MiB, 6 * MiB];
+  const ids = [1, 2, 3].map((n) => Buffer.alloc(16, n)) as [Buffer, Buffer, Buffer];
+  const seeded = new Seeded(7);
+  const blocks = Array.from({ length: 3 }, () => seeded.bytes(block)) as [Buffer, Buffer, Buffer];
+  const parent = (id: Buffer, name: string) => ({ id, name, locators: [['W2ru', windowsPath(`.\\${name}`)]] as const });
+  writeVhd(path('base.vhd'), { size, id: ids[0], blocks: new Map([[0, { data: blocks[0] }]]) });
+  const some = Array.from({ length: 100 }, (_, n) => n * 3);
+  const middle = new Map([[0, { data: blocks[1], sectors: some }]]);
+  writeVhd(path('middle.avhd'), { size, id: ids[1], blocks: middle, parent: parent(ids[0], 'base.vhd') });
+  const child = new Map([[2, { data: blocks[2] }]]);
+  writeVhd(path('child.avhd'), { size, id: ids[2], blocks: child, parent: parent(ids[1], 'middle.avhd') });
+  const expected = Buffer.concat([blocks[0], Buffer.alloc(block), blocks[2]]);
+  for (const sector of some) blocks[1].copy(expected, sector * 512, sector * 512, (sector + 1) * 512);
+  const { out } = await ok('copy', '--flatten', 'child.avhd', 'whole.vhd');
+  expect(out).toContain('root of the content');
+  qemuImg('convert', '-f', 'vpc', '-O', 'raw', path('whole.vhd'), path('whole.raw'));
+  expect(readFileSync(path('whole.raw')).equals(expected)).toBe(true);
+  // A base that was swapped for another disk of the same name is none.
+  writeVhd(path('base.vhd'), { size, id: ids[2], blocks: new Map() });
+  expect(await refused(4, 'copy', '--flatten', 'child.avhd', 'other.vhd')).toContain('another disk, known by 03030303');
 });
 
 test('a raw parent whose format the child does not name is refused by name, and told how to go on', async (context) => {

@@ -1,16 +1,11 @@
 /** Disk images for tests of copies: made and judged by QEMU's own tools. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import type { TestContext } from 'vitest';
 import type { Location } from '../../src/core/endpoint.js';
 import { diskLocation } from '../../src/disk/disk-location.js';
 import type { LayoutKind } from '../../src/disk/layout.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 
 export const qemuImgFound = spawnSync('qemu-img', ['--version']).status === 0;
-
-export function needQemuImg(context: TestContext): void {
-  context.skip(!qemuImgFound, 'needs qemu-img (Debian: qemu-utils)');
-}
 
 export function qemuImg(...args: readonly string[]): string {
   return execFileSync('qemu-img', args, { encoding: 'utf8' });

@@ -12,7 +12,8 @@ import { copy } from '../../src/index.js';
 import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
 import { expectClear, failureOf, patch } from '../support/copying.js';
 import { leftovers } from '../support/crash-run.js';
-import { contentOf, needQemuImg, newDisk, qemuImg, qemuIo } from '../support/disks.js';
+import { needQemuImg } from '../support/disk-tools.js';
+import { contentOf, newDisk, qemuImg, qemuIo } from '../support/disks.js';
 import { inlineTransfer } from '../support/inline-copy.js';
 import { memorySource } from '../support/reading.js';
 import { Seeded } from '../support/seeded.js';
@@ -57,7 +58,7 @@ test('a sound image is copied without a word', async (context) => {
   expect(readFileSync(target).equals(readFileSync(source))).toBe(true);
 });
 
-test('a damaged image is refused before anything is written, and copied where nobody wants a check', async (context) => {
+test('a damaged image is refused before anything is written, and is copied without a check', async (context) => {
   needQemuImg(context);
   const source = vhd();
   patch(source, HEADER_AT + 100, Buffer.from('damage'));
