@@ -1,5 +1,6 @@
 /** All cases of the bench, by the names that users type, in the order in which they run and are shown. */
 import { copyCases } from './cases-copy.js';
+import { diskCases } from './cases-disk.js';
 import { fioCase } from './cases-fio.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
@@ -16,6 +17,7 @@ export const cases: readonly BenchCase[] = [
   httpCase,
   ...sparseCases,
   reflinkCase,
+  ...diskCases,
   hashCase,
   limitsCase,
   resumeCase,

@@ -72,7 +72,11 @@ export function blockferry(args: readonly string[], target: string, name = 'bloc
 
 /** `blockferry copy …`, as a user starts it: a new process each time. */
 export function copyCommand(...args: readonly string[]): readonly string[] {
-  return [process.execPath, MAIN, 'copy', '--quiet', ...args];
+  return command('copy', '--quiet', ...args);
+}
+
+export function command(...args: readonly string[]): readonly string[] {
+  return [process.execPath, MAIN, ...args];
 }
 
 function hasTool(tool: string): boolean {
@@ -114,6 +118,8 @@ export interface Series {
    * thousands were freed within the last minute, which would be measured instead of the copies.
    */
   readonly setAside?: boolean;
+  /** Makes what the run will change, once the target of the run before is gone. It is not measured. */
+  readonly prepare?: (target: string) => Promise<void>;
   /** Throws unless the target is right. */
   readonly check: (target: string) => Promise<void>;
 }
@@ -151,6 +157,7 @@ async function clear(workspace: Workspace, { setAside }: Series, target: string)
 async function runOnce(bench: Bench, series: Series, { argv, target }: Contender): Promise<RunCost> {
   const { workspace, signal, quick } = bench;
   if (!series.keepTargets) await clear(workspace, series, target);
+  await series.prepare?.(target);
   if (series.cached !== undefined) await workspace.readThrough(series.cached);
   if (!quick) await warmMemory(series.warmBytes + PROGRAM_BYTES, signal);
   return measuredRun({ argv, scratch: workspace.path('resource-use'), signal });

@@ -25,7 +25,9 @@ export interface FuzzCase {
 /** One line of the output. */
 export interface CaseReport extends FuzzCase, Outcome {}
 
-export const FUZZ_CHILD = fileURLToPath(import.meta.url);
+/** As compiled, whoever asks. */
+const SELF = import.meta.url.endsWith('.ts') ? '../../dist/test/fuzz/fuzz-child.js' : './fuzz-child.js';
+export const FUZZ_CHILD = fileURLToPath(new URL(SELF, import.meta.url));
 
 if (argv[1] === FUZZ_CHILD) {
   watchAllocations();

@@ -81,11 +81,11 @@ export class FuzzSubject {
     return { ...verdict, damage };
   }
 
-  /** The damaged image as a file beside its parents, for other programs to read; returns its path. */
-  save(seed: number): string {
+  /** Writes the damaged image to a file. */
+  save(seed: number, path: string): void {
     const file = new Overlay(this.#base);
     mutate({ file, format: this.#child.format, anatomy: this.#anatomy }, new Seeded(seed));
-    return this.#write(file, `case-${seed}`);
+    file.save(path);
   }
 
   close(): void {
@@ -104,7 +104,7 @@ export class FuzzSubject {
   }
 
   async #byQemu(file: Overlay, chain: DiskChain): Promise<SparseContent> {
-    const path = this.#write(file, `case-of-${pid}`);
+    const path = this.#write(file);
     try {
       const oracle: Oracle = { folder: dirname(path), path: basename(path), format: this.#child.qemuFormat };
       const theirSize = qemuSize(oracle);
@@ -116,7 +116,7 @@ export class FuzzSubject {
 
   async #by7zip(file: Overlay, size: number): Promise<SparseContent> {
     if (size > WINDOW_BYTES) throw new Error('too large to be unpacked');
-    const path = this.#write(file, `case-of-${pid}`);
+    const path = this.#write(file);
     try {
       const bytes = execFileSync('7zz', ['e', '-so', path], { maxBuffer: 2 * WINDOW_BYTES, stdio: 'pipe' });
       return SparseContent.of(bytes.length, [{ offset: 0, bytes }]);
@@ -125,8 +125,8 @@ export class FuzzSubject {
     }
   }
 
-  #write(file: Overlay, name: string): string {
-    const path = join(dirname(this.#child.path), `${name}${extname(this.#child.path)}`);
+  #write(file: Overlay): string {
+    const path = join(dirname(this.#child.path), `damaged-${pid}${extname(this.#child.path)}`);
     file.save(path);
     return path;
   }

@@ -16,6 +16,8 @@ const FILE_BYTES_MAX = 64 * MiB;
 const HEAP_MIB = 128;
 /** Far beyond what any case takes, also on a busy machine. */
 const CASE_MS_MAX = 60_000;
+/** Of processes: after so many the rest is not worth the time. */
+const ENDS_MAX = 25;
 const STDERR_CHARACTERS_MAX = 4000;
 
 export interface FuzzOptions {
@@ -29,12 +31,9 @@ export interface FuzzOptions {
 
 export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): Promise<void> {
   const corpus = diskCorpus(folder);
-  const numbers = only === undefined ? Array.from({ length: cases }, (_, number) => number) : [only];
-  const images = [...corpus.keys()].filter((index) => isSubject(corpus[index] as CorpusImage));
-  let left: readonly FuzzCase[] = numbers
-    .map((number) => ({ number, image: images[number % images.length] ?? 0 }))
-    .sort((one, other) => one.image - other.image);
-  while (left.length > 0) {
+  const all = only === undefined ? Array.from({ length: cases }, (_, number) => number) : [only];
+  let left = all.map((number) => caseOf(corpus, number)).sort((one, other) => one.image - other.image);
+  for (let ends = 0; left.length > 0 && ends < ENDS_MAX; ends++) {
     let done = 0;
     const ended = await runChild({ folder, seed, cases: left }, (one) => {
       done++;
@@ -52,6 +51,11 @@ export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): 
     }
     left = left.slice(done + 1);
   }
+}
+
+export function caseOf(corpus: readonly CorpusImage[], number: number): FuzzCase {
+  const subjects = [...corpus.keys()].filter((index) => isSubject(corpus[index] as CorpusImage));
+  return { number, image: subjects[number % subjects.length] ?? 0 };
 }
 
 /** A raw disk has nothing that could be damaged; and of large files no more is learnt than of small ones. */
