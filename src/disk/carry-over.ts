@@ -11,7 +11,7 @@ import type { OpenDiskFile } from './disk-file.js';
 import { heldIn } from './held-map.js';
 import type { DiskImage } from './image.js';
 import type { ImageWriter, Place } from './image-writer.js';
-import { inUnits, PIECE_BYTES, type Piece, pieces } from './merge-pieces.js';
+import { inUnits, MADE_BYTES_MAX, PIECE_BYTES, type Piece, pieces } from './merge-pieces.js';
 
 /** What may have to be done again after a crash. A flush costs as much for little as for much. */
 const BATCH_BYTES = 256 * MiB;
@@ -68,7 +68,7 @@ class Batch {
   readonly #carrying: Carrying;
   readonly #host: CarryHost;
   readonly #buffer = Buffer.allocUnsafe(PIECE_BYTES);
-  readonly #found = Buffer.allocUnsafe(PIECE_BYTES);
+  readonly #found = Buffer.allocUnsafe(MADE_BYTES_MAX);
   readonly carried = { bytesWritten: 0, bytesFound: 0, bytesZero: 0 };
   #pending = 0;
 

@@ -1,4 +1,5 @@
 /** Makes an image name another parent, in place, once it is sure that the disk reads the same with it. */
+import { dirname, relative } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
@@ -28,6 +29,8 @@ export interface ParentChanged {
   readonly before?: ParentLink;
   /** The format tells parents by an identity, and it is the one that the image meant. */
   readonly proven: boolean;
+  /** The folder that has to be named with `parentFolders`, since the image knows a parent outside its own by name only. */
+  readonly outside?: string;
 }
 
 /** @throws TransferError E_DISK_PARENT when it is another disk, E_USAGE, E_LOCKED */
@@ -52,7 +55,9 @@ export async function setParent(change: ParentChange, opener: ChainOpener, files
     const to = { path: location.text, image, modifiedAtMs };
     await repoint(file, to);
     const proven = before.identity !== undefined && meansIdentity(before, linkTo(to, child.text).identity);
-    return { child: child.name, parent: location.name, parentFormat: image.format, before, proven };
+    const isInside = !relative(dirname(child.text), location.text).startsWith('..');
+    const outside = image.identity === undefined && !isInside ? { outside: dirname(location.text) } : {};
+    return { child: child.name, parent: location.name, parentFormat: image.format, before, proven, ...outside };
   } finally {
     held.release();
     await chain.close();

@@ -31,15 +31,17 @@ export async function runDiskCheck(session: Session, image: string, flags: DiskF
 
 export async function runDiskChain(session: Session, image: string, flags: DiskChainFlags): Promise<number> {
   const { setParent, anyParent = false } = flags;
+  const folders = [...lookFor(flags).parentFolders];
   if (setParent !== undefined) {
     const changed = await setDiskParent({ child: image, parent: setParent, anyParent, ...lookFor(flags) });
+    if (changed.outside !== undefined) folders.push(changed.outside);
     if (!flags.json) for (const line of parentChangedLines(changed)) session.out.line(line);
   } else if (anyParent) {
     throw new TransferError('E_USAGE', '--any-parent is for --set-parent', {
       hint: 'Give the parent, or leave it out.',
     });
   }
-  const chain = await describeDisk(image, lookFor(flags));
+  const chain = await describeDisk(image, { parentFolders: folders });
   if (flags.json) session.out.json({ schema: 1, type: 'disk-chain', ...chain });
   else for (const line of chainLines(chain)) session.out.line(line);
   return chain.broken ? WRONG : 0;

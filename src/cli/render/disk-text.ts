@@ -13,6 +13,7 @@ import type {
   ParentChanged,
   ParentLink,
 } from '../../index.js';
+import { shellQuote } from '../resume-command.js';
 import { shortBytes } from './bench-table.js';
 import { count } from './summary.js';
 
@@ -98,11 +99,13 @@ function linkLines({ parent }: DiskDescription, next: DiskDescription | undefine
   return [`   builds on the next, which has ${how}`];
 }
 
-export function parentChangedLines({ child, parent, parentFormat, proven }: ParentChanged): string[] {
+export function parentChangedLines({ child, parent, parentFormat, proven, outside }: ParentChanged): string[] {
   const how = proven
     ? 'it has the identity that the image names'
     : 'that it is the same disk cannot be told from the images';
-  return [`${child} builds on ${parent} (${parentFormat}) now; ${how}`];
+  const line = `${child} builds on ${parent} (${parentFormat}) now; ${how}`;
+  if (outside === undefined) return [line];
+  return [line, `  it lies outside of the image's folder: to read the two, add --parents ${shellQuote(outside)}`];
 }
 
 export function digestLines({ name, digests, elapsedMs }: DigestResult): string[] {

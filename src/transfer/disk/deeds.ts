@@ -30,7 +30,13 @@ export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffe
   const opener: ChainOpener = {
     open: async (location) => {
       const scheme = await schemeOf(registry, location.scheme);
-      return ability(scheme, location.name, 'openSource')(location);
+      try {
+        return await ability(scheme, location.name, 'openSource')(location);
+      } catch (thrown) {
+        // Its hint speaks of copies.
+        if (!(thrown instanceof TransferError) || thrown.code !== 'E_SOURCE_KIND') throw thrown;
+        throw new TransferError(thrown.code, thrown.message, { hint: 'Give the image itself.', cause: thrown.cause });
+      }
     },
     locate: parseLocation,
   };
