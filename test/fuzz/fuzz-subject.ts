@@ -9,7 +9,7 @@ import type { ChainLink, DiskChain } from '../../src/disk/chain.js';
 import { openImage } from '../../src/disk/formats.js';
 import { type OpenFile, openFile } from '../support/disk-content.js';
 import type { CorpusImage, CorpusLink } from '../support/disk-corpus.js';
-import { type Oracle, qemuContent, qemuSize } from '../support/disk-oracle.js';
+import { type Oracle, qemu, qemuContent, qemuSize } from '../support/disk-oracle.js';
 import { Seeded } from '../support/seeded.js';
 import { SparseContent } from '../support/sparse-content.js';
 import { type Anatomy, anatomyOf } from './anatomy.js';
@@ -107,6 +107,8 @@ export class FuzzSubject {
     const path = this.#write(file);
     try {
       const oracle: Oracle = { folder: dirname(path), path: basename(path), format: this.#child.qemuFormat };
+      // It reads no VHDX with a log; its check replays it.
+      if (oracle.format === 'vhdx') qemu('qemu-img', oracle.folder, 'check', '-q', '-r', 'all', oracle.path);
       const theirSize = qemuSize(oracle);
       return qemuContent(oracle, theirSize, await this.#windows(chain, Math.min(chain.size, theirSize)));
     } finally {

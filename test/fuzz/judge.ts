@@ -5,6 +5,7 @@
  *     found     content is given, whatever it is, and `check` finds something wrong
  *     same      the content is what it was before the damage
  *     payload   the damage hit bytes of the guest, and these are what is read
+ *     doubted   the content is another one, no other program reads the same, and `check` finds something doubtful
  *     agreed    the content is another one, and another program reads the same: the damage made another good image
  *
  * So what is promised is this. Structures under a checksum: no damage passes, unless the checksum was made right too.
@@ -20,11 +21,11 @@ import { type ChainLink, DiskChain } from '../../src/disk/chain.js';
 import { formatNamed, openImage } from '../../src/disk/formats.js';
 import type { DiskBytes, DiskFormat, Finding } from '../../src/disk/image.js';
 import { contentDifference, readAll } from '../support/disk-content.js';
-import type { SparseContent } from '../support/sparse-content.js';
+import { SparseContent } from '../support/sparse-content.js';
 import { ALLOCATION_BYTES_MAX, largestAllocation, memoryExceeded, resetMemory } from './allocations.js';
 
 export interface Verdict {
-  readonly kind: 'refused' | 'found' | 'same' | 'payload' | 'agreed' | 'failed';
+  readonly kind: 'refused' | 'found' | 'same' | 'payload' | 'agreed' | 'doubted' | 'failed';
   /** What was said, or what is wrong with the answer. */
   readonly why: string;
 }
@@ -47,10 +48,11 @@ export interface Damaged {
   readonly theirs: readonly Reader[];
 }
 
+const SECTOR = 512;
 const ONLY_READING_TELLS = ': compressed cluster';
 const READS_MAX = 100_000;
 const READ_BYTES_MAX = 1024 * MiB;
-const FINDINGS_MAX = 100_000;
+const FINDINGS_MAX = 4_000_000;
 
 /** More work than any image of this size is worth: what a hang looks like, told without a clock. */
 class Endless extends Error {}
@@ -69,12 +71,12 @@ const failure = (thrown: unknown): Verdict => ({
 });
 
 async function bounded(damaged: Damaged): Promise<Verdict> {
-  const wrong = await checked(damaged);
+  const found = await checked(damaged);
   try {
-    return await read(damaged, wrong);
+    return await read(damaged, found);
   } catch (thrown) {
     const why = refusal(thrown);
-    if (wrong !== undefined || why.includes(ONLY_READING_TELLS)) return { kind: 'refused', why };
+    if (found.wrong !== undefined || why.includes(ONLY_READING_TELLS)) return { kind: 'refused', why };
     return { kind: 'failed', why: `check finds nothing wrong, and reading says: ${why}` };
   }
 }
@@ -86,20 +88,22 @@ function refusal(thrown: unknown): string {
   return thrown.message;
 }
 
-/** The first finding that says that the image is wrong. */
-async function checked({ bytes, format }: Damaged): Promise<Finding | undefined> {
-  let wrong: Finding | undefined;
+/** The first findings of each severity. */
+type Found = Partial<Record<Finding['severity'], Finding>>;
+
+async function checked({ bytes, format }: Damaged): Promise<Found> {
+  const found: { -readonly [K in keyof Found]: Found[K] } = {};
   let count = 0;
   const add = (finding: Finding): void => {
     if (++count > FINDINGS_MAX) throw new Endless(`more than ${FINDINGS_MAX} findings`);
     if (!(finding.code && finding.message)) throw new Error(`a finding without code or message: ${finding.code}`);
-    if (finding.severity === 'wrong') wrong ??= finding;
+    found[finding.severity] ??= finding;
   };
   await (await formatNamed(format)).check(counted(bytes), { add });
-  return wrong;
+  return found;
 }
 
-async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdict> {
+async function read(damaged: Damaged, { wrong, doubtful }: Found): Promise<Verdict> {
   const { bytes, format, under, content, changed } = damaged;
   const child = { bytes: counted(bytes), image: await openImage(counted(bytes), format) };
   const { parent } = child.image;
@@ -108,7 +112,8 @@ async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdi
   }
   const chain = new DiskChain([child, ...(parent ? under : [])]);
   const why = await contentDifference(chain, changed);
-  if (why === undefined) return { kind: changed === content ? 'same' : 'payload', why: wrong?.code ?? 'nothing found' };
+  if (why === undefined)
+    return { kind: changed === content ? 'same' : 'payload', why: (wrong ?? doubtful)?.code ?? 'nothing found' };
   if (wrong) return { kind: 'found', why: `${wrong.code}: ${why}` };
   await readAll(chain);
   const said: string[] = [];
@@ -117,6 +122,7 @@ async function read(damaged: Damaged, wrong: Finding | undefined): Promise<Verdi
     if (differs === undefined) return { kind: 'agreed', why };
     said.push(differs);
   }
+  if (doubtful) return { kind: 'doubted', why: `${doubtful.code}: ${why}` };
   return { kind: 'failed', why: [why, ...said].join('; elsewhere: ') };
 }
 
@@ -129,7 +135,9 @@ async function disagreement(chain: DiskChain, theirs: Reader): Promise<string | 
   }
   // The other program's content is not what a reader takes.
   resetMemory();
-  return contentDifference(chain, content);
+  // QEMU counts in sectors, and what is no whole one it leaves out.
+  const whole = content.size === chain.size - (chain.size % SECTOR);
+  return contentDifference(chain, whole ? new SparseContent(chain.size, content.stretches) : content);
 }
 
 /** The same bytes, for as much work as is reasonable. */

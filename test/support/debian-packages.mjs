@@ -24,6 +24,7 @@ export const debianPackages = [
     command: 'qemu-storage-daemon',
     neededBy: 'unreadable sectors (FUSE with injected EIO)',
   },
+  { name: 'qemu-system-x86', command: 'qemu-system-x86_64', neededBy: 'disk images that a guest writes to' },
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
   { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },

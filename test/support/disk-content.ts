@@ -9,6 +9,7 @@ import { isZero, type SparseContent } from './sparse-content.js';
 
 const READ_BYTES = MiB;
 const RUNS_BYTES_MAX = GiB;
+const EXTENT_BYTES_MAX = 16 * MiB;
 /** What a run that the image makes may have at most; see `Run`. */
 const MADE_BYTES_MAX = 2 * MiB;
 
@@ -42,11 +43,26 @@ export async function contentDifference(chain: DiskChain, expected: SparseConten
   // Millions of blocks that are not there are asked for together, as a copy does.
   let offset = 0;
   for await (const { kind, length } of chain.allocation(wholeOf(chain))) {
-    const differs = kind === 'data' ? await difference(chain, expected, { offset, length }) : undefined;
-    if (differs !== undefined) return differs;
+    for (const range of kind === 'data' ? worthReading({ offset, length }, expected) : []) {
+      const differs = await difference(chain, expected, range);
+      if (differs !== undefined) return differs;
+    }
     offset += length;
   }
   return undefined;
+}
+
+/** All of an extent, or of a huge one both ends, and what is around that which is not zero. */
+function worthReading(extent: ByteRange, { stretches }: SparseContent): readonly ByteRange[] {
+  const end = extent.offset + extent.length;
+  if (extent.length <= EXTENT_BYTES_MAX) return [extent];
+  const around = stretches.map(
+    ({ offset, bytes }) => [offset - READ_BYTES, offset + bytes.length + READ_BYTES] as const,
+  );
+  return [[extent.offset, extent.offset + READ_BYTES] as const, [end - READ_BYTES, end] as const, ...around]
+    .map(([from, to]) => [Math.max(extent.offset, from), Math.min(end, to)] as const)
+    .filter(([from, to]) => from < to)
+    .map(([from, to]) => ({ offset: from, length: to - from }));
 }
 
 /** The same for the runs of a range. */

@@ -141,12 +141,12 @@ function oracle(cwd: string, recipe: Recipe, [link]: readonly CorpusLink[]): Spa
   return content;
 }
 
-/** What was written and some of what is around it. The steps are the same whoever asks: they are not by chance here. */
+/** What was written last and some of what is around it: what was zero before is zero. The steps are the same whoever asks: they are not by chance here. */
 function windowsOf({ steps }: Recipe, size: number): readonly ByteRange[] {
   const around = 256 * KiB;
   const windows: ByteRange[] = [];
   for (const step of steps?.(new Seeded(0), size) ?? []) {
-    if (step.kind === 'snapshot') continue;
+    if (step.kind !== 'data') continue;
     const last = windows.at(-1);
     const from = Math.max(last ? last.offset + last.length : 0, step.at - around);
     windows.push({ offset: from, length: Math.min(size, step.at + step.length + around) - from });

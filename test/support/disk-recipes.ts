@@ -56,6 +56,17 @@ function farApart(_: Seeded, size: number): readonly Step[] {
   return [...new Set(starts)].sort((a, b) => a - b).map((at) => ({ kind: 'data', at, length: 64 * KiB }));
 }
 
+/** So many blocks are there that the file goes beyond 4 GiB; the last ones hold data. */
+function manyBlocks(blockBytes: number): Steps {
+  return (_, size) => {
+    const starts = Array.from({ length: Math.ceil(size / blockBytes) }, (_, block) => block * blockBytes);
+    return [
+      ...starts.slice(0, -2).map((at): Step => ({ kind: 'zero', at, length: SECTOR })),
+      ...[0, ...starts.slice(-2)].map((at): Step => ({ kind: 'data', at, length: 2 * SECTOR })),
+    ];
+  };
+}
+
 function compressed(clusterBytes: number): Steps {
   return (seeded, size) => {
     const clusters = Math.floor(size / clusterBytes);
@@ -154,7 +165,23 @@ export const recipes: readonly Recipe[] = [
   ...vhds,
   { name: 'dynamic VHD without data', format: 'vpc', options: 'force_size=on', size: ODD },
   { name: 'dynamic VHD of 2040 GiB', format: 'vpc', size: 2040 * GiB, options: 'force_size=on', steps: farApart },
+  {
+    name: 'dynamic VHD, a file beyond 4 GiB',
+    format: 'vpc',
+    size: 4200 * MiB,
+    options: 'force_size=on',
+    steps: manyBlocks(2 * MiB),
+  },
+  {
+    name: 'fixed VHD, a file beyond 4 GiB',
+    format: 'vpc',
+    size: 6 * GiB + SECTOR,
+    options: 'subformat=fixed,force_size=on',
+    steps: farApart,
+  },
   vhdx('dynamic', 'subformat=dynamic'),
+  vhdx('a file beyond 4 GiB', 'block_size=256M,block_state_zero=off', { size: 6 * GiB, steps: manyBlocks(256 * MiB) }),
+  qcow2('in a file beyond 4 GiB', 'preallocation=metadata', { size: 6 * GiB, steps: farApart }),
   vhdx('dynamic, blocks of 1 MiB,', 'block_size=1M'),
   vhdx('dynamic, blocks of 2 MiB, log of 4 MiB,', 'block_size=2M,log_size=4M'),
   vhdx('dynamic, blocks of 256 MiB,', 'block_size=256M', { size: 600 * MiB + SECTOR, steps: farApart }),

@@ -50,6 +50,10 @@ export async function checkVhdx(file: DiskBytes, found: Findings): Promise<void>
   const metadata = await attempt(at, found, () => readMetadata(bytes, regions.metadata));
   if (!metadata) return;
   const geometry = batGeometry(metadata);
+  if (geometry.size === 0) {
+    const message = `${file.name}: the disk has no bytes; hardly a program opens such a disk`;
+    found.add({ code: 'vhdx-empty', severity: 'doubtful', message });
+  }
   const fault = { code: 'vhdx-bat-size', severity: 'wrong', offset: regions.bat.at } as const;
   const place = await attempt(fault, found, () => readBat(bytes, regions.bat, geometry));
   if (!place) return;
