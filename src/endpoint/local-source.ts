@@ -98,7 +98,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
 /** Inode numbers of network and FUSE mounts may change from mount to mount, so there they tell nothing. */
 function versionOf(path: string, stat: BigIntStats): Version {
   const strength = isRemoteFileSystem(encodePath(path)) ? 'weak' : 'strong';
-  return { strength, value: versionValue(stat, strength) };
+  return { strength, value: versionValue(stat, strength), changedNs: String(stat.ctimeNs) };
 }
 
 export function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {

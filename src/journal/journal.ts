@@ -122,6 +122,11 @@ export function emptyClaims(grid: ChunkGrid, algorithm: Algorithm): Claims {
   return { kinds: new Uint8Array(grid.count), digests, tokens: new Map() };
 }
 
+/** What was zero at the source once may be anything now, and what is, its map tells as well. */
+export function forgetZeroes({ kinds }: Claims): void {
+  for (let chunk = 0; chunk < kinds.length; chunk++) if (kinds[chunk] === CLAIM.zero) kinds[chunk] = CLAIM.none;
+}
+
 export function encodeRecord(record: JournalRecord): string {
   const body = recordBody(record);
   return `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`;

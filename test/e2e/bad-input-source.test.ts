@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, chmodSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
@@ -69,6 +70,31 @@ test('a source that is removed during the copy is an error; put back, the copy g
   expectPartialOnly(pair);
   renameSync(`${pair.source}.away`, pair.source);
   expect(await copyNow(pair)).toMatchObject({ bytesReused: SIZE, bytesCopied: 0 });
+  expectDone(pair);
+});
+
+test('a source that is rewritten between two runs, and gets its old modification time back, is read again', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  const { mtimeNs } = statSync(pair.source, { bigint: true });
+  patch(pair.source, 100, Buffer.from('new'));
+  execFileSync('touch', [
+    '-d',
+    `@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`,
+    pair.source,
+  ]);
+  expect(statSync(pair.source, { bigint: true })).toMatchObject({ mtimeNs });
+  expect(await copyNow(pair)).toMatchObject({ bytesMismatched: CHUNK });
+  expectDone(pair);
+});
+
+test('other permissions between two runs cost one more look at the source, and nothing is copied again', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  chmodSync(pair.source, 0o640);
+  const { bytesMismatched, bytesReused } = await copyNow(pair);
+  expect(bytesMismatched).toBe(0);
+  expect(bytesReused).toBeGreaterThan(0);
   expectDone(pair);
 });
 
