@@ -11,6 +11,7 @@ import {
   applyRecord,
   decodeRecord,
   emptyClaims,
+  isTime,
   JOURNAL_FORMAT,
   JOURNAL_MAGIC,
   type JournalContent,
@@ -106,10 +107,16 @@ function collect(
 
 function isSane(header: JournalHeader): boolean {
   if (typeof header !== 'object' || header === null) return false;
-  const { size, chunkBytes, algorithm, sourceVersion } = header;
+  const { size, chunkBytes, algorithm, sourceVersion, createdAt } = header;
   const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
   const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;
-  return numbers && bounded && Object.hasOwn(DIGEST_BYTES, algorithm) && typeof sourceVersion?.value === 'string';
+  return (
+    numbers &&
+    bounded &&
+    isTime(createdAt) &&
+    Object.hasOwn(DIGEST_BYTES, algorithm) &&
+    typeof sourceVersion?.value === 'string'
+  );
 }
 
 function tryDecode(text: string): JournalRecord | undefined {
