@@ -37,6 +37,8 @@ export interface EndpointRef {
 export interface Version {
   readonly strength: 'strong' | 'weak' | 'none';
   readonly value: string;
+  /** When anything about it was changed last (ctime). Another one, with the same value, is reason to read it again. */
+  readonly changedNs?: string;
 }
 
 export interface Extent extends ByteRange {

@@ -78,7 +78,7 @@ export class CarryOut {
       target: work.prepared.ref,
       algorithm: job.algorithm,
       clone: work.clone,
-      alsoSource: job.source.version.strength === 'none',
+      alsoSource: work.alsoSource,
     });
   }
 
@@ -108,13 +108,12 @@ export class CarryOut {
   }
 
   #tellMismatches(): void {
-    const { progress, emit, job } = this.#parts;
+    const { progress, emit, job, work } = this.#parts;
     if (progress.bytesMismatched === 0) return;
-    const what = `${formatBytes(progress.bytesMismatched)} on record were not what ${job.site.name} holds`;
-    emit({
-      type: 'note',
-      message: `${what} and were copied again: its storage, or what else writes there, needs a look`,
-    });
+    const holder = work.alsoSource ? `${job.source.name} or ${job.site.name} holds now` : `${job.site.name} holds`;
+    const what = `${formatBytes(progress.bytesMismatched)} on record were not what ${holder} and were copied again`;
+    const why = work.alsoSource ? 'the source was written to, or a storage' : 'its storage, or what else writes there,';
+    emit({ type: 'note', message: `${what}: ${why} needs a look` });
   }
 
   /** What is zero at both ends is done before it began; it only has to be put on record, in runs. */

@@ -35,7 +35,7 @@ export interface LaneParts {
   readonly lanes: number;
   /** Share the blocks of the source, where that can be (auto) or else fail (always). */
   readonly clone: 'auto' | 'always' | undefined;
-  /** The source has no version: a proof reads it too. */
+  /** The source may have changed since the claims were made: a proof reads it too. */
   readonly alsoSource: boolean;
   /** Aborts when the job is stopped. */
   readonly signal: AbortSignal;

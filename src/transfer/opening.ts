@@ -16,7 +16,7 @@ import {
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
-import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
+import { type Claims, emptyClaims, encodeRecord, forgetZeroes } from '../journal/journal.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
@@ -74,6 +74,8 @@ export interface OpenedWork {
   readonly resumed: boolean;
   /** Some claims may never have been flushed. */
   readonly unsynced: boolean;
+  /** The source may have changed since the claims were made: a proof reads it too. */
+  readonly alsoSource: boolean;
   /** Blocks of the source are to be shared; absent: they cannot be, or are not to be. */
   readonly clone?: 'auto' | 'always' | undefined;
 }
@@ -149,8 +151,8 @@ async function finishEarlierCommit(
     await runner.run('checkpoint', { journal, position: content.goodBytes, lines, sync: request.sync });
     throw thrown;
   }
-  // A source without a version may have changed since: nothing vouches for the target.
-  return isSameSource(content, source) && source.version.strength !== 'none' ? 'this' : 'other';
+  // Where the source may have changed since, nothing vouches for the target.
+  return isSameSource(content, source) && !mayHaveChanged(content, source) ? 'this' : 'other';
 }
 
 function wholeAlready({ source, site, journal }: Found, whole: JournalContent): OpenedJob {
@@ -212,7 +214,7 @@ async function begin(
     request: { size: source.size, partial: 'create', sync, ...(layout && { layout }) },
   });
   const claims = emptyClaims(grid, algorithm);
-  const work = { prepared, plan, claims, position, resumed: false, unsynced: false, clone };
+  const work = { prepared, plan, claims, position, resumed: false, unsynced: false, alsoSource: false, clone };
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
@@ -242,15 +244,16 @@ async function resume(
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
     const targetMap = await runner.run('map-target', { ref: prepared.ref, size, chunkBytes });
-    const claims = content.claims;
+    const { claims, news } = content;
+    const alsoSource = mayHaveChanged(content, source);
+    if (alsoSource) forgetZeroes(claims);
     const facts = { ...factsOf(source, site), sourceMap, targetMap, claims: claims.kinds, zeroed: false };
     const plan = new Plan(grid, facts);
     if (!spaceless) assertSpace(plan, source, site);
-    const { goodBytes, header } = content;
-    const takeUp = { ref: journal, goodBytes, header, sync: request.sync };
+    const takeUp = { ref: journal, goodBytes: content.goodBytes, header: content.header, sync: request.sync };
     const position = await runner.run('take-up-journal', takeUp);
-    const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced, clone };
-    return { source, site, journal, grid, algorithm, work, damagedRecords: content.news.damagedRecords };
+    const work = { prepared, plan, claims, position, resumed: true, unsynced: news.unsynced, alsoSource, clone };
+    return { source, site, journal, grid, algorithm, work, damagedRecords: news.damagedRecords };
   } catch (thrown) {
     await runner.run('close-target', { ref: prepared.ref });
     throw thrown;
@@ -284,6 +287,11 @@ function foreignPart(site: TargetSite): TransferError {
 function isSameSource({ header }: JournalContent, { version, size }: SourceInfo): boolean {
   const { sourceVersion } = header;
   return sourceVersion.strength === version.strength && sourceVersion.value === version.value && header.size === size;
+}
+
+/** Of a source without a version, or one whose modification time may have been put back, the version tells nothing. */
+function mayHaveChanged({ header }: JournalContent, { version }: SourceInfo): boolean {
+  return version.strength === 'none' || header.sourceVersion.changedNs !== version.changedNs;
 }
 
 function assertSameSource(content: JournalContent, source: SourceInfo, site: TargetSite): void {

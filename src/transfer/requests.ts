@@ -75,7 +75,7 @@ export interface ChunkTask {
   readonly knownZero: boolean;
   /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
   readonly clone?: 'auto' | 'always' | undefined;
-  /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
+  /** prove: the source must give these bytes too, since its version does not vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
   readonly expected?: Digest;
