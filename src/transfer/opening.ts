@@ -23,6 +23,7 @@ import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
+import { assertSameSource, isSameSource, mayHaveChanged } from './same-source.js';
 import { assertSpace, chooseChunkBytes } from './sizing.js';
 
 /** A thread takes as long to start as another one needs for about so many chunks. */
@@ -281,24 +282,5 @@ function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferErro
 function foreignPart(site: TargetSite): TransferError {
   return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is gone`, {
     hint: 'It was left as it is. --discard throws it away and starts afresh.',
-  });
-}
-
-function isSameSource({ header }: JournalContent, { version, size }: SourceInfo): boolean {
-  const { sourceVersion } = header;
-  return sourceVersion.strength === version.strength && sourceVersion.value === version.value && header.size === size;
-}
-
-/** Of a source without a version, or one whose modification time may have been put back, the version tells nothing. */
-function mayHaveChanged({ header }: JournalContent, { version }: SourceInfo): boolean {
-  return version.strength === 'none' || header.sourceVersion.changedNs !== version.changedNs;
-}
-
-function assertSameSource(content: JournalContent, source: SourceInfo, site: TargetSite): void {
-  if (isSameSource(content, source)) return;
-  const { header } = content;
-  const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
-  throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
-    hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away.',
   });
 }

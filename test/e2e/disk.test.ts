@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { nativeAvailable } from '../../src/platform/libc.js';
-import { needQemuImg } from '../support/disks.js';
+import { needQemuImg } from '../support/disk-tools.js';
 import { blockferry, start } from './command.js';
 
 let folder: string;
