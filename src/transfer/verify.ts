@@ -1,14 +1,14 @@
 /** Compares two locations chunk by chunk, on the workers, and tells exactly where they differ. Nothing is written. */
 import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
-import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex } from '../core/digest.js';
+import { type Algorithm, DIGEST_BYTES, loadHasher, rootDigest, toHex, zeroDigest } from '../core/digest.js';
 import { type Location, sameIdentity } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { sparingCache } from './cache-use.js';
 import type { EventStream } from './event-stream.js';
-import type { CompareOutcome, SourceInfo } from './requests.js';
+import { type CompareOutcome, MAP, type SourceInfo } from './requests.js';
 import { openSource } from './retry.js';
 import type { TransferParts } from './transfer.js';
 import { VerifyLanes } from './verify-lanes.js';
@@ -88,12 +88,20 @@ export class Verification {
 
   async #compare(one: SourceInfo, other: SourceInfo): Promise<CompareOutcome & { readonly grid: ChunkGrid }> {
     const grid = new ChunkGrid(Math.min(one.size, other.size), CHUNK_BYTES_DEFAULT);
-    const digests = new Uint8Array(grid.count * DIGEST_BYTES[this.#request.algorithm]);
+    const { algorithm } = this.#request;
+    const digests = new Uint8Array(grid.count * DIGEST_BYTES[algorithm]);
     const differing: ByteRange[][] = [];
-    this.#lanes.progress.bytesTotal = grid.size;
+    const { progress } = this.#lanes;
+    progress.bytesTotal = grid.size;
+    const isHole = await this.#holesOf(one, other, grid.chunkBytes);
+    const zero = zeroDigest(await loadHasher(algorithm), Math.min(grid.chunkBytes, grid.size));
     let next = 0;
     const perWorker = Math.max(one.readsPerWorker, other.readsPerWorker);
     await this.#lanes.run(this.#parts.runner.workers * perWorker, async () => {
+      while (next < grid.count && isHole(next) && grid.range(next).length === grid.chunkBytes) {
+        digests.set(zero, next++ * zero.length);
+        progress.bytesZero += grid.chunkBytes;
+      }
       if (next >= grid.count) return false;
       const chunk = next++;
       const outcome = await this.#compareChunk(chunk, grid.range(chunk), one, other);
@@ -106,6 +114,13 @@ export class Verification {
     if (tail > 0 && longer.sizeIs === 'capacity') this.#lanes.note(deviceTail(longer.name, tail));
     else if (tail > 0) differing[grid.count] = [{ offset: grid.size, length: tail }];
     return { grid, digest: digests, differing: differing.flat() };
+  }
+
+  /** Whether both storages say that there is nothing in the chunk: then nothing has to be read. */
+  async #holesOf(one: SourceInfo, other: SourceInfo, chunkBytes: number): Promise<(chunk: number) => boolean> {
+    const maps: (Uint8Array | undefined)[] = [];
+    for (const { ref } of [one, other]) maps.push(await this.#parts.runner.run('map-source', { ref, chunkBytes }));
+    return (chunk) => maps.every((map) => map?.[chunk] === MAP.zero);
   }
 
   #compareChunk(chunk: number, range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {
