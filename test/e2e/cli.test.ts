@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -130,6 +131,29 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s keeps what is finished and says ho
   expect(result.type).toBe('result');
   expect(result.bytesReused).toBeGreaterThanOrEqual(4 * MiB);
   expect((await readFile(join(folder, "it's a copy"))).equals(content)).toBe(true);
+});
+
+test('a comparison that is stopped says so, and speaks of no record, since it keeps none', async () => {
+  const { folder } = await workFolder(1);
+  for (const name of ['one', 'other']) {
+    await writeFile(join(folder, name), 'x');
+    await truncate(join(folder, name), 2 ** 40);
+  }
+  // Without koffi it knows of no holes, and so it does not end.
+  const { child, ended } = start(folder, [
+    'env',
+    'BLOCKFERRY_NO_NATIVE=1',
+    process.execPath,
+    MAIN,
+    'verify',
+    'one',
+    'other',
+  ]);
+  await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  const { exitCode, err } = await ended;
+  expect(exitCode).toBe(130);
+  expect(err).toMatch(/^stopping \(once more: leave at once\)\n.*stopped before all was compared/m);
 });
 
 test('a hangup does not stop a copy that has no terminal, as under nohup', async () => {

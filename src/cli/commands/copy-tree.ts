@@ -20,7 +20,8 @@ export async function runCopyTree(
   assertForTrees(flags);
   const reporter = await createReporter(session, 'copying', flags);
   try {
-    const result = await follow(copyTree(treeOptions(session, sources, target, flags)), reporter, session);
+    const run = copyTree(treeOptions(session, sources, target, flags));
+    const result = await follow(run, reporter, session, { keeps: true });
     if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
     else if (flags.dryRun) for (const line of planTotalLines(result, flags.limit)) session.out.line(line);
     else if (!flags.quiet) for (const line of treeLines(result, flags.sync)) session.out.line(line);

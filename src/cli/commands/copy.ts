@@ -41,7 +41,7 @@ export async function runCopy(
     if (event.type === 'state' && event.state === 'transferring') file = event.target;
   };
   try {
-    const result = await follow(run, reporter, session, watch);
+    const result = await follow(run, reporter, session, { watch, keeps: true });
     if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
     else if (!flags.quiet) for (const line of summaryLines(result, session, flags)) session.out.line(line);
     return 0;
