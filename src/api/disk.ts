@@ -115,13 +115,10 @@ export function mergeDisk(options: MergeDiskOptions): Run<MergeResult> {
     ...{ keep, breakOthers, parentFolders },
     rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
   };
-  return new Run(
-    async (runner) => {
-      const { MergeRun } = await import('../transfer/disk/merge-job.js');
-      return new MergeRun(request, { ...parts, runner });
-    },
-    { ...options, workers: 1 },
-  );
+  return new Run(async (runner) => {
+    const { MergeRun } = await import('../transfer/disk/merge-job.js');
+    return new MergeRun(request, { ...parts, runner });
+  }, options);
 }
 
 function diskRequest(image: string, { parentFolders = [] }: DiskOptions): DiskRequest {
@@ -129,7 +126,7 @@ function diskRequest(image: string, { parentFolders = [] }: DiskOptions): DiskRe
 }
 
 async function once<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
-  const runner = await createRunner(1);
+  const runner = await createRunner();
   try {
     return await runner.run(name, request);
   } finally {

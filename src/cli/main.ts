@@ -2,6 +2,6 @@
 /** The command's entry: a thread takes long to start, so it does that first, and everything else loads beside it. */
 import { startRunnerEarly } from '../compose.js';
 
-if (process.argv[2] === 'copy' || process.argv[2] === 'verify') await startRunnerEarly();
+if (['copy', 'verify', 'disk'].includes(process.argv[2] ?? '')) await startRunnerEarly();
 const { runCommandLine } = await import('./command-line.js');
 await runCommandLine();

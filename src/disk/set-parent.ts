@@ -29,7 +29,7 @@ export interface ParentChanged {
   readonly before?: ParentLink;
   /** The format tells parents by an identity, and it is the one that the image meant. */
   readonly proven: boolean;
-  /** The folder that has to be named with `parentFolders`, since the image knows a parent outside its own by name only. */
+  /** The folder that `parentFolders` has to name from now on: outside of the image's own a name alone is not enough. */
   readonly outside?: string;
 }
 

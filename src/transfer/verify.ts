@@ -7,6 +7,7 @@ import {
   type DigestOf,
   loadHasher,
   rootDigest,
+  sameBytes,
   toHex,
   zeroDigest,
 } from '../core/digest.js';

@@ -52,6 +52,9 @@ test.for(['bash', 'zsh'] as const)('%s completes commands, options, their values
   await completed(pane, 'blockferry copy -r --limit 5M di', /disk\.img/);
   await completed(pane, 'blockferry copy vms', /vms\\ of\\ monday\//);
   await completed(pane, 'blockferry completion f', /completion fish/);
+  await completed(pane, 'blockferry disk me', /^\$ blockferry disk merge/);
+  await completed(pane, 'blockferry disk merge --br', /--break-others/);
+  await completed(pane, 'blockferry disk info di', /disk\.img/);
 });
 
 test('no shell offers a file where a number belongs', async (context) => {
@@ -79,6 +82,9 @@ test('fish completes commands, options, their values and files, each with what i
   expect(complete('blockferry copy -r di')).toEqual(['disk.img']);
   expect(complete('blockferry copy --limit di')).toEqual([]);
   expect(complete('blockferry completion b')[0]).toMatch(/^bash/);
+  expect(complete('blockferry disk me')).toEqual([expect.stringMatching(/^merge\tmerge an image/)]);
+  expect(complete('blockferry disk merge --br')[0]).toMatch(/^--break-others/);
+  expect(complete('blockferry disk info di')).toEqual(['disk.img']);
 });
 
 test('a shell that is not known is refused with those that are', async () => {

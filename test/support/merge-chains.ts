@@ -1,5 +1,5 @@
 /** Chains of three images with random content, in every format that can be merged, and what a guest reads of them. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { TestContext } from 'vitest';
@@ -10,6 +10,7 @@ import { type ChainOpener, openChain } from '../../src/disk/open-chain.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
+import { needQemuImg } from './disk-tools.js';
 import type { Seeded } from './seeded.js';
 import { vhdImage, windowsPath } from './vhd-images.js';
 import { writeTestVhdx } from './vhdx-images.js';
@@ -32,8 +33,7 @@ const BLOCK = 512 * KiB;
 const SECTOR = 512;
 
 export function needChain(context: TestContext, kind: ChainKind): void {
-  const missing = kind.startsWith('qcow2') && spawnSync('qemu-img', ['--version']).status !== 0;
-  context.skip(missing, 'needs qemu-img (Debian: qemu-utils)');
+  if (kind.startsWith('qcow2')) needQemuImg(context);
 }
 
 /** `size`: whole MiB. */

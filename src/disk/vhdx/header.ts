@@ -155,7 +155,7 @@ const SEQUENCE_NUMBER_MAX = 2n ** 64n - 3n;
 
 /**
  * The update of 2.2.2.1: the header that is not in use gets the next sequence number and is made durable, then the
- * other one, so that both say the same. The file's own GUID is always new; `dataWriteGuid` is the content's, if it changes.
+ * other one, so that both say the same. The file's own GUID is always new; `dataWriteGuid`: the content's, if any.
  */
 export function updateHeaders(file: DiskFile, { header, slot }: CurrentHeader, dataWriteGuid?: string): CurrentHeader {
   const spot = { name: file.name, what: 'header', at: HEADERS_AT[slot] };

@@ -50,7 +50,7 @@ test('pieces are as large as the blocks of the image that is written to', () => 
   ]);
 });
 
-test('what an image holds itself is told with neighbours joined, and without what it leaves to its parent', async () => {
+test('what an image holds itself is told with neighbours joined, without what it leaves to its parent', async () => {
   const runs = ['data', 'data', 'absent', 'zero', 'zero', 'data', 'absent'] as const;
   const allocation = () => runs.map((kind) => ({ kind, length: 10 }));
   const held: Held[] = [];
