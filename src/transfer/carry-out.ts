@@ -232,7 +232,8 @@ export class CarryOut {
     const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     const sourceVersion = job.source.version.value;
-    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests: work.claims.digests });
+    const { digests, proof } = proven;
+    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests, proof });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
