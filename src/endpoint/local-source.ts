@@ -230,13 +230,14 @@ export class LocalSource implements Source {
     return isOpenForWriting(this.#fd);
   }
 
-  async assertUnchanged(): Promise<void> {
-    const { path } = this.ref;
+  async assertUnchanged(): Promise<string | undefined> {
+    const { path, version } = this.ref;
     const named = this.#files.stat(encodePath(path));
     const held = this.#files.fstat(this.#fd);
     if (named === undefined || named.dev !== held.dev || named.ino !== held.ino)
       throw changed(this.#shown, 'was moved or replaced');
     this.#assertVersion();
+    return version.changedNs === undefined ? undefined : String(held.ctimeNs);
   }
 
   #assertVersion(): void {

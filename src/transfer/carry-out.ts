@@ -20,7 +20,7 @@ import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
 import { finishManifest, type ProvenFile, provenFile } from './proven-file.js';
 import { MAP } from './requests.js';
-import { withRetry } from './retry.js';
+import { checkSource } from './source-check.js';
 import type { TransferParts, TransferRequest } from './transfer.js';
 
 const REPAIR_ROUNDS_MAX = 3;
@@ -166,7 +166,7 @@ export class CarryOut {
         'reading-back',
         toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0),
       );
-      const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
+      const differing = await this.#lanes.readBack(toRead);
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
       if (round === REPAIR_ROUNDS_MAX) throw unrepairable(differing[0] as number, this.#parts);
@@ -219,7 +219,7 @@ export class CarryOut {
   async #commit(): Promise<ProvenFile> {
     const { runner, request, job, work, progress, manifest, emit } = this.#parts;
     progress.phase = 'committing';
-    await this.#checkSource();
+    await checkSource(this.#parts, this.#lanes);
     await this.#checkTarget();
     const { algorithm, grid } = job;
     const { chunkBytes, size } = grid;
@@ -256,17 +256,6 @@ export class CarryOut {
     const { runner, request, job, work } = this.#parts;
     if (!request.check || job.site.forgets || !(job.gate || job.site.laysOut)) return;
     await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
-  }
-
-  /** After hours of copying, one answer that does not come is not the end. */
-  #checkSource(): Promise<void> {
-    const { runner, clock, random, signal, emit, job } = this.#parts;
-    return withRetry(() => runner.run('check-source', { ref: job.source.ref }), {
-      clock,
-      random,
-      signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
-    });
   }
 
   /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */

@@ -110,6 +110,23 @@ test.skipIf(!existsSync('/proc/self/maps'))(
   },
 );
 
+test('a source that is rewritten during the copy and gets its time back is never spliced', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  const before = statSync(pair.source);
+  // What stat gives is rounded: whole seconds are put back exactly.
+  utimesSync(pair.source, before.atime, Math.floor(before.mtimeMs / 1000));
+  const { atime, mtime } = statSync(pair.source);
+  const ended = await disturbedCopy(pair, () => {
+    patch(pair.source, 100, Buffer.from('new'));
+    utimesSync(pair.source, atime, mtime);
+  });
+  expectClear(ended, { code: 'E_SOURCE_CHANGED', exitCode: 3, names: pair.source, says: /proves it/ });
+  expectPartialOnly(pair);
+  const { bytesMismatched } = await copyNow(pair);
+  expect(bytesMismatched).toBe(CHUNK);
+  expectDone(pair);
+});
+
 test('other permissions make no other source', async () => {
   const pair = pairIn(scratchFolder(), SIZE);
   const ended = await disturbedCopy(pair, () => chmodSync(pair.source, 0o640));
