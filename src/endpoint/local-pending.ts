@@ -129,7 +129,7 @@ export class PendingFiles {
     }
   }
 
-  /** Whether it was read; what does not read back as it was written is thrown away, and the next run copies it again. */
+  /** Whether it was read. What reads back otherwise than written is thrown away; the next run copies it again. */
   #readBack(file: PendingFile, refused: Map<PendingFile, TransferError>): boolean {
     const { finished, folder, part, written } = file;
     // Of an empty file there is nothing that could read back wrong.

@@ -123,7 +123,8 @@ export class TreeCopy {
       await this.#withEnds(opened);
       this.#progress.phase = 'done';
       this.#tally.tell();
-      this.#state('acknowledged', this.#tally.isFlawless ? 'complete and proven' : 'complete but for what was told');
+      const whole = this.#request.dryRun ? 'looked at; nothing was changed' : 'complete and proven';
+      this.#state('acknowledged', this.#tally.isFlawless ? whole : 'complete but for what was told');
       return { ...this.#result(opened.target), elapsedMs: Math.round(nowMs(clock) - startMs) };
     } catch (thrown) {
       const error = TransferError.from(thrown);

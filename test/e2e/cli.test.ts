@@ -101,7 +101,7 @@ test('--json tells of a failure as a state with its error, and people read it on
   expect(exitCode).toBe(2);
   const failed = { code: 'E_SOURCE_MISSING' };
   expect(eventsOf(out).at(-2)).toMatchObject({ type: 'state', state: 'error', error: failed });
-  expect(eventsOf(out).at(-1)).toMatchObject({ type: 'error', error: failed });
+  expect(eventsOf(out).at(-1)).toMatchObject({ type: 'error', at: expect.any(Number), error: failed });
   expect(err).toContain('missing.img');
 });
 

@@ -47,7 +47,7 @@ export async function runCopy(
     return 0;
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
-    if (flags.json) session.out.json({ schema: 1, type: 'error', error: thrown.toJSON() });
+    if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'error', error: thrown.toJSON() });
     for (const line of await stoppedLines(session, file)) session.err.line(line);
     return EXIT_INTERRUPTED;
   }
