@@ -102,8 +102,8 @@ export interface Source {
   /** Whether somebody of this machine has it open for writing; undefined, or absent: that cannot be told. */
   isOpenForWriting?(): boolean | undefined;
   /**
-   * Answers what {@link Version.changedNs} is by now, where there is one. @throws TransferError E_SOURCE_CHANGED when the
-   * source is no longer the version that was opened
+   * Answers what {@link Version.changedNs} is by now, where there is one. @throws TransferError E_SOURCE_CHANGED when
+   * the source is no longer the version that was opened
    */
   assertUnchanged(): Promise<string | undefined>;
   /** Lets go of what this thread holds; the source stays open for the others. */
