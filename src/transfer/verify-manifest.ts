@@ -54,9 +54,10 @@ export class ManifestVerification {
     const startMs = nowMs(clock);
     const opened: SourceInfo[] = [];
     try {
-      await assertOneFile(this.#request.manifest);
+      const { files } = await checkManifest(this.#request.manifest);
       const target = await openSource(runner, this.#request.target, this.#lanes.retryRules());
       opened.push(target);
+      assertOneFile(this.#request.manifest, files);
       const listed = await onlyFile(this.#request.manifest, target.size);
       const digests = await this.#hash(target, listed.file);
       await runner.run('check-source', { ref: target.ref });
@@ -137,9 +138,8 @@ function wholeChunks(grid: ChunkGrid, size: number): number {
   return size < grid.size ? Math.floor(size / grid.chunkBytes) : grid.count;
 }
 
-/** @throws TransferError E_MANIFEST, E_USAGE */
-async function assertOneFile(manifest: string): Promise<void> {
-  const { files } = await checkManifest(manifest);
+/** @throws TransferError E_USAGE */
+function assertOneFile(manifest: string, files: number): void {
   if (files !== 1) {
     throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
       hint: 'Give the folder that the files are in as the target.',
