@@ -49,6 +49,20 @@ test('goes on after kill -9, and status tells of the partial in between', async 
   expect((await readFile(join(folder, 'copy.img'))).equals(content)).toBe(true);
 });
 
+test('a copy that was killed is not said to run still where nobody asked for its exit code', async (context) => {
+  context.skip(process.platform !== 'linux', 'needs /proc');
+  const { folder } = await workFolder(60 * MiB);
+  const copying = '"$0" "$1" copy --json --limit 15MiB disk.img copy.img & echo $! >&2; exec sleep 100';
+  const parent = start(folder, ['bash', '-c', copying, process.execPath, MAIN]);
+  const pid = new Promise<number>((resolve) => parent.child.stderr.once('data', (text) => resolve(Number(text))));
+  await parent.event(({ type }) => type === 'checkpoint');
+  process.kill(await pid, 'SIGKILL');
+  const isZombie = async () => / Z /.test(await readFile(`/proc/${await pid}/stat`, 'latin1'));
+  await expect.poll(isZombie, { timeout: 10_000 }).toBe(true);
+  const { out } = await blockferry(folder, 'status', 'copy.img').ended;
+  expect(out).toContain(`was killed: process ${await pid} on ${hostname()}`);
+});
+
 test('status says that there is no partial, and fails where there is nothing at all', async () => {
   const { folder } = await workFolder(10);
   const whole = await blockferry(folder, 'status', 'disk.img').ended;

@@ -194,7 +194,7 @@ test('the command copies a tree, tells what it did, and ends with the gravest ex
   expect(url).toMatchObject({ exitCode: 2, err: expect.stringContaining('127.0.0.1') });
 });
 
-test('--dry-run of a single file takes all options of its copy, and each line for programs says when', async () => {
+test('--dry-run of a single file takes what its copy takes, and each line for programs says when', async () => {
   const { folder } = treeFolders();
   writeTree(folder, { disk: 'disk' });
   const planned = blockferry(folder, 'copy', '--dry-run', '--json', '--checksum', 'sha256', '--explain', 'disk', 'new');
