@@ -16,6 +16,7 @@ export const HUGE_BLOCK_BYTES = MiB;
 const BAT_GUID = Buffer.from('6677c22d23f600429d64115e9bfd4a08', 'hex');
 const REGION_TABLE_AT = 192 * 1024;
 const FULLY_PRESENT = 6n;
+const PIECE_BYTES = 64 * MiB;
 
 /** Each block that is allocated, in order: all over the disk, with neighbours now and then. */
 export function* hugeBlocks(): Iterable<number> {
@@ -50,11 +51,11 @@ export async function makeHugeVhdx(path: string): Promise<void> {
   }
 }
 
-/** Where a disk has data: pieces that begin at no round number, as many as `bytes` make up, evenly spread. */
+/** Where a disk has data: in pieces that fill blocks of any usual size, evenly spread. */
 function piecesOf(diskBytes: number, bytes: number): readonly { offset: number; length: number }[] {
-  const length = 8 * MiB;
-  const count = bytes / length;
-  const step = Math.floor((diskBytes - length) / (count - 1) / 4096) * 4096;
+  const length = Math.min(PIECE_BYTES, bytes);
+  const count = Math.ceil(bytes / length);
+  const step = Math.floor(diskBytes / count / length) * length;
   return Array.from({ length: count }, (_, index) => ({ offset: index * step, length }));
 }
 

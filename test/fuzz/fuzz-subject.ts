@@ -13,7 +13,8 @@ import { type Oracle, qemu, qemuContent, qemuSize } from '../support/disk-oracle
 import { Seeded } from '../support/seeded.js';
 import { SparseContent } from '../support/sparse-content.js';
 import { type Anatomy, anatomyOf } from './anatomy.js';
-import { judge, type Verdict } from './judge.js';
+import { failure, judge, type Verdict } from './judge.js';
+import { judgeWriter } from './judge-writer.js';
 import { mutate } from './mutate.js';
 import { BaseFile, Overlay, SECTOR } from './overlay.js';
 import { plainVhdContent } from './plain-vhd.js';
@@ -62,9 +63,8 @@ export class FuzzSubject {
   }
 
   async run(seed: number): Promise<Outcome> {
-    const file = new Overlay(this.#base);
+    const { file, damage } = this.#damaged(seed);
     const { format } = this.#child;
-    const damage = mutate({ file, format, anatomy: this.#anatomy }, new Seeded(seed));
     const verdict = await judge({
       bytes: file.bytes(),
       format,
@@ -78,14 +78,26 @@ export class FuzzSubject {
         ...(format === 'vhd' ? [async () => plainVhdContent(file)] : []),
       ],
     });
-    return { ...verdict, damage };
+    if (verdict.kind === 'failed') return { ...verdict, damage };
+    const written = await this.#judgeWriter(seed);
+    return { ...(written.kind === 'failed' ? written : verdict), damage };
+  }
+
+  async #judgeWriter(seed: number): Promise<Verdict> {
+    const chance = new Seeded(~seed);
+    const file = chance.chance(0.1) ? new Overlay(this.#base) : this.#damaged(seed).file;
+    return judgeWriter({ file, format: this.#child.format, under: this.#under }, chance).catch(failure);
+  }
+
+  #damaged(seed: number): { readonly file: Overlay; readonly damage: string } {
+    const file = new Overlay(this.#base);
+    const damage = mutate({ file, format: this.#child.format, anatomy: this.#anatomy }, new Seeded(seed));
+    return { file, damage };
   }
 
   /** Writes the damaged image to a file. */
   save(seed: number, path: string): void {
-    const file = new Overlay(this.#base);
-    mutate({ file, format: this.#child.format, anatomy: this.#anatomy }, new Seeded(seed));
-    file.save(path);
+    this.#damaged(seed).file.save(path);
   }
 
   close(): void {

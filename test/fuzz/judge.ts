@@ -65,7 +65,7 @@ export async function judge(damaged: Damaged): Promise<Verdict> {
   return verdict;
 }
 
-const failure = (thrown: unknown): Verdict => ({
+export const failure = (thrown: unknown): Verdict => ({
   kind: 'failed',
   why: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
 });
@@ -88,10 +88,15 @@ function refusal(thrown: unknown): string {
   return thrown.message;
 }
 
+/** What is wrong with the image, if anything is. */
+export async function wrongIn(bytes: DiskBytes, format: DiskFormat): Promise<Finding | undefined> {
+  return (await checked({ bytes, format })).wrong;
+}
+
 /** The first findings of each severity. */
 type Found = Partial<Record<Finding['severity'], Finding>>;
 
-async function checked({ bytes, format }: Damaged): Promise<Found> {
+async function checked({ bytes, format }: Pick<Damaged, 'bytes' | 'format'>): Promise<Found> {
   const found: { -readonly [K in keyof Found]: Found[K] } = {};
   let count = 0;
   const add = (finding: Finding): void => {

@@ -5,7 +5,7 @@ import { GiB, MiB } from '../../src/core/units.js';
 import type { ChainRun, DiskChain } from '../../src/disk/chain.js';
 import { diskBytes } from '../../src/disk/disk-bytes.js';
 import type { DiskBytes } from '../../src/disk/image.js';
-import { isZero, type SparseContent } from './sparse-content.js';
+import { isZero, SparseContent, type Stretch } from './sparse-content.js';
 
 const READ_BYTES = MiB;
 const RUNS_BYTES_MAX = GiB;
@@ -83,6 +83,18 @@ export async function difference(
   return offset === end ? undefined : `the runs end at ${offset}, and the range at ${end}`;
 }
 
+/** All of a small disk. */
+export async function contentOf(chain: DiskChain): Promise<SparseContent> {
+  const stretches: Stretch[] = [];
+  let offset = 0;
+  for await (const run of chain.runs(wholeOf(chain))) {
+    const at = offset;
+    await readRun(chain, run, (bytes, done) => stretches.push({ offset: at + done, bytes: Buffer.from(bytes) }));
+    offset += run.length;
+  }
+  return SparseContent.of(chain.size, stretches);
+}
+
 /** Reads all of it. @throws TransferError where it cannot be read */
 export async function readAll(chain: DiskChain): Promise<void> {
   let offset = 0;
@@ -92,12 +104,15 @@ export async function readAll(chain: DiskChain): Promise<void> {
   }
 }
 
-async function readRun(chain: DiskChain, run: ChainRun): Promise<void> {
-  if (run.kind === 'made') await run.make();
+type Take = (bytes: Uint8Array, done: number) => void;
+
+async function readRun(chain: DiskChain, run: ChainRun, take: Take = () => undefined): Promise<void> {
+  if (run.kind === 'made') take(await run.make(), 0);
   if (run.kind !== 'data') return;
   for (let done = 0; done < run.length; done += READ_BYTES) {
     const length = Math.min(READ_BYTES, run.length - done);
-    await chain.links[run.link]?.bytes.read({ offset: run.at + done, length }, 'data');
+    const bytes = await chain.links[run.link]?.bytes.read({ offset: run.at + done, length }, 'data');
+    if (bytes) take(bytes, done);
   }
 }
 
