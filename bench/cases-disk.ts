@@ -1,5 +1,5 @@
 /**
- * The cases about disk images, beside qemu-img: how long a huge one takes to be known, what a copy of the content costs,
+ * The cases about disk images, beside qemu-img: how long a huge one takes to be known, what copies of a content cost,
  * and a merge. The peer does what it does by default, flushes included; ours looks whether the image is sound, hashes
  * all that it copies, and can be killed at any moment.
  */
@@ -45,13 +45,13 @@ type Format = 'vhdx' | 'qcow2';
 export const diskCases: readonly BenchCase[] = [
   {
     name: 'disk-map',
-    title: `opening and mapping a dynamic VHDX of 2 TiB with ${HUGE_BLOCKS} allocated blocks of ${HUGE_BLOCK_BYTES / MiB} MiB`,
+    title: `opening and mapping a dynamic VHDX of 2 TiB with ${HUGE_BLOCKS} blocks of ${HUGE_BLOCK_BYTES / MiB} MiB`,
     sourceBytes: () => 32 * MiB,
     run: mapping,
   },
   ...(['vhdx', 'qcow2'] as const).map((format) => ({
     name: `disk-${format}`,
-    title: `copy --to raw --no-sync of a dynamic ${format}, half of --size allocated, beside qemu-img convert -n -W, -W alone`,
+    title: `copy --to raw --no-sync of a dynamic ${format}, half of --size allocated, beside qemu-img convert -n -W`,
     sourceBytes: (size: number) => size,
     run: (bench: Bench) => copying(bench, format),
   })),

@@ -77,7 +77,7 @@ export async function convertDisk(raw: string, format: string, path: string): Pr
   await run('qemu-img', ['convert', '-f', 'raw', '-O', format, '-t', 'writeback', raw, path]);
 }
 
-/** An overlay with the data of the raw disk; where that has none, the base is seen. The base lies in the same folder. */
+/** An overlay with the data of the raw disk; where that has none, its base is seen, which lies in the same folder. */
 export async function overlayDisk(raw: string, base: string, path: string): Promise<void> {
   const cwd = dirname(path);
   const create = ['create', '-q', '-f', 'qcow2', '-b', basename(base), '-F', 'qcow2', basename(path)];

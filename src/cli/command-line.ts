@@ -2,6 +2,7 @@
  * Reads the arguments, runs one command, and turns whatever happens into one exit code; only what the command needs is
  * loaded, since a small copy should not wait for the rest.
  */
+import { systemClock } from '../core/clock.js';
 import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { hardExit } from '../platform/file-system.js';
 import { argvPaths } from '../platform/path-bytes.js';
@@ -68,7 +69,9 @@ function diskCommands(session: Session, ended: (exitCode: number) => void): Disk
 
 function fail(session: Session, thrown: unknown): number {
   const error = TransferError.from(thrown);
-  if (session.args.includes('--json')) session.out.json({ schema: 1, type: 'error', error: error.toJSON() });
+  if (session.args.includes('--json')) {
+    session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'error', error: error.toJSON() });
+  }
   for (const line of errorLines(error, process.env.BLOCKFERRY_DEBUG === '1')) session.err.line(line);
   return error.exitCode;
 }

@@ -17,15 +17,21 @@ function isDeaf(signal: NodeJS.Signals): boolean {
 
 type Followed<Result> = Pick<Run<Result>, 'result' | 'suspend' | 'stuck' | typeof Symbol.asyncIterator>;
 
+interface Following {
+  readonly watch?: (event: TransferEvent) => void;
+  /** A stopped run can be gone on with. */
+  readonly keeps: boolean;
+}
+
 /** @throws TransferError E_STOPPED after a signal, or whatever ended the run */
 export async function follow<Result>(
   run: Followed<Result>,
   reporter: Reporter,
   session: Session,
-  watch?: (event: TransferEvent) => void,
+  { watch, keeps }: Following,
 ): Promise<Result> {
   const done = onInterrupt(session, () => {
-    reporter.say('stopping: what is finished goes on record (once more: leave at once)');
+    reporter.say(`stopping${keeps ? ': what is finished goes on record' : ''} (once more: leave at once)`);
     // A suspend that fails is told by the result, which fails for the same reason.
     run.suspend().catch(() => undefined);
   });

@@ -37,6 +37,8 @@ export interface EndpointRef {
 export interface Version {
   readonly strength: 'strong' | 'weak' | 'none';
   readonly value: string;
+  /** When anything about it was changed last (ctime). Another one, with the same value, is reason to read it again. */
+  readonly changedNs?: string;
 }
 
 export interface Extent extends ByteRange {
@@ -99,8 +101,11 @@ export interface Source {
   attributes?(): FileAttributes;
   /** Whether somebody of this machine has it open for writing; undefined, or absent: that cannot be told. */
   isOpenForWriting?(): boolean | undefined;
-  /** @throws TransferError E_SOURCE_CHANGED when the source is no longer the version that was opened. */
-  assertUnchanged(): Promise<void>;
+  /**
+   * Answers what {@link Version.changedNs} is by now, where there is one. @throws TransferError E_SOURCE_CHANGED when
+   * the source is no longer the version that was opened
+   */
+  assertUnchanged(): Promise<string | undefined>;
   /** Lets go of what this thread holds; the source stays open for the others. */
   detach?(): void | Promise<void>;
   /** Closes the source for all threads. */

@@ -110,7 +110,7 @@ export interface ProgressEvent extends EventBase {
   readonly files?: FileCounts;
 }
 
-/** How many files of a tree are finished. */
+/** How many files of a tree are finished; a symbolic link counts as one. */
 export interface FileCounts {
   /** Whole and proven under their names, those that were skipped included. */
   readonly done: number;

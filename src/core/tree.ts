@@ -5,6 +5,7 @@
 import type { Algorithm, Hasher } from './digest.js';
 import type { EndpointRef, Location } from './endpoint.js';
 import { type ErrorCode, type ErrorJson, TransferError } from './errors.js';
+import type { ProofLevel } from './events.js';
 
 /** An opened folder that a tree hangs on. */
 export interface TreeRef extends EndpointRef {
@@ -105,6 +106,8 @@ export interface FinishedFile {
   /** Absent: those of the run. */
   readonly chunkBytes?: number;
   readonly algorithm?: Algorithm;
+  /** Absent: hashed while it was written. */
+  readonly proof?: ProofLevel;
 }
 
 export interface FileFailure {

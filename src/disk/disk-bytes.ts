@@ -22,11 +22,7 @@ export function diskBytes(
       if (range.length === 0) return into;
       const reader = source.openChunk(range, signal);
       try {
-        for (let at = 0; at < into.length; ) {
-          const got = await reader.next(into.subarray(at));
-          if (got === 0) throw diskError(name, what, range.offset + at, `${range.length} bytes`, 'the end of the file');
-          at += got;
-        }
+        for (let at = 0; at < into.length; ) at += await reader.next(into.subarray(at));
       } finally {
         reader.close();
       }

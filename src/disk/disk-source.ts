@@ -55,7 +55,12 @@ function versionOf(links: readonly SourceLink[]): Version {
   const strengths = links.map(({ source }) => source.version.strength);
   const strength = WEAKEST_FIRST.find((weak) => strengths.includes(weak)) ?? 'none';
   const values = links.map(({ image, source }) => `${image.format} ${source.version.value}`);
-  return { strength, value: `content of ${values.join(' on ')}` };
+  const changedNs = joinedTimes(links.map(({ source }) => source.version.changedNs));
+  return { strength, value: `content of ${values.join(' on ')}`, ...(changedNs !== undefined && { changedNs }) };
+}
+
+function joinedTimes(times: readonly (string | undefined)[]): string | undefined {
+  return times.every((time) => time === undefined) ? undefined : times.map((time) => time ?? '').join(' ');
 }
 
 class DiskSource implements Source {
@@ -118,8 +123,10 @@ class DiskSource implements Source {
     return bytes;
   }
 
-  async assertUnchanged(): Promise<void> {
-    for (const { source } of this.links) await source.assertUnchanged();
+  async assertUnchanged(): Promise<string | undefined> {
+    const changed: (string | undefined)[] = [];
+    for (const { source } of this.links) changed.push(await source.assertUnchanged());
+    return joinedTimes(changed);
   }
 
   async detach(): Promise<void> {

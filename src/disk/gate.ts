@@ -35,6 +35,8 @@ export async function lookAtSource(source: Source): Promise<Look | undefined> {
 async function containersOf(source: Source): Promise<Container[]> {
   const links = linksOf(source);
   if (links) return links.map((link) => ({ ...link, format: link.image.format }));
+  // What is larger than any offset can say is refused by those who open the target.
+  if (!Number.isSafeInteger(source.size)) return [];
   const bytes = diskBytes(source);
   const format = await probeFormat(bytes);
   return format === 'raw' ? [] : [{ source, bytes, format }];

@@ -112,7 +112,7 @@ class HttpSource implements Source {
     return new HttpChunkReader(this.#resource, this.#opened, range, signal);
   }
 
-  async assertUnchanged(): Promise<void> {
+  async assertUnchanged(): Promise<undefined> {
     const { size, headers } = await probe(this.#resource);
     if (size !== this.size) throw sizeChanged(this.name, this.size, size);
     checkVersion(this.name, this.#opened, headers);

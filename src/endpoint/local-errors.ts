@@ -15,11 +15,11 @@ const KEPT = 'What was copied is kept; the same command goes on from there.';
 const SPACE: readonly [ErrorCode, string] = ['E_NO_SPACE', `Free some space, then run the same command again. ${KEPT}`];
 const ACCESS: readonly [ErrorCode, string] = [
   'E_TARGET_ACCESS',
-  'Nothing was changed. Check the permissions, then run it again.',
+  'It was left as it was. Check the permissions, then run it again.',
 ];
 const GONE: readonly [ErrorCode, string] = [
   'E_TARGET_FOLDER',
-  'Make the folder first; Blockferry does not make folders for a single file.',
+  'Make the folder first; of a path only the last folder is made, and that only for several files or with -r.',
 ];
 const LARGE: readonly [ErrorCode, string] = [
   'E_TOO_LARGE',

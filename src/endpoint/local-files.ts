@@ -162,7 +162,7 @@ class FilesCopy {
     if (end && large && !this.#request.dryRun && isCommitCutShort(this.#files, end.from)) {
       return this.#leaveLarge(group, name, there as BigIntStats, end.folder);
     }
-    if (end && there && (await this.#isFinished(path, { folder, from }, end, there))) return;
+    if (end && there && (await this.#isFinished(group, name, { folder, from }, end, there))) return;
     const shown = this.#shown(group.source, group.sourceFolder, name);
     const opened = openSmallFile(this.#files, from, shown);
     try {
@@ -179,9 +179,9 @@ class FilesCopy {
       } else {
         this.#pending.prepareFlush(target);
         const part = partNameIn(group, name, this.#request.tag);
-        const { preserve } = this.#request;
-        const folderPath = String(inFolder(target, ''));
-        const file = { from, shown, part: inFolder(target, part), folder: folderPath, replaces: there, preserve };
+        const ends = { shown, shownTarget: this.#shown(this.#request.target, path, '') };
+        const places = { part: inFolder(target, part), folder: String(inFolder(target, '')), replaces: there };
+        const file = { ...ends, ...places, preserve: this.#request.preserve };
         const written = await this.#writer.write(file, source);
         this.#note(path, written.notKept);
         const sourceVersion = this.#versions.source(written.source, folder);
@@ -208,11 +208,13 @@ class FilesCopy {
 
   /** Finished by an earlier run, and neither end has changed since. */
   async #isFinished(
-    path: string,
+    group: FileGroup,
+    name: string,
     source: { folder: Step; from: PathBytes },
     target: { folder: Step; from: PathBytes },
     there: BigIntStats,
   ): Promise<boolean> {
+    const path = pathIn(group, name);
     if (!this.#host.knows(path)) return false;
     const stat = this.#files.lstat(source.from);
     if (!stat?.isFile()) return false;
@@ -222,7 +224,9 @@ class FilesCopy {
     if (known === 'other') return false;
     const { dryRun } = this.#request;
     if (known === 'unsure' && !dryRun) {
-      if (!(await sameFiles(this.#files, source.from, target.from, this.#host))) return false;
+      const named = { path: source.from, shown: this.#shown(group.source, group.sourceFolder, name) };
+      const finished = { path: target.from, shown: this.#shown(this.#request.target, path, '') };
+      if (!(await sameFiles(this.#files, named, finished, this.#host))) return false;
       this.#host.sure(path, ...versions);
     }
     this.#host.markSeen(path);

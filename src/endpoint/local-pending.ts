@@ -76,10 +76,11 @@ export class PendingFiles {
     const { sync, readBack } = this.#request;
     if (sync || readBack) this.#flush(settled);
     const refused = new Map<PendingFile, TransferError>();
-    // Of an empty file there is nothing to be read back.
-    if (readBack) for (const file of settled.filter(({ finished }) => finished.size > 0)) this.#readBack(file, refused);
+    const read = new Set(readBack ? settled.filter((file) => this.#readBack(file, refused)) : []);
     const proven = settled.filter((file) => !refused.has(file));
-    this.#host.record(proven.map(({ finished }) => finished));
+    this.#host.record(
+      proven.map((file) => (read.has(file) ? { ...file.finished, proof: 'read-back' } : file.finished)),
+    );
     for (const file of proven) {
       const refusal = this.#publish(file);
       if (refusal) refused.set(file, refusal);
@@ -128,24 +129,30 @@ export class PendingFiles {
     }
   }
 
-  /** What does not read back as it was written is thrown away; the next run copies it again. */
-  #readBack(file: PendingFile, refused: Map<PendingFile, TransferError>): void {
+  /** Whether it was read. What reads back otherwise than written is thrown away; the next run copies it again. */
+  #readBack(file: PendingFile, refused: Map<PendingFile, TransferError>): boolean {
     const { finished, folder, part, written } = file;
+    // Of an empty file there is nothing that could read back wrong.
+    if (finished.size === 0) return true;
+    const refuse = (why: TransferError): boolean => {
+      refused.set(file, why);
+      return false;
+    };
     const path = inFolder(folder, part);
     const shown = joinPath(this.#request.target.path, finished.path);
-    if (!this.#isOurs(file)) return void refused.set(file, vanished(shown));
+    if (!this.#isOurs(file)) return refuse(vanished(shown));
     const fd = this.#files.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     let direct: DirectReader | undefined;
     try {
       // What was swapped in between the look and the opening is none of ours either.
-      if (!sameFile(this.#files.fstat(fd), written)) return void refused.set(file, vanished(shown));
+      if (!sameFile(this.#files.fstat(fd), written)) return refuse(vanished(shown));
       direct = DirectReader.open(inFolder({ fd, path: String(path) }, ''), BLOCK_BYTES);
       this.#pastCache &&= direct !== undefined;
       const digest = direct ? digestOf(this.#host.newHasher(), reading(direct)) : undefined;
-      if (digest === undefined || digest === finished.digests) return;
+      if (digest === undefined || digest === finished.digests) return direct !== undefined;
       const hint = 'It was left out. Do not trust this storage or the way to it; the same command tries again.';
-      refused.set(file, new TransferError('E_INTEGRITY', `${shown} reads back wrong`, { hint }));
       this.#files.unlinkSync(path);
+      return refuse(new TransferError('E_INTEGRITY', `${shown} reads back wrong`, { hint }));
     } finally {
       direct?.close();
       this.#files.closeSync(fd);

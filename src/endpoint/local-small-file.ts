@@ -3,6 +3,7 @@
  * for a change meanwhile. Holes of the source stay holes, by blocks.
  */
 import { type BigIntStats, constants } from 'node:fs';
+import { basename } from 'node:path';
 import { sameBytes, toHex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { type FilesHost, type FilesRequest, specialFile } from '../core/tree.js';
@@ -20,9 +21,11 @@ const PROBE_BYTES = 1024 * 1024;
 const CLONE_BYTES_MIN = 64 * 1024;
 
 export interface SmallFile {
-  /** Where it lies, as the kernel is told, and as people are. */
-  readonly from: PathBytes;
+  /** The source, as people are told. */
   readonly shown: string;
+  /** The target, as people are told. */
+  readonly shownTarget: string;
+  /** As the kernel is told. */
   readonly part: PathBytes;
   /** The folder that the partial file is in. */
   readonly folder: string;
@@ -95,13 +98,13 @@ export class SmallFileWriter {
       const cloned = this.#clone(file, source, out);
       const digest = await copyBytes(this.#files, file, source, { fd: out, cloned }, this.#host);
       const notKept = giveAccess(this.#files, file, source.fd, out);
-      if (this.#flushesEach) flushFile(this.#files, out, file.shown);
+      if (this.#flushesEach) flushFile(this.#files, out, file.shownTarget);
       const target = this.#files.fstat(out);
       this.#written.add(file.shown);
       return { source: stat, target, digests: stat.size === 0n ? '' : digest, notKept };
     } catch (thrown) {
       this.#files.unlinkSync(file.part);
-      throw localError('write-target', file.shown, thrown);
+      throw localError('write-target', file.shownTarget, thrown);
     } finally {
       this.#files.closeSync(out);
     }
@@ -120,11 +123,11 @@ export class SmallFileWriter {
   }
 }
 
-function flushFile(files: FileLayer, fd: number, shown: string): void {
+function flushFile(files: FileLayer, fd: number, shownTarget: string): void {
   try {
     files.fsyncSync(fd);
   } catch (thrown) {
-    throw localError('flush-target', shown, thrown);
+    throw localError('flush-target', shownTarget, thrown);
   }
 }
 
@@ -138,17 +141,19 @@ function cannotClone(shown: string, why: string): TransferError {
  * One that is there was left by an earlier run of this very tree: its name is nobody else's, and its lock is ours. Of
  * this run it is where one name is met twice, as in a folder that changes while it is listed.
  */
-function openPart(files: FileLayer, { part, folder, shown }: SmallFile, mode: number, writtenBefore: boolean): number {
+function openPart(files: FileLayer, file: SmallFile, mode: number, writtenBefore: boolean): number {
+  const { part, folder, shownTarget } = file;
   const open = (): number => files.openSync(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     return open();
   } catch (thrown) {
     const left = errnoOf(thrown) === 'EEXIST' ? files.lstat(part) : undefined;
-    if (!left) throw localError('open-target', shown, thrown);
+    if (!left) throw localError('open-target', shownTarget, thrown);
     const wrong = writtenBefore ? 'is of this very run' : whyNotOurs(files, folder, left);
     if (wrong !== undefined) {
-      const message = `${showPath(shown)}: what stands where its partial copy belongs ${wrong}`;
-      throw new TransferError('E_PART_UNSAFE', message, { hint: 'See who put it there, then remove it.' });
+      const message = `${showPath(shownTarget)}: what stands where its partial copy belongs ${wrong}`;
+      const hint = `See who put ${showPath(basename(decodePath(Buffer.from(part))))} there, then remove it.`;
+      throw new TransferError('E_PART_UNSAFE', message, { hint });
     }
     files.unlinkSync(part);
     return open();
@@ -239,26 +244,45 @@ export function probeReading(path: PathBytes, size: number, host: FilesHost): vo
   }
 }
 
-/** Whether two files hold the same bytes, whatever their size. */
-export async function sameFiles(files: FileLayer, one: PathBytes, other: PathBytes, host: FilesHost): Promise<boolean> {
-  const a = openSmallFile(files, one, decodePath(Buffer.from(one))).fd;
+/** A file, as the kernel is told where it lies, and as people are. */
+interface NamedFile {
+  readonly path: PathBytes;
+  readonly shown: string;
+}
+
+/** Whether source and target hold the same bytes, whatever their size. */
+export async function sameFiles(
+  files: FileLayer,
+  source: NamedFile,
+  target: NamedFile,
+  host: FilesHost,
+): Promise<boolean> {
+  const a = openSmallFile(files, source.path, source.shown).fd;
   let b: number | undefined;
   try {
-    b = files.openSync(other, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    b = files.openSync(target.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     const [size, there] = [Number(files.fstat(a).size), files.fstat(b)];
     if (!there.isFile() || Number(there.size) !== size) return false;
     for (let done = 0; done < size; ) {
       const block = await host.block(size - done);
       const copy = new Uint8Array(block.length);
-      const got = readFully(files, a, block, done);
+      const got = readSource(files, a, block, done, source.shown);
       if (readFully(files, b, copy, done) !== got || got < block.length || !sameBytes(block, copy)) return false;
       done += got;
     }
     return true;
   } catch (thrown) {
-    throw localError('open-target', decodePath(Buffer.from(other)), thrown);
+    throw cannotCompare(target.shown, thrown);
   } finally {
     files.closeSync(a);
     if (b !== undefined) files.closeSync(b);
   }
+}
+
+function cannotCompare(shown: string, thrown: unknown): TransferError {
+  const errno = errnoOf(thrown);
+  if (thrown instanceof TransferError || errno === undefined) return TransferError.from(thrown);
+  const message = `${showPath(shown)}: the finished copy cannot be read, to be compared once more (${errno})`;
+  const hint = 'It was left as it was. Check its permissions, then run it again.';
+  return new TransferError('E_TARGET_ACCESS', message, { hint, cause: thrown });
 }

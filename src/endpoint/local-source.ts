@@ -57,6 +57,7 @@ export async function openLocalSource(files: FileLayer, location: Location): Pro
     const { shown } = location;
     const first = { fd: fds[0] as number, stat: files.fstat(fds[0] as number) };
     if (first.stat.isFile()) await settled(files, first, shown ?? path);
+    assertSized(files, first.fd, path);
     return new LocalSource(files, { ...describe(files, path, fds), ...(shown !== undefined && { shown }) });
   } catch (thrown) {
     for (const fd of fds) files.closeSync(fd);
@@ -72,6 +73,15 @@ function assertReadable(path: string, stat: BigIntStats | undefined): void {
   const kind = stat.isDirectory() ? 'a folder' : 'a special file (pipe, socket or character device)';
   throw new TransferError('E_SOURCE_KIND', `${showPath(path)} is ${kind}; a file or a block device was expected`, {
     hint: stat.isDirectory() ? 'Say --recursive (-r) for a folder with all that is in it.' : 'Give the path of a file.',
+  });
+}
+
+/** Files that the kernel makes up as they are read (/proc) call themselves empty, and a copy by that would be empty. */
+function assertSized(files: FileLayer, fd: number, path: string): void {
+  const stat = files.fstat(fd);
+  if (!stat.isFile() || stat.size > 0n || readFully(files, fd, new Uint8Array(1), 0) === 0) return;
+  throw new TransferError('E_SOURCE_KIND', `${showPath(path)} says that it is empty, and has bytes`, {
+    hint: 'Such a file has no size and no version that a copy could go by. Use cp for it.',
   });
 }
 
@@ -102,7 +112,7 @@ function describe(files: FileLayer, path: string, fds: readonly number[]): Local
 /** Inode numbers of network and FUSE mounts may change from mount to mount, so there they tell nothing. */
 function versionOf(path: string, stat: BigIntStats): Version {
   const strength = isRemoteFileSystem(encodePath(path)) ? 'weak' : 'strong';
-  return { strength, value: versionValue(stat, strength) };
+  return { strength, value: versionValue(stat, strength), changedNs: String(stat.ctimeNs) };
 }
 
 export function versionValue(stat: BigIntStats, strength: 'strong' | 'weak'): string {
@@ -220,13 +230,14 @@ export class LocalSource implements Source {
     return isOpenForWriting(this.#fd);
   }
 
-  async assertUnchanged(): Promise<void> {
-    const { path } = this.ref;
+  async assertUnchanged(): Promise<string | undefined> {
+    const { path, version } = this.ref;
     const named = this.#files.stat(encodePath(path));
     const held = this.#files.fstat(this.#fd);
     if (named === undefined || named.dev !== held.dev || named.ino !== held.ino)
       throw changed(this.#shown, 'was moved or replaced');
     this.#assertVersion();
+    return version.changedNs === undefined ? undefined : String(held.ctimeNs);
   }
 
   #assertVersion(): void {

@@ -80,7 +80,7 @@ function nameInFolder(folder: string, name: string): string {
 
 function folderMissing(path: string): TransferError {
   return new TransferError('E_TARGET_FOLDER', `${showPath(path)}: the folder of the target does not exist`, {
-    hint: 'Make the folder first; Blockferry does not make folders for a single file.',
+    hint: 'Make the folder first; of a path only the last folder is made, and that only for several files or with -r.',
   });
 }
 

@@ -62,7 +62,7 @@ export function ability<K extends keyof EndpointScheme>(
   const found = scheme[key];
   if (found) return found;
   const others = key.endsWith('Source') ? 'read from' : 'written to';
-  const what = key === 'trees' ? 'an end of a copy of folders or of several files' : others;
+  const what = key === 'trees' ? 'an end of a copy of folders, of several files, or with --dry-run' : others;
   throw new TransferError('E_USAGE', `${name}: such a location cannot be ${what}`, {
     hint: 'Choose another location.',
   });

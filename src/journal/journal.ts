@@ -126,6 +126,11 @@ export function emptyClaims(grid: ChunkGrid, algorithm: Algorithm): Claims {
   return { kinds: new Uint8Array(grid.count), digests, tokens: new Map() };
 }
 
+/** What was zero at the source once may be anything now, and what is, its map tells as well. */
+export function forgetZeroes({ kinds }: Claims): void {
+  for (let chunk = 0; chunk < kinds.length; chunk++) if (kinds[chunk] === CLAIM.zero) kinds[chunk] = CLAIM.none;
+}
+
 export function encodeRecord(record: JournalRecord): string {
   const body = recordBody(record);
   return `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`;
@@ -162,6 +167,11 @@ export function decodeRecord(line: string): JournalRecord | undefined {
     : undefined;
 }
 
+/** Milliseconds since 1970 that a Date can show (ECMA-262, section "Time Values and Time Range"). */
+export function isTime(at: unknown): boolean {
+  return typeof at === 'number' && Math.abs(at) <= 8.64e15;
+}
+
 /** Adds one record to the claims; false when it does not fit this file, which is damage too. */
 export function applyRecord(record: JournalRecord, claims: Claims, news: JournalNews): boolean {
   const digestBytes = claims.digests.length / (claims.kinds.length || 1);
@@ -180,6 +190,8 @@ export function applyRecord(record: JournalRecord, claims: Claims, news: Journal
     claims.kinds.fill(CLAIM.zero, chunk, chunk + count);
     return true;
   }
+  if (record.type === 'opened' && !(isTime(record.at) && record.pid > 0 && Number.isInteger(record.pid))) return false;
+  if (record.type === 'stopped' && !(isTime(record.at) && typeof record.message === 'string')) return false;
   if (record.type === 'void') {
     claims.kinds.fill(CLAIM.none);
     delete news.committing;

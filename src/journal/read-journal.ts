@@ -12,6 +12,7 @@ import {
   decodeRecord,
   emptyClaims,
   HEADER_BYTES_MAX,
+  isTime,
   JOURNAL_FORMAT,
   JOURNAL_MAGIC,
   type JournalContent,
@@ -103,10 +104,10 @@ function collect(
 
 function isSane(header: JournalHeader): boolean {
   if (typeof header !== 'object' || header === null) return false;
-  const { size, chunkBytes, algorithm, sourceVersion, layout = {} } = header;
+  const { size, chunkBytes, algorithm, sourceVersion, createdAt, layout = {} } = header;
   const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
   const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;
-  if (typeof layout !== 'object' || layout === null) return false;
+  if (typeof layout !== 'object' || layout === null || !isTime(createdAt)) return false;
   return numbers && bounded && Object.hasOwn(DIGEST_BYTES, algorithm) && typeof sourceVersion?.value === 'string';
 }
 

@@ -119,7 +119,9 @@ function step(parent: HeldFolder, name: string, makeMode: (() => number) | undef
     fd = openSync(path, flags);
   }
   const stat = fstatSync(fd, { bigint: true });
-  return { fd, name, path: join(parent.path, name), mode: Number(stat.mode & 0o7777n), device: stat.dev, created };
+  // Nothing is to be resolved here, and of a deep tree to do so for each step takes minutes.
+  const shown = parent.path === '/' ? `/${name}` : `${parent.path}/${name}`;
+  return { fd, name, path: shown, mode: Number(stat.mode & 0o7777n), device: stat.dev, created };
 }
 
 /** False: another thread was quicker. */

@@ -20,7 +20,7 @@ import type { OpenedJob, OpenedWork } from './opening.js';
 import type { Progress } from './progress.js';
 import { finishManifest, type ProvenFile, provenFile } from './proven-file.js';
 import { MAP } from './requests.js';
-import { withRetry } from './retry.js';
+import { checkSource } from './source-check.js';
 import type { TransferParts, TransferRequest } from './transfer.js';
 
 const REPAIR_ROUNDS_MAX = 3;
@@ -78,7 +78,7 @@ export class CarryOut {
       target: work.prepared.ref,
       algorithm: job.algorithm,
       clone: work.clone,
-      alsoSource: job.source.version.strength === 'none',
+      alsoSource: work.alsoSource,
     });
   }
 
@@ -108,13 +108,12 @@ export class CarryOut {
   }
 
   #tellMismatches(): void {
-    const { progress, emit, job } = this.#parts;
+    const { progress, emit, job, work } = this.#parts;
     if (progress.bytesMismatched === 0) return;
-    const what = `${formatBytes(progress.bytesMismatched)} on record were not what ${job.site.name} holds`;
-    emit({
-      type: 'note',
-      message: `${what} and were copied again: its storage, or what else writes there, needs a look`,
-    });
+    const holder = work.alsoSource ? `${job.source.name} or ${job.site.name} holds now` : `${job.site.name} holds`;
+    const what = `${formatBytes(progress.bytesMismatched)} on record were not what ${holder} and were copied again`;
+    const why = work.alsoSource ? 'the source was written to, or a storage' : 'its storage, or what else writes there,';
+    emit({ type: 'note', message: `${what}: ${why} needs a look` });
   }
 
   /** What is zero at both ends is done before it began; it only has to be put on record, in runs. */
@@ -167,7 +166,7 @@ export class CarryOut {
         'reading-back',
         toRead.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0),
       );
-      const differing = await this.#lanes.readBack(toRead[Symbol.iterator]());
+      const differing = await this.#lanes.readBack(toRead);
       if (differing.length === 0) break;
       const bytes = differing.reduce((sum, chunk) => sum + work.plan.grid.range(chunk).length, 0);
       if (round === REPAIR_ROUNDS_MAX) throw unrepairable(differing[0] as number, this.#parts);
@@ -220,7 +219,7 @@ export class CarryOut {
   async #commit(): Promise<ProvenFile> {
     const { runner, request, job, work, progress, manifest, emit } = this.#parts;
     progress.phase = 'committing';
-    await this.#checkSource();
+    await checkSource(this.#parts, this.#lanes);
     await this.#checkTarget();
     const { algorithm, grid } = job;
     const { chunkBytes, size } = grid;
@@ -233,7 +232,8 @@ export class CarryOut {
     const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
     const sourceVersion = job.source.version.value;
-    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests: work.claims.digests });
+    const { digests, proof } = proven;
+    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests, proof });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const { mode } = job.source;
     const commit: CommitRequest = {
@@ -256,17 +256,6 @@ export class CarryOut {
     const { runner, request, job, work } = this.#parts;
     if (!request.check || job.site.forgets || !(job.gate || job.site.laysOut)) return;
     await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
-  }
-
-  /** After hours of copying, one answer that does not come is not the end. */
-  #checkSource(): Promise<void> {
-    const { runner, clock, random, signal, emit, job } = this.#parts;
-    return withRetry(() => runner.run('check-source', { ref: job.source.ref }), {
-      clock,
-      random,
-      signal,
-      onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
-    });
   }
 
   /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */

@@ -35,11 +35,13 @@ export interface LaneParts {
   readonly lanes: number;
   /** Share the blocks of the source, where that can be (auto) or else fail (always). */
   readonly clone: 'auto' | 'always' | undefined;
-  /** The source has no version: a proof reads it too. */
+  /** The source may have changed since the claims were made: a proof reads it too. */
   readonly alsoSource: boolean;
   /** Aborts when the job is stopped. */
   readonly signal: AbortSignal;
 }
+
+type LaneEntry = Omit<PlanEntry, 'work'> & { readonly work: ChunkWork; readonly alsoSource?: boolean };
 
 /** How long a stop waits for tasks, which look for it at every block. */
 const STUCK_MS = 2000;
@@ -81,17 +83,26 @@ export class Lanes {
   }
 
   /** Reads the chunks back past the cache, and answers those that are not what was written. */
-  async readBack(chunks: Iterator<number>): Promise<number[]> {
+  async readBack(chunks: Iterable<number>): Promise<number[]> {
+    return this.#findDiffering(chunks, { work: 'read-back' });
+  }
+
+  /** Reads all of source and target again, and answers the chunks of which one is not what was copied. */
+  async proveSource(): Promise<number[]> {
+    return this.#findDiffering(Array(this.#parts.plan.grid.count).keys(), { work: 'prove', alsoSource: true });
+  }
+
+  async #findDiffering(chunks: Iterable<number>, how: Pick<LaneEntry, 'work' | 'alsoSource'>): Promise<number[]> {
     const differing: number[] = [];
+    const rest = chunks[Symbol.iterator]();
     await this.#runAll(async () => {
-      const { value: chunk, done } = chunks.next();
+      const { value: chunk, done } = rest.next();
       if (done) return false;
-      const entry = { chunk, work: 'read-back', sparseBytes: 0, knownZero: false } as const;
-      this.#parts.plan.map.started(chunk, 'read-back');
-      const outcome = await this.#withRetry(entry, this.digestOf(chunk));
-      if (outcome.same) this.#parts.plan.map.settled(chunk);
-      else differing.push(chunk);
-      this.#pastCache &&= outcome.pastCache;
+      if (how.work === 'read-back') this.#parts.plan.map.started(chunk, 'read-back');
+      const outcome = await this.#withRetry({ chunk, sparseBytes: 0, knownZero: false, ...how }, this.digestOf(chunk));
+      if (!outcome.same) differing.push(chunk);
+      else if (how.work === 'read-back') this.#parts.plan.map.settled(chunk);
+      if (how.work === 'read-back') this.#pastCache &&= outcome.pastCache;
       return true;
     });
     return differing;
@@ -162,7 +173,7 @@ export class Lanes {
     checkpointer.add({ chunk, bytes: length, digest, ...(token !== undefined && { token }) }, epoch);
   }
 
-  #withRetry(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
+  #withRetry(entry: LaneEntry, expected?: Uint8Array): Promise<ChunkOutcome> {
     const { clock, random, signal, emit, progress, plan } = this.#parts;
     const { chunk } = entry;
     return withRetry((attempt) => this.#run(attempt === 1 ? entry : { ...entry, knownZero: false }, expected), {
@@ -177,7 +188,7 @@ export class Lanes {
     });
   }
 
-  async #run(entry: Omit<PlanEntry, 'work'> & { work: ChunkWork }, expected?: Uint8Array): Promise<ChunkOutcome> {
+  async #run(entry: LaneEntry, expected?: Uint8Array): Promise<ChunkOutcome> {
     const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control, clone } =
       this.#parts;
     const task: ChunkTask = {
@@ -187,7 +198,7 @@ export class Lanes {
       target,
       algorithm,
       blockBytes: entry.work === 'read-back' ? READ_BACK_BYTES : blockBytes,
-      alsoSource: alsoSource && entry.work === 'prove',
+      alsoSource: entry.work === 'prove' && (entry.alsoSource ?? alsoSource),
       control: control.shared,
       ...(entry.work === 'copy' && { clone }),
       ...(expected && { expected }),

@@ -16,13 +16,14 @@ import {
 } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
-import { type Claims, emptyClaims, encodeRecord } from '../journal/journal.js';
+import { type Claims, emptyClaims, encodeRecord, forgetZeroes } from '../journal/journal.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
+import { assertSameSource, isSameSource, mayHaveChanged } from './same-source.js';
 import { assertSpace, chooseChunkBytes } from './sizing.js';
 
 /** A thread takes as long to start as another one needs for about so many chunks. */
@@ -74,6 +75,8 @@ export interface OpenedWork {
   readonly resumed: boolean;
   /** Some claims may never have been flushed. */
   readonly unsynced: boolean;
+  /** The source may have changed since the claims were made: a proof reads it too. */
+  readonly alsoSource: boolean;
   /** Blocks of the source are to be shared; absent: they cannot be, or are not to be. */
   readonly clone?: 'auto' | 'always' | undefined;
 }
@@ -149,8 +152,8 @@ async function finishEarlierCommit(
     await runner.run('checkpoint', { journal, position: content.goodBytes, lines, sync: request.sync });
     throw thrown;
   }
-  // A source without a version may have changed since: nothing vouches for the target.
-  return isSameSource(content, source) && source.version.strength !== 'none' ? 'this' : 'other';
+  // Where the source may have changed since, nothing vouches for the target.
+  return isSameSource(content, source) && !mayHaveChanged(content, source) ? 'this' : 'other';
 }
 
 function wholeAlready({ source, site, journal }: Found, whole: JournalContent): OpenedJob {
@@ -212,7 +215,7 @@ async function begin(
     request: { size: source.size, partial: 'create', sync, ...(layout && { layout }) },
   });
   const claims = emptyClaims(grid, algorithm);
-  const work = { prepared, plan, claims, position, resumed: false, unsynced: false, clone };
+  const work = { prepared, plan, claims, position, resumed: false, unsynced: false, alsoSource: false, clone };
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
@@ -242,15 +245,16 @@ async function resume(
   try {
     const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
     const targetMap = await runner.run('map-target', { ref: prepared.ref, size, chunkBytes });
-    const claims = content.claims;
+    const { claims, news } = content;
+    const alsoSource = mayHaveChanged(content, source);
+    if (alsoSource) forgetZeroes(claims);
     const facts = { ...factsOf(source, site), sourceMap, targetMap, claims: claims.kinds, zeroed: false };
     const plan = new Plan(grid, facts);
     if (!spaceless) assertSpace(plan, source, site);
-    const { goodBytes, header } = content;
-    const takeUp = { ref: journal, goodBytes, header, sync: request.sync };
+    const takeUp = { ref: journal, goodBytes: content.goodBytes, header: content.header, sync: request.sync };
     const position = await runner.run('take-up-journal', takeUp);
-    const work = { prepared, plan, claims, position, resumed: true, unsynced: content.news.unsynced, clone };
-    return { source, site, journal, grid, algorithm, work, damagedRecords: content.news.damagedRecords };
+    const work = { prepared, plan, claims, position, resumed: true, unsynced: news.unsynced, alsoSource, clone };
+    return { source, site, journal, grid, algorithm, work, damagedRecords: news.damagedRecords };
   } catch (thrown) {
     await runner.run('close-target', { ref: prepared.ref });
     throw thrown;
@@ -278,19 +282,5 @@ function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferErro
 function foreignPart(site: TargetSite): TransferError {
   return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is gone`, {
     hint: 'It was left as it is. --discard throws it away and starts afresh.',
-  });
-}
-
-function isSameSource({ header }: JournalContent, { version, size }: SourceInfo): boolean {
-  const { sourceVersion } = header;
-  return sourceVersion.strength === version.strength && sourceVersion.value === version.value && header.size === size;
-}
-
-function assertSameSource(content: JournalContent, source: SourceInfo, site: TargetSite): void {
-  if (isSameSource(content, source)) return;
-  const { header } = content;
-  const kept = `the partial copy of ${site.name} is of ${header.sourceName} (${header.sourceVersion.value})`;
-  throw new TransferError('E_PART_OTHER_SOURCE', `${kept}; now there is ${source.name} (${source.version.value})`, {
-    hint: 'The source changed or is another one; nothing was mixed. --discard throws the partial away.',
   });
 }

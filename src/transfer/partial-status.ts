@@ -32,7 +32,7 @@ export interface PartialStatus {
 
 export async function partialStatus(target: Location, runner: ChunkRunner): Promise<PartialStatus> {
   const site = await runner.run('locate-target', { location: target, sourceName: '' }).catch((thrown) => {
-    throw thrown.code === 'E_USAGE' ? folderStatus(target.name) : thrown;
+    throw thrown.code === 'E_USAGE' && target.scheme === 'file' ? folderStatus(target.name) : thrown;
   });
   const content = await runner.run('peek-journal', { path: site.journalPath });
   const exists = site.existing !== undefined && (site.publish === 'atomic' || !content);

@@ -75,7 +75,7 @@ export interface ChunkTask {
   readonly knownZero: boolean;
   /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
   readonly clone?: 'auto' | 'always' | undefined;
-  /** prove: the source must give these bytes too, since it has no version that could vouch for them. */
+  /** prove: the source must give these bytes too, since its version does not vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
   readonly expected?: Digest;
@@ -177,7 +177,7 @@ export interface Work extends MeasureWork, DiskWork {
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */
   'open-committed': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: SourceInfo };
-  'check-source': { in: { ref: EndpointRef }; out: void };
+  'check-source': { in: { ref: EndpointRef }; out: string | undefined };
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
   'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };

@@ -23,6 +23,14 @@ export function chooseChunkBytes(
   const countMax = Math.min(chunkCountMax, CHUNK_COUNT_MAX);
   if (request.chunkBytes === undefined) while (size / chunkBytes > countMax) chunkBytes *= 2;
   if (chunkBytes >= chunkBytesMin && chunkBytes <= chunkBytesMax && size / chunkBytes <= countMax) return chunkBytes;
+  if (request.chunkBytes === undefined)
+    throw new TransferError(
+      'E_TOO_LARGE',
+      `${site.name}: no target holds the ${size} bytes that the source says it has`,
+      {
+        hint: 'Check the size of the source. Nothing was changed.',
+      },
+    );
   const bounds = `${formatBytes(chunkBytesMin)} to ${formatBytes(chunkBytesMax)} and at most ${countMax} chunks`;
   throw new TransferError(
     'E_USAGE',

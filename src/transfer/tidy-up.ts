@@ -32,8 +32,8 @@ export async function tidyUp(
     const part = whole?.news.committing?.part;
     if (whole && proven && part) {
       const { sourceVersion, algorithm, chunkBytes } = whole.header;
-      const { digests } = whole.claims;
-      await parts.beforeCommit?.({ part, sourceVersion: sourceVersion.value, algorithm, chunkBytes, digests });
+      const { digests, proof } = proven;
+      await parts.beforeCommit?.({ part, sourceVersion: sourceVersion.value, algorithm, chunkBytes, digests, proof });
     }
     await runner.run('drop-journal', { ref: journal, sync: request.sync });
     return { proven, checksum };

@@ -11,7 +11,7 @@ import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef, PartMark } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import type { JobState, ProofLevel } from '../core/events.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
@@ -64,6 +64,7 @@ export interface ProvenPart {
   readonly chunkBytes: number;
   /** All chunk digests, one behind the other. */
   readonly digests: Uint8Array;
+  readonly proof: ProofLevel;
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;
@@ -169,6 +170,8 @@ export class Transfer {
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
+    if (job.source.version.strength === 'none')
+      this.#note(`nothing tells when ${job.source.name} changes: see that nobody writes to it while it is copied`);
     const carryOut = new CarryOut({
       ...this.#parts,
       request: this.#request,

@@ -89,12 +89,9 @@ async function writeManifest(
 ): Promise<void> {
   const writer = await ManifestWriter.begin(manifest, { sync });
   try {
-    for await (const { path, size, algorithm, chunkBytes, digests } of files) {
+    for await (const { path, digests, proof = 'written', ...about } of files) {
       const bytes = Buffer.from(digests, 'hex');
-      await writer.file(
-        { path, ...(await provenFile({ algorithm, chunkBytes, size }, bytes, { proof: 'written' })) },
-        bytes,
-      );
+      await writer.file({ path, ...(await provenFile(about, bytes, { proof })) }, bytes);
     }
     await writer.finish();
     await writer.publish();

@@ -57,10 +57,12 @@ export class ManifestVerification {
     const startMs = nowMs(clock);
     const opened: SourceInfo[] = [];
     try {
-      const of = await assertOneFile(this.#request.manifest);
-      const location = of === 'content' ? this.#request.content : this.#request.target;
+      const { files } = await checkManifest(this.#request.manifest);
+      const content = files === 1 && (await isOfContent(this.#request.manifest));
+      const location = content ? this.#request.content : this.#request.target;
       const target = await openSource(runner, location, this.#lanes.retryRules());
       opened.push(target);
+      assertOneFile(this.#request.manifest, files);
       const listed = await onlyFile(this.#request.manifest, target.size);
       const digests = await this.#hash(target, listed.file);
       await runner.run('check-source', { ref: target.ref });
@@ -122,16 +124,19 @@ function wholeChunks(grid: ChunkGrid, size: number): number {
   return size < grid.size ? Math.floor(size / grid.chunkBytes) : grid.count;
 }
 
-/** Answers what its digests are of. @throws TransferError E_MANIFEST, E_USAGE */
-async function assertOneFile(manifest: string): Promise<ManifestFile['of']> {
-  const { files } = await checkManifest(manifest);
+/** Whether the digests of the first file are of what a guest sees. */
+async function isOfContent(manifest: string): Promise<boolean> {
+  for await (const item of readManifest(manifest)) if (item.type === 'file') return item.file.of === 'content';
+  return false;
+}
+
+/** @throws TransferError E_USAGE */
+function assertOneFile(manifest: string, files: number): void {
   if (files !== 1) {
     throw new TransferError('E_USAGE', `${showPath(manifest)} speaks of ${files} files; the target is one`, {
       hint: 'Give the folder that the files are in as the target.',
     });
   }
-  for await (const item of readManifest(manifest)) if (item.type === 'file') return item.file.of;
-  return undefined;
 }
 
 /**

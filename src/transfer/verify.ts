@@ -101,17 +101,19 @@ export class Verification {
 
   async #compare(one: SourceInfo, other: SourceInfo): Promise<CompareOutcome & { readonly grid: ChunkGrid }> {
     const grid = new ChunkGrid(Math.min(one.size, other.size), CHUNK_BYTES_DEFAULT);
-    const digests = new Uint8Array(grid.count * DIGEST_BYTES[this.#request.algorithm]);
+    const { algorithm } = this.#request;
+    const digests = new Uint8Array(grid.count * DIGEST_BYTES[algorithm]);
     const differing: ByteRange[][] = [];
-    this.#lanes.progress.bytesTotal = grid.size;
+    const { progress } = this.#lanes;
+    progress.bytesTotal = grid.size;
+    const isHole = await this.#holesOf(one, other, grid.chunkBytes);
+    const zero = zeroDigest(await loadHasher(algorithm), Math.min(grid.chunkBytes, grid.size));
     let next = 0;
-    const isHole = await this.#holesOfBoth(one, other, grid);
-    const hole = zeroDigest(await loadHasher(this.#request.algorithm), Math.min(grid.chunkBytes, grid.size));
     const perWorker = Math.max(one.readsPerWorker, other.readsPerWorker);
     await this.#lanes.run(this.#parts.runner.workers * perWorker, async () => {
-      while (isHole(next)) {
-        digests.set(hole, next++ * hole.length);
-        this.#lanes.progress.bytesZero += grid.chunkBytes;
+      while (next < grid.count && isHole(next) && grid.range(next).length === grid.chunkBytes) {
+        digests.set(zero, next++ * zero.length);
+        progress.bytesZero += grid.chunkBytes;
       }
       if (next >= grid.count) return false;
       const chunk = next++;
@@ -129,14 +131,11 @@ export class Verification {
     return { grid, digest: digests, differing: differing.flat() };
   }
 
-  /** What neither of two disks has allocated is zero on both. Of files each byte is read. */
-  async #holesOfBoth(one: SourceInfo, other: SourceInfo, grid: ChunkGrid): Promise<(chunk: number) => boolean> {
-    const { chunkBytes } = grid;
-    if (one.of !== 'content' || other.of !== 'content') return () => false;
-    const maps = [one, other].map(({ ref }) => this.#parts.runner.run('map-source', { ref, chunkBytes }));
-    const known = await Promise.all(maps);
-    return (chunk) =>
-      known.every((map) => map?.[chunk] === MAP.zero) && chunk < grid.count && grid.range(chunk).length === chunkBytes;
+  /** Whether both storages say that there is nothing in the chunk: then nothing has to be read. */
+  async #holesOf(one: SourceInfo, other: SourceInfo, chunkBytes: number): Promise<(chunk: number) => boolean> {
+    const maps: (Uint8Array | undefined)[] = [];
+    for (const { ref } of [one, other]) maps.push(await this.#parts.runner.run('map-source', { ref, chunkBytes }));
+    return (chunk) => maps.every((map) => map?.[chunk] === MAP.zero);
   }
 
   #compareChunk(chunk: number, range: ByteRange, one: SourceInfo, other: SourceInfo): Promise<CompareOutcome> {

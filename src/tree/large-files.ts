@@ -26,12 +26,18 @@ export class LargeFiles {
   #running: Transfer | undefined;
   #rate: number;
   #stopped = false;
+  #pastCache = true;
   /** The running one is on the tree's record. */
   #recorded: FinishedFile | undefined;
 
   constructor(parts: LargeFilesParts) {
     this.#parts = parts;
     this.#rate = parts.request.rateBytesPerSecond;
+  }
+
+  /** All that was copied was read back past the cache. */
+  get pastCache(): boolean {
+    return this.#pastCache;
   }
 
   get waiting(): number {
@@ -119,16 +125,17 @@ export class LargeFiles {
       this.#running = undefined;
       await told;
     }
+    this.#pastCache &&= result.proof === 'read-back';
     tally.doneLarge(pathOf(file), file.size, result);
   }
 
   async #record(file: LargeFile, proven: ProvenPart): Promise<void> {
-    const { part, sourceVersion, algorithm, chunkBytes, digests } = proven;
+    const { part, sourceVersion, algorithm, chunkBytes, digests, proof } = proven;
     const { runner, journal, request } = this.#parts;
     const targetVersion = fileVersion(part, file.targetStrength);
     const changed = `${sourceVersion} ctime ${file.changedNs}`;
     const about = { path: pathOf(file), size: part.size, sourceVersion: changed, targetVersion };
-    this.#recorded = { ...about, algorithm, chunkBytes, digests: toHex(digests) };
+    this.#recorded = { ...about, algorithm, chunkBytes, digests: toHex(digests), proof };
     await runner.run('record-files', { journal: journal.ref, files: [this.#recorded], sync: request.sync });
   }
 

@@ -21,7 +21,7 @@ export class Tally {
   #bytesReused = 0;
   #refused = 0;
   #failed = 0;
-  /** Files that there are, once all folders were looked into. */
+  /** Files and links that there are, once all folders were looked into. */
   total: number | undefined;
   /** Bytes of large files, done or not. */
   bytesLarge = 0;
@@ -78,12 +78,12 @@ export class Tally {
   }
 
   tell(): void {
-    const { files, skipped } = this.#sums;
+    const { files, links, skipped } = this.#sums;
     // Of small files under way nobody knows yet how large they are.
     const { bytesReused, bytesZero } = this.#progress;
     const met = this.#control.counter('writtenBytes') + bytesReused + bytesZero;
     this.#progress.bytesTotal = Math.max(met, this.#bytesSmall + this.bytesLarge);
-    const counts = { done: files + skipped, skipped, failed: this.#refused + this.#failed };
+    const counts = { done: files + links + skipped, skipped, failed: this.#refused + this.#failed };
     const total = this.total === undefined ? {} : { total: this.total };
     this.#emit({ ...this.#progress.event(), files: { ...counts, ...total } } as EventBody);
   }

@@ -7,7 +7,7 @@ import { nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import type { JobState, ProofLevel } from '../core/events.js';
 import { type FileFailure, type FileGroup, type PlannedFile, specialFile, type TargetTree } from '../core/tree.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import { ControlBlock } from '../transfer/control-block.js';
@@ -58,6 +58,8 @@ export interface TreeResult {
   readonly bytesCloned: number;
   readonly bytesSkipped: number;
   readonly algorithm: Algorithm;
+  /** Of all that this run copied. */
+  readonly proof: ProofLevel;
   /** The first of them; all are told as events. */
   readonly failures: readonly FileFailure[];
   readonly dryRun: boolean;
@@ -121,7 +123,8 @@ export class TreeCopy {
       await this.#withEnds(opened);
       this.#progress.phase = 'done';
       this.#tally.tell();
-      this.#state('acknowledged', this.#tally.isFlawless ? 'complete and proven' : 'complete but for what was told');
+      const whole = this.#request.dryRun ? 'looked at; nothing was changed' : 'complete and proven';
+      this.#state('acknowledged', this.#tally.isFlawless ? whole : 'complete but for what was told');
       return { ...this.#result(opened.target), elapsedMs: Math.round(nowMs(clock) - startMs) };
     } catch (thrown) {
       const error = TransferError.from(thrown);
@@ -179,6 +182,7 @@ export class TreeCopy {
       await this.#large.run();
     }
     if (dryRun) return;
+    if (this.#request.readBack && small.pastCache && this.#large.pastCache) this.#progress.proof = 'read-back';
     if (!small.pastCache) this.#note('the target cannot be read past the cache here: small files were not read back');
     this.#progress.phase = 'committing';
     // Those of an earlier run too, which was ended before it came to that.
@@ -255,7 +259,7 @@ export class TreeCopy {
     const seconds = this.#control.spent().sourceReadMs / 1000;
     const rate = Math.round(this.#control.counter('readBytes') / seconds);
     return {
-      ...{ target: target.ref.name, ...this.#tally.result(), algorithm, dryRun },
+      ...{ target: target.ref.name, ...this.#tally.result(), algorithm, proof: this.#progress.proof, dryRun },
       ...(dryRun && seconds > 0 && { readBytesPerSecond: rate }),
     };
   }

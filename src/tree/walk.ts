@@ -29,7 +29,7 @@ interface Folder {
 
 export class Walk {
   readonly #parts: WalkParts;
-  /** Files that were handed out so far. */
+  /** Files and links that were handed out so far. */
   files = 0;
   /** Everything was handed out. */
   ended = false;
@@ -107,7 +107,7 @@ export class Walk {
   }
 
   #counted(group: FileGroup): FileGroup {
-    this.files += group.files.length;
+    this.files += group.files.length + group.links.length;
     return group;
   }
 

@@ -3,7 +3,8 @@ import { closeSync, openSync, statSync, truncateSync, writeSync } from 'node:fs'
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { KiB, MiB } from '../../src/core/units.js';
-import { copy } from '../../src/index.js';
+import { copy, verify } from '../../src/index.js';
+import { nativeAvailable } from '../../src/platform/libc.js';
 import {
   bytesOf,
   CHUNK,
@@ -32,6 +33,34 @@ function makeSparse(path: string): string {
   closeSync(fd);
   return path;
 }
+test('a comparison reads no hole that both files have, and finds what lies in the hole of one', async (context) => {
+  if (!nativeAvailable()) context.skip('holes are asked for through koffi');
+  const folder = scratchFolder();
+  const [one, other] = ['one', 'other'].map((name) => makeSparse(join(folder, name))) as [string, string];
+  for (const path of [one, other]) truncateSync(path, 5 * 1024 ** 4);
+  const alike = await verify({ target: one, source: other }).result;
+  expect(alike).toMatchObject({ same: true, one: { size: 5 * 1024 ** 4 } });
+  patch(other, 3 * 1024 ** 4 + 5, Buffer.from('x'));
+  truncateSync(other, 4 * 1024 ** 4);
+  const { differing } = await verify({ target: one, source: other }).result;
+  expect(differing).toEqual([
+    { offset: 3 * 1024 ** 4 + 5, length: 1 },
+    { offset: 4 * 1024 ** 4, length: 1024 ** 4 },
+  ]);
+});
+
+test('the root of a comparison is that of the copy, whether holes are read or not', async () => {
+  const source = makeSparse(join(scratchFolder(), 'sparse.img'));
+  const { target } = targetIn(scratchFolder());
+  const { root } = await copy({ source, target }).result;
+  const roots = [];
+  for (const off of ['0', '1']) {
+    switchNative(off);
+    roots.push((await verify({ target, source }).result).root);
+  }
+  expect(roots).toEqual([root, root]);
+});
+
 const allocated = (path: string): number => statSync(path).blocks * 512;
 
 test.for(PLACES.flatMap((place) => (['0', '1'] as const).map((off) => [place, off] as const)))(

@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -9,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { status } from '../../src/index.js';
@@ -198,6 +200,20 @@ test('a record that calls a chunk zero is not believed where the source has data
   const lies = [0, last].map((chunk) => encodeRecord({ type: 'zero', chunk, count: 1 }));
   writeFileSync(pair.journal, lies.join(''), { flag: 'a' });
   await copyNow(pair);
+  expectDone(pair);
+});
+
+test.for([
+  'opened {"pid":"../self","host":"x","at":1,"sync":true}',
+  'opened {"pid":1,"host":"x","at":1e300,"sync":true}',
+  'stopped {}',
+  'stopped {"at":"soon","code":"E_STOPPED","message":"x"}',
+  'stopped {"at":1,"code":"E_STOPPED","message":{}}',
+])('news that cannot be shown are damage to a status and a copy (%s)', async (body) => {
+  const pair = await stoppedCopy();
+  appendFileSync(pair.journal, `${crc32(body).toString(16).padStart(8, '0')} ${body}\n`);
+  expect((await status(pair.target)).partial).toMatchObject({ damagedRecords: 1, stopped: { code: 'E_STOPPED' } });
+  expect(await copyNow(pair)).toMatchObject({ bytesReused: pair.claimed * CHUNK });
   expectDone(pair);
 });
 

@@ -97,6 +97,32 @@ test.for([
   expect(refusing.asked).toHaveLength(1);
 });
 
+test.for([
+  ['ETag: "a"', 0],
+  ['X-Nothing: 1', 1],
+] as const)('whether a change of the file on a server could be seen is told (%s)', async ([header, notes]) => {
+  const server = await serve((socket, request) => {
+    const head = goodHead(request, disk.length).replace(/^etag: .*$/im, header);
+    socket.write(Buffer.concat([Buffer.from(head), disk.subarray(request.range.first, request.range.last + 1)]));
+  });
+  const run = copy({ source: `${server.url}/disk.img`, target: targetIn(scratchFolder()).target });
+  const told: string[] = [];
+  for await (const event of run) if (event.type === 'note') told.push(event.message);
+  await run.result;
+  expect(told.filter((message) => message.includes('nothing tells when'))).toHaveLength(notes);
+});
+
+test('a server that claims a file of absurd size is told so, and nothing is made', async () => {
+  const server = await serve((socket, request) => {
+    const head = goodHead(request, disk.length).replace(`/${disk.length}`, '/99999999999999999999');
+    socket.write(Buffer.concat([Buffer.from(head), disk.subarray(request.range.first, request.range.last + 1)]));
+  });
+  const { target, folder } = targetIn(scratchFolder());
+  const error = await failureOf(copy({ source: `${server.url}/disk.img`, target }).result);
+  expectClear(error, { code: 'E_TOO_LARGE', exitCode: 3, names: target });
+  expect(leftIn(folder)).toEqual([]);
+});
+
 test('a stop ends the wait for a busy server', async () => {
   const busy = await serve(status('503 Busy\r\nRetry-After: 100'));
   const run = copy({ source: `${busy.url}/disk.img`, target: targetIn(scratchFolder()).target });

@@ -1,4 +1,5 @@
-import { appendFileSync, chmodSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chmodSync, existsSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { status } from '../../src/index.js';
@@ -12,12 +13,14 @@ import {
   expectDone,
   expectPartialOnly,
   failureOf,
+  leftIn,
   makeFile,
   type Pair,
   pairIn,
   partialCopy,
   patch,
   scratchFolder,
+  targetIn,
 } from '../support/copying.js';
 import { inlineTransfer } from '../support/inline-copy.js';
 
@@ -69,6 +72,58 @@ test('a source that is removed during the copy is an error; put back, the copy g
   expectPartialOnly(pair);
   renameSync(`${pair.source}.away`, pair.source);
   expect(await copyNow(pair)).toMatchObject({ bytesReused: SIZE, bytesCopied: 0 });
+  expectDone(pair);
+});
+
+test('a source that was rewritten since and has its old modification time again is read again', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  const { mtimeNs } = statSync(pair.source, { bigint: true });
+  patch(pair.source, 100, Buffer.from('new'));
+  execFileSync('touch', [
+    '-d',
+    `@${mtimeNs / 1_000_000_000n}.${String(mtimeNs % 1_000_000_000n).padStart(9, '0')}`,
+    pair.source,
+  ]);
+  expect(statSync(pair.source, { bigint: true })).toMatchObject({ mtimeNs });
+  expect(await copyNow(pair)).toMatchObject({ bytesMismatched: CHUNK });
+  expectDone(pair);
+});
+
+test('other permissions between two runs cost one more look at the source, and nothing is copied again', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  await partialCopy(pair);
+  chmodSync(pair.source, 0o640);
+  const { bytesMismatched, bytesReused } = await copyNow(pair);
+  expect(bytesMismatched).toBe(0);
+  expect(bytesReused).toBeGreaterThan(0);
+  expectDone(pair);
+});
+
+test.skipIf(!existsSync('/proc/self/maps'))(
+  'a file that calls itself empty and has bytes is refused, not copied as empty',
+  async () => {
+    const { target, folder } = targetIn(scratchFolder());
+    const error = await failureOf(copyNow({ source: '/proc/self/maps', target }));
+    expectClear(error, { code: 'E_SOURCE_KIND', exitCode: 2, names: '/proc/self/maps' });
+    expect(leftIn(folder)).toEqual([]);
+  },
+);
+
+test('a source that is rewritten during the copy and gets its time back is never spliced', async () => {
+  const pair = pairIn(scratchFolder(), SIZE);
+  const before = statSync(pair.source);
+  // What stat gives is rounded: whole seconds are put back exactly.
+  utimesSync(pair.source, before.atime, Math.floor(before.mtimeMs / 1000));
+  const { atime, mtime } = statSync(pair.source);
+  const ended = await disturbedCopy(pair, () => {
+    patch(pair.source, 100, Buffer.from('new'));
+    utimesSync(pair.source, atime, mtime);
+  });
+  expectClear(ended, { code: 'E_SOURCE_CHANGED', exitCode: 3, names: pair.source, says: /proves it/ });
+  expectPartialOnly(pair);
+  const { bytesMismatched } = await copyNow(pair);
+  expect(bytesMismatched).toBe(CHUNK);
   expectDone(pair);
 });
 

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -46,6 +47,20 @@ test('goes on after kill -9, and status tells of the partial in between', async 
   expect(second.err).toMatch(/going on with the partial copy of an earlier run: [\d.]+ MiB of 60.0 MiB were on record/);
   expect(second.out).toContain('from an earlier run, proven again');
   expect((await readFile(join(folder, 'copy.img'))).equals(content)).toBe(true);
+});
+
+test('a copy that was killed is not said to run still where nobody asked for its exit code', async (context) => {
+  context.skip(process.platform !== 'linux', 'needs /proc');
+  const { folder } = await workFolder(60 * MiB);
+  const copying = '"$0" "$1" copy --json --limit 15MiB disk.img copy.img & echo $! >&2; exec sleep 100';
+  const parent = start(folder, ['bash', '-c', copying, process.execPath, MAIN]);
+  const pid = new Promise<number>((resolve) => parent.child.stderr.once('data', (text) => resolve(Number(text))));
+  await parent.event(({ type }) => type === 'checkpoint');
+  process.kill(await pid, 'SIGKILL');
+  const isZombie = async () => / Z /.test(await readFile(`/proc/${await pid}/stat`, 'latin1'));
+  await expect.poll(isZombie, { timeout: 10_000 }).toBe(true);
+  const { out } = await blockferry(folder, 'status', 'copy.img').ended;
+  expect(out).toContain(`was killed: process ${await pid} on ${hostname()}`);
 });
 
 test('status says that there is no partial, and fails where there is nothing at all', async () => {
@@ -100,7 +115,7 @@ test('--json tells of a failure as a state with its error, and people read it on
   expect(exitCode).toBe(2);
   const failed = { code: 'E_SOURCE_MISSING' };
   expect(eventsOf(out).at(-2)).toMatchObject({ type: 'state', state: 'error', error: failed });
-  expect(eventsOf(out).at(-1)).toMatchObject({ type: 'error', error: failed });
+  expect(eventsOf(out).at(-1)).toMatchObject({ type: 'error', at: expect.any(Number), error: failed });
   expect(err).toContain('missing.img');
 });
 
@@ -130,6 +145,29 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s keeps what is finished and says ho
   expect(result.type).toBe('result');
   expect(result.bytesReused).toBeGreaterThanOrEqual(4 * MiB);
   expect((await readFile(join(folder, "it's a copy"))).equals(content)).toBe(true);
+});
+
+test('a comparison that is stopped says so, and speaks of no record, since it keeps none', async () => {
+  const { folder } = await workFolder(1);
+  for (const name of ['one', 'other']) {
+    await writeFile(join(folder, name), 'x');
+    await truncate(join(folder, name), 2 ** 40);
+  }
+  // Without koffi it knows of no holes, and so it does not end.
+  const { child, ended } = start(folder, [
+    'env',
+    'BLOCKFERRY_NO_NATIVE=1',
+    process.execPath,
+    MAIN,
+    'verify',
+    'one',
+    'other',
+  ]);
+  await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  const { exitCode, err } = await ended;
+  expect(exitCode).toBe(130);
+  expect(err).toMatch(/^stopping \(once more: leave at once\)\n.*stopped before all was compared/m);
 });
 
 test('a hangup does not stop a copy that has no terminal, as under nohup', async () => {

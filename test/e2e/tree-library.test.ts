@@ -33,7 +33,10 @@ test('events tell of states, of counts that never fall, and of each large file',
   }
   const last = progress.at(-1);
   expect(last).toMatchObject({ phase: 'done', bytesDone: 20 * MiB + 27, bytesTotal: 20 * MiB + 27 });
-  expect(last?.files).toEqual({ done: 5, total: 5, skipped: 0, failed: 0 });
+  expect(last?.files).toEqual({ done: 6, total: 6, skipped: 0, failed: 0 });
+  const again = await copyTreeTold({ sources: [`${source}/`], target });
+  const told = again.events.findLast((event) => event.type === 'progress')?.files;
+  expect(told).toEqual({ done: 6, total: 6, skipped: 6, failed: 0 });
   const large = events.filter((event) => event.type === 'file');
   expect(new Set(large.map(({ path, state }) => `${path} ${state}`))).toEqual(
     new Set(['large.img started', 'large.img done']),

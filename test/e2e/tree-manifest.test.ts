@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
-import { verifyTree } from '../../src/index.js';
+import { verify, verifyTree } from '../../src/index.js';
 import { bytesOf } from '../support/copying.js';
 import { copyTreeNow, treeFolders, writeTree } from '../support/trees.js';
 
@@ -56,4 +56,13 @@ test('of two sources with one file of the same name the last is in the manifest,
   await copyTreeNow({ sources: [`${a}/`, `${b}/`], target, overwrite: true, manifest, workers: 1 });
   expect(readFileSync(manifest, 'utf8').match(/"path":"f"/g)).toHaveLength(1);
   expect(await verifyTree({ target, manifest }).result).toMatchObject({ same: true });
+});
+
+test('a folder that is missing is told, whatever the manifest speaks of', async () => {
+  const { source, target } = treeFolders();
+  writeTree(source, { one: '1', two: '2' });
+  const manifest = `${source}.manifest`;
+  await copyTreeNow({ sources: [`${source}/`], target, manifest });
+  const missing = verify({ target: `${target}-gone`, manifest }).result;
+  await expect(missing).rejects.toMatchObject({ code: 'E_SOURCE_MISSING', message: `${target}-gone: no such file` });
 });

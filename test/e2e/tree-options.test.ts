@@ -6,7 +6,7 @@ import { MiB } from '../../src/core/units.js';
 import type { PlannedFile } from '../../src/index.js';
 import { bytesOf, failureOf } from '../support/copying.js';
 import { copyTreeNow, expectSameTree, listing, SAMPLE, treeFolders, troubles, writeTree } from '../support/trees.js';
-import { blockferry } from './command.js';
+import { blockferry, eventsOf } from './command.js';
 
 const FOREST = {
   'a.txt': 'a',
@@ -192,4 +192,16 @@ test('the command copies a tree, tells what it did, and ends with the gravest ex
   expect(lines).toContainEqual(expect.objectContaining({ type: 'file', state: 'refused', path: 'source/one.txt' }));
   const url = await blockferry(folder, 'copy', '-r', 'http://127.0.0.1:1/x', target).ended;
   expect(url).toMatchObject({ exitCode: 2, err: expect.stringContaining('127.0.0.1') });
+});
+
+test('--dry-run of a single file takes what its copy takes, and each line for programs says when', async () => {
+  const { folder } = treeFolders();
+  writeTree(folder, { disk: 'disk' });
+  const planned = blockferry(folder, 'copy', '--dry-run', '--json', '--checksum', 'sha256', '--explain', 'disk', 'new');
+  const { exitCode, out } = await planned.ended;
+  expect(exitCode).toBe(0);
+  const lines = eventsOf(out) as { readonly type: string; readonly at?: number; readonly reason?: string }[];
+  expect(lines.map(({ type }) => type)).toContain('planned');
+  expect(lines.every(({ at }) => typeof at === 'number')).toBe(true);
+  expect(lines.findLast(({ type }) => type === 'state')?.reason).toBe('looked at; nothing was changed');
 });

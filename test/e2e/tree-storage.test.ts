@@ -48,6 +48,7 @@ test.for(['tmpfs', 'ext4'] as const)(
     const free = fill(folder, 5 * MiB);
     const ended = await blockferry(elsewhere.replace(/\/target$/, ''), 'copy', '-r', `${source}/`, target).ended;
     expect(ended).toMatchObject({ exitCode: 3, err: expect.stringContaining('ENOSPC') });
+    expect(ended.err).toContain(`blockferry: ${target}/`);
     const before = Object.values(listing(target)).filter(({ kind: what }) => what === 'file').length;
     free();
     const result = await copyTreeNow({ sources: [`${source}/`], target });
@@ -89,6 +90,22 @@ test('a target that is mounted read-only is told, and nothing is made', async (c
     expect(`${ended?.message} ${ended?.cause}`).toContain('EROFS');
   }
   expect(readdirSync(join(folder, 'there'))).toEqual([]);
+});
+
+test('what cannot be written is told by its path in the target', async (context) => {
+  context.skip(!mountsAvailable(), NO_MOUNTS);
+  const { folder, remount } = await mounted('tmpfs', 16);
+  const { source, target } = treeFolders();
+  writeTree(source, { 'sub/file': 'file', 'sub/link': '->file' });
+  mkdirSync(join(target, 'sub'), { recursive: true });
+  await remount('ro');
+  execFileSync('mount', ['--bind', folder, join(target, 'sub')]);
+  onTestFinished(() => void execFileSync('umount', [join(target, 'sub')]));
+  const { failures } = await copyTreeNow({ sources: [`${source}/`], target });
+  expect(failures.map(({ error }) => error.message).sort()).toEqual([
+    `${join(target, 'sub/file')}: the target cannot be written (EROFS)`,
+    `${join(target, 'sub/link')}: the target cannot be written (EROFS)`,
+  ]);
 });
 
 test('a tree that lies on several file systems is flushed on each', async (context) => {

@@ -87,13 +87,33 @@ test('deep folders are copied by a process that may have 256 files open', () => 
   expectSameTree(source, target);
 });
 
+type Named = { readonly path: string; readonly shown: string };
+
 test('a pipe that takes the place of a file that was finished before keeps no copy waiting', async () => {
   const { sameFiles } = await import('../../src/endpoint/local-small-file.js');
   const { source } = treeFolders();
   writeTree(source, { file: 'file' });
-  const [file, pipe] = [join(source, 'file'), join(source, 'pipe')];
-  execFileSync('mkfifo', [pipe]);
+  const [file, pipe] = ['file', 'pipe'].map((name) => ({ path: join(source, name), shown: name })) as [Named, Named];
+  execFileSync('mkfifo', [pipe.path]);
   const host = {} as Parameters<typeof sameFiles>[3];
   expect(await sameFiles(realFiles, file, pipe, host)).toBe(false);
   await expect(sameFiles(realFiles, pipe, file, host)).rejects.toMatchObject({ code: 'E_SOURCE_KIND' });
+});
+
+test('a finished copy that can no longer be read, to be compared once more, is told by its own path', async () => {
+  const { sameFiles } = await import('../../src/endpoint/local-small-file.js');
+  const { source } = treeFolders();
+  writeTree(source, { file: 'file' });
+  const file = { path: join(source, 'file'), shown: '/source/file' };
+  const barred = { path: join(source, 'barred'), shown: '/target/file' };
+  const openSync: typeof realFiles.openSync = (path, ...rest) => {
+    if (path === barred.path) throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+    return realFiles.openSync(path, ...rest);
+  };
+  const files = Object.create(realFiles, { openSync: { value: openSync } }) as typeof realFiles;
+  const compared = sameFiles(files, file, barred, {} as Parameters<typeof sameFiles>[3]);
+  await expect(compared).rejects.toMatchObject({
+    code: 'E_TARGET_ACCESS',
+    message: '/target/file: the finished copy cannot be read, to be compared once more (EACCES)',
+  });
 });

@@ -8,7 +8,7 @@ import type { CaseReport } from './fuzz-child.js';
 const CASES = 1000;
 const SEED = 1;
 
-test('a damaged image is read right, or refused, or found to be wrong, within bounded memory and time', async (context) => {
+test('a damaged image is read right, or refused, or found wrong, within bounded memory and time', async (context) => {
   if (!hasQemuImg) context.skip('qemu-img is not installed');
   const counts: Partial<Record<CaseReport['kind'], number>> = {};
   const failed: string[] = [];

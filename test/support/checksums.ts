@@ -1,4 +1,4 @@
-/** The checksums of the disk formats, told here once more, so that tests can make an image right again that they changed. */
+/** The checksums of the disk formats, told once more: tests make images right again that they changed. */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;

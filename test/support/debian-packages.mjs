@@ -16,8 +16,8 @@ export const debianPackages = [
   { name: 'exfatprogs', command: 'mkfs.exfat', neededBy: 'copies where the case of letters does not count (exFAT)' },
   { name: 'exfat-fuse', command: 'mount.exfat-fuse', neededBy: 'copies where the case of letters does not count' },
   { name: 'qemu-utils', command: 'qemu-img', neededBy: 'disk images, compared with qemu-img' },
-  { name: '7zip', command: '7zz', neededBy: 'disk images and chains, compared with 7-Zip' },
-  { name: 'libvhdi-utils', command: 'vhdiinfo', neededBy: 'VHDX images, as libvhdi understands them' },
+  { name: '7zip', command: '7zz', neededBy: 'disk images, compared with 7-Zip' },
+  { name: 'libvhdi-utils', command: 'vhdiinfo', neededBy: 'VHD and VHDX images, as libvhdi understands them' },
   { name: 'zstd', command: 'zstd', neededBy: 'compressed clusters, compared with zstd' },
   {
     name: 'qemu-system-common',

@@ -1,4 +1,4 @@
-/** Chains of the corpus as the product opens them: local files, and parents found by what their children say of them. */
+/** Chains of the corpus as the product opens them: local files, and parents found by what their children say. */
 import { expect } from 'vitest';
 import type { Location, Source } from '../../src/core/endpoint.js';
 import type { DiskChain } from '../../src/disk/chain.js';

@@ -141,7 +141,7 @@ function oracle(cwd: string, recipe: Recipe, [link]: readonly CorpusLink[]): Spa
   return content;
 }
 
-/** What was written last and some of what is around it: what was zero before is zero. The steps are the same whoever asks: they are not by chance here. */
+/** What was written last, and some of what is around it. The steps are the same whoever asks. */
 function windowsOf({ steps }: Recipe, size: number): readonly ByteRange[] {
   const around = 256 * KiB;
   const windows: ByteRange[] = [];

@@ -10,7 +10,7 @@ import type { Seeded } from './seeded.js';
 export type Written = 'vpc' | 'vhdx' | 'qcow2' | 'raw';
 
 export type Step =
-  /** Bytes that nothing else has; `compressed` ones are, where the format can. `discard`: the guest needs them no more. */
+  /** Bytes that nothing else has, compressed where the format can. `discard`: the guest needs them no more. */
   | { readonly kind: 'data' | 'compressed' | 'zero' | 'discard'; readonly at: number; readonly length: number }
   | { readonly kind: 'snapshot'; readonly name: string };
 

@@ -1,7 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
+import { MiB } from '../../src/core/units.js';
 import { DirectReader } from '../../src/platform/direct-io.js';
+import { bytesOf } from '../support/copying.js';
 import { inlineTree } from '../support/inline-tree.js';
-import { expectSameTree, treeFolders, writeTree } from '../support/trees.js';
+import { copyTreeNow, expectSameTree, treeFolders, writeTree } from '../support/trees.js';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -27,4 +31,19 @@ test('--read-back of small files has nothing to say where the storage answers', 
   const { source, target } = treeFolders();
   writeTree(source, { 'a/one': 'first', 'b/two': 'second' });
   expect(await notesOf(source, target)).toEqual([]);
+});
+
+test('the result and the manifest of a tree tell which files were read back, by whichever run', async () => {
+  const { folder, source, target } = treeFolders();
+  writeTree(source, { small: 'small', empty: '', large: bytesOf(9 * MiB, 'large') });
+  const asked = { sources: [`${source}/`], target, manifest: join(folder, 'manifest') };
+  expect(await copyTreeNow({ ...asked, readBack: true })).toMatchObject({ files: 3, proof: 'read-back' });
+  writeTree(source, { later: 'later' });
+  expect(await copyTreeNow(asked)).toMatchObject({ files: 1, skipped: 3, proof: 'written' });
+  const lines = readFileSync(asked.manifest, 'utf8').trimEnd().split('\n');
+  const proofs = lines.map((line) => JSON.parse(line)).flatMap(({ path, proof }) => (path ? [[path, proof]] : []));
+  expect(Object.fromEntries(proofs)).toEqual({
+    ...{ small: 'read-back', empty: 'read-back', large: 'read-back' },
+    later: 'written',
+  });
 });

@@ -17,17 +17,19 @@ export async function runCopyTree(
   target: string,
   flags: CopyFlags,
 ): Promise<number> {
-  assertForTrees(flags);
+  // A plan of one file says nothing of either.
+  if (flags.recursive || sources.length > 1) assertForTrees(flags);
   const reporter = await createReporter(session, 'copying', flags);
   try {
-    const result = await follow(copyTree(treeOptions(session, sources, target, flags)), reporter, session);
+    const run = copyTree(treeOptions(session, sources, target, flags));
+    const result = await follow(run, reporter, session, { keeps: true });
     if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
     else if (flags.dryRun) for (const line of planTotalLines(result, flags.limit)) session.out.line(line);
     else if (!flags.quiet) for (const line of treeLines(result, flags.sync)) session.out.line(line);
     return exitCodeOf(result);
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
-    if (flags.json) session.out.json({ schema: 1, type: 'error', error: thrown.toJSON() });
+    if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'error', error: thrown.toJSON() });
     session.err.line('blockferry: stopped; finished files and chunks are kept');
     session.err.line(goOnLine(session.args));
     return EXIT_INTERRUPTED;
@@ -37,7 +39,7 @@ export async function runCopyTree(
 function treeOptions(session: Session, sources: readonly string[], target: string, flags: CopyFlags): CopyTreeOptions {
   const onPlanned = (files: readonly PlannedFile[]): void => {
     for (const file of files) {
-      if (flags.json) session.out.json({ schema: 1, type: 'planned', ...file });
+      if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'planned', ...file });
       else if (!flags.quiet)
         session.out.line(`${file.action.padEnd(7)} ${formatBytes(file.size).padStart(9)}  ${file.path}`);
     }

@@ -41,13 +41,13 @@ export async function runCopy(
     if (event.type === 'state' && event.state === 'transferring') file = event.target;
   };
   try {
-    const result = await follow(run, reporter, session, watch);
+    const result = await follow(run, reporter, session, { watch, keeps: true });
     if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
     else if (!flags.quiet) for (const line of summaryLines(result, session, flags)) session.out.line(line);
     return 0;
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_STOPPED') throw thrown;
-    if (flags.json) session.out.json({ schema: 1, type: 'error', error: thrown.toJSON() });
+    if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'error', error: thrown.toJSON() });
     for (const line of await stoppedLines(session, file)) session.err.line(line);
     return EXIT_INTERRUPTED;
   }

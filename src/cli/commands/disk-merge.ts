@@ -14,7 +14,7 @@ export async function runDiskMerge(session: Session, image: string, flags: DiskM
   const run = mergeDisk(mergeOptions(image, flags));
   const reporter = await createReporter(session, 'merging', flags);
   try {
-    const result = await follow(run, reporter, session);
+    const result = await follow(run, reporter, session, { keeps: true });
     if (flags.json) session.out.json({ schema: 1, at: systemClock.wallMs(), type: 'result', ...result });
     else if (!flags.quiet) for (const line of mergeLines(image, result)) session.out.line(line);
     return 0;

@@ -53,7 +53,7 @@ export async function runDiskDigest(session: Session, image: string, flags: Disk
   // One object is asked for, and no events.
   const reporter = await createReporter(session, 'hashing', { quiet: (flags.quiet || flags.json) ?? false });
   try {
-    const result = await follow(run, reporter, session);
+    const result = await follow(run, reporter, session, { keeps: false });
     if (flags.json) session.out.json({ schema: 1, type: 'disk-digest', ...result });
     else for (const line of digestLines(result)) session.out.line(line);
     return 0;

@@ -36,8 +36,11 @@ function holderOf(opened: Opened): 'running' | 'gone' | undefined {
   if (!opened || opened.host !== hostname() || process.platform !== 'linux') return undefined;
   try {
     const stat = readFileSync(`/proc/${opened.pid}/stat`, 'latin1');
-    // Field 22 is the start in ticks since boot; the name in field 2 may hold anything, so count from its end.
-    const startedTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
+    // Field 3 is the state, and 22 the start in ticks since boot; the name in field 2 may hold anything.
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // Killed, and nobody has asked for its exit code, as in a container without an init.
+    if (state === 'Z') return 'gone';
+    const startedTicks = Number(fields[18]);
     const startedAt = systemClock.wallMs() - (uptime() - startedTicks / TICKS_PER_SECOND) * 1000;
     // A process that began after the partial was opened only has the same number.
     return startedAt <= opened.at + TOLERANCE_MS ? 'running' : 'gone';

@@ -38,7 +38,7 @@ async function tell<Result extends { readonly same: boolean }>(
   // One object is asked for, and no events.
   const reporter = await createReporter(session, 'comparing', { quiet: (flags.quiet || flags.json) ?? false });
   try {
-    const result = await follow(run, reporter, session);
+    const result = await follow(run, reporter, session, { keeps: false });
     if (flags.json) session.out.json({ schema: 1, type: 'verify', ...result });
     else if (!flags.quiet) for (const line of linesOf(result)) session.out.line(line);
     return result.same ? 0 : ERROR_KINDS.E_DIFFERENT.exitCode;

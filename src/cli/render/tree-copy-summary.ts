@@ -20,7 +20,8 @@ export function treeLines(result: TreeResult, sync: boolean): string[] {
     ...(skipped > 0 ? [`${count(skipped, 'file')} (${formatBytes(bytesSkipped)}) finished before and unchanged`] : []),
   ];
   if (also.length > 0) lines.push(`  ${also.join('; ')}`);
-  const proven = result.bytesCloned > 0 ? 'hashed while copying, or after sharing' : 'hashed while copying';
+  const hashed = result.bytesCloned > 0 ? 'hashed while copying, or after sharing' : 'hashed while copying';
+  const proven = result.proof === 'read-back' ? 'read back from the storage past the cache' : hashed;
   const unsure = sync ? '' : '; not flushed (--no-sync), so a power cut may undo it';
   if (files > 0) lines.push(`  proven: ${proven}${unsure}`);
   return [...lines, ...troubleLines(result)];

@@ -1,7 +1,6 @@
 /** GUIDs as VHDX stores them: 16 bytes, the first three fields little endian; as text in lower case, without braces. */
 import { randomUUID } from 'node:crypto';
 
-export const GUID_BYTES = 16;
 export const GUID_NONE = '00000000-0000-0000-0000-000000000000';
 
 const TEXT = /^\{?([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}?$/;
