@@ -25,6 +25,8 @@ export class OpenDiskFile implements DiskFile {
   readonly path: string;
   readonly fd: number;
   readonly #files: FileLayer;
+  /** Absent: not known, or not any more. */
+  #size: number | undefined;
 
   private constructor(files: FileLayer, path: string, fd: number) {
     this.#files = files;
@@ -48,8 +50,10 @@ export class OpenDiskFile implements DiskFile {
     });
   }
 
+  /** Asked for at every step; nobody else changes it, and where somebody did, a read would come short. */
   get size(): number {
-    return Number(this.#files.fstat(this.fd).size);
+    this.#size ??= Number(this.#files.fstat(this.fd).size);
+    return this.#size;
   }
 
   get modifiedAtMs(): number {
@@ -77,7 +81,10 @@ export class OpenDiskFile implements DiskFile {
   readonly extents = (range: ByteRange): Iterable<Extent> => this.#files.extentsOf(this.fd, range);
 
   write(at: number, bytes: Uint8Array): void {
+    const size = Math.max(this.size, at + bytes.length);
+    this.#size = undefined;
     this.#attempt('E_TARGET_WRITE', 'cannot be written', at, () => writeFully(this.#files, this.fd, bytes, at));
+    this.#size = size;
   }
 
   /** Makes the bytes read as zero; inside the file with a hole, where that can be and is worth it. */
@@ -95,6 +102,7 @@ export class OpenDiskFile implements DiskFile {
   }
 
   setSize(bytes: number): void {
+    this.#size = undefined;
     this.#attempt('E_TARGET_WRITE', 'cannot get another size', bytes, () => this.#files.ftruncateSync(this.fd, bytes));
   }
 
