@@ -1,13 +1,13 @@
 /**
  * What is wrong with the disk images that are copied, and with those that a copy has made. What is no disk image costs
- * a look at its beginning and its end. A raw disk is looked at only where it is meant to be one.
+ * a look at its beginning and its end, and loads nothing more. A raw disk is looked at only where it is meant to be one.
  */
 import type { Source, Target } from '../core/endpoint.js';
 import { diskBytes } from './disk-bytes.js';
-import { linksOf } from './disk-source.js';
+import { DISK_SCHEME } from './disk-location.js';
 import { probeFormat } from './formats.js';
 import type { DiskBytes, DiskFormat, Finding } from './image.js';
-import { madeBy } from './layout-target.js';
+import type { Made } from './layout-target.js';
 
 const SENTENCES_MAX = 20;
 
@@ -33,7 +33,7 @@ export async function lookAtSource(source: Source): Promise<Look | undefined> {
 }
 
 async function containersOf(source: Source): Promise<Container[]> {
-  const links = linksOf(source);
+  const links = source.of === 'content' && (await import('./disk-source.js')).linksOf(source);
   if (links) return links.map((link) => ({ ...link, format: link.image.format }));
   // What is larger than any offset can say is refused by those who open the target.
   if (!Number.isSafeInteger(source.size)) return [];
@@ -44,7 +44,7 @@ async function containersOf(source: Source): Promise<Container[]> {
 
 /** @param size bytes of a target that holds what the source's file holds */
 export async function lookAtTarget(target: Target, size: number): Promise<Look | undefined> {
-  const { container, fileBytes, format } = madeBy(target) ?? { container: target, fileBytes: size };
+  const { container, fileBytes, format } = (await madeBy(target)) ?? { container: target, fileBytes: size };
   const bytes = diskBytes({
     name: 'the file',
     size: fileBytes,
@@ -77,4 +77,8 @@ async function lookAt(
 function sentence({ name }: DiskBytes, { code, message, offset }: Finding): string {
   const where = offset === undefined ? '' : ` at byte ${offset}`;
   return `${name}: ${message}${where} (${code})`;
+}
+
+async function madeBy(target: Target): Promise<Made | undefined> {
+  return target.ref.scheme === DISK_SCHEME ? (await import('./layout-target.js')).madeBy(target) : undefined;
 }

@@ -36,7 +36,7 @@ export function madeBy(target: Target): Made | undefined {
   return target instanceof LayoutTarget ? target.made : undefined;
 }
 
-interface Made {
+export interface Made {
   readonly container: Target;
   readonly fileBytes: number;
   readonly format?: DiskFormat;
