@@ -26,6 +26,9 @@ const ROWS: readonly Row[] = [
   { case: 'http', what: '/ curl', label: 'http from nginx, beside `curl -o`' },
   { case: 'http', what: '/ aria2c', label: 'http from nginx, beside `aria2c -x4`' },
   { case: 'sparse', label: '5 TiB with 1 GiB of data, beside 1 GiB without holes' },
+  { case: 'disk-vhdx', label: '`--to raw` of a dynamic VHDX, beside `qemu-img convert -n -W`' },
+  { case: 'disk-qcow2', label: '`--to raw` of a qcow2, beside the same' },
+  { case: 'disk-merge', label: '`disk merge` of a qcow2, beside `qemu-img commit`' },
   { case: 'hash', what: 'sha256sum', label: 'SHA-256 of every chunk, beside `sha256sum`' },
   { case: 'hash', what: 'xxh64sum', label: 'xxh64 of every chunk, beside `xxh64sum`' },
 ];

@@ -1,6 +1,7 @@
 /**
  * What is wrong with the disk images that are copied, and with those that a copy has made. What is no disk image costs
- * a look at its beginning and its end, and loads nothing more. A raw disk is looked at only where it is meant to be one.
+ * a look at its beginning and its end, and loads nothing more. A raw disk is looked at only where it is meant to be
+ * one.
  */
 import type { Source, Target } from '../core/endpoint.js';
 import { diskBytes } from './disk-bytes.js';
