@@ -159,6 +159,7 @@ test('a file that begins like an image and is none is refused, and can be copied
   closeSync(fd);
   expect((await failureOf(() => copied({ source, target }))).code).toBe('E_DISK_FORMAT');
   await copied({ source, target, check: false });
-  const looked = await lookAtTarget({ openChunkBack: memorySource(readFileSync(source)).openChunk } as never, MiB + 8);
+  const { ref, openChunk } = memorySource(readFileSync(source));
+  const looked = await lookAtTarget({ ref, openChunkBack: openChunk } as never, MiB + 8);
   expect(looked?.wrong.length).toBeGreaterThan(0);
 });
