@@ -1,6 +1,6 @@
 /**
  * Runs the cases in a process of their own, and another one after each that crashed, ran out of memory or did not end.
- * A case is known by its number and the seed: the image is the number modulo their count.
+ * A case is known by its number and the seed; the number tells the image.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,6 +13,9 @@ import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
 import { type CaseReport, FUZZ_CHILD, type FuzzCase, type FuzzJob } from './fuzz-child.js';
 
 const FILE_BYTES_MAX = 64 * MiB;
+/** Larger ones take long, and come once in so many cases. */
+const LARGE_BYTES = 16 * MiB;
+const LARGE_EACH = 40;
 const HEAP_MIB = 128;
 /** Far beyond what any case takes, also on a busy machine. */
 const CASE_MS_MAX = 60_000;
@@ -55,12 +58,22 @@ export async function fuzz({ folder, cases, seed, only, report }: FuzzOptions): 
 
 export function caseOf(corpus: readonly CorpusImage[], number: number): FuzzCase {
   const subjects = [...corpus.keys()].filter((index) => isSubject(corpus[index] as CorpusImage));
-  return { number, image: subjects[number % subjects.length] ?? 0 };
+  const [small, large] = [
+    subjects.filter((index) => !isLarge(corpus[index])),
+    subjects.filter((index) => isLarge(corpus[index])),
+  ];
+  const turn = Math.floor(number / LARGE_EACH);
+  const image = number % LARGE_EACH === 0 ? large[turn % large.length] : small[number % small.length];
+  return { number, image: image ?? 0 };
 }
 
+const isLarge = (image: CorpusImage | undefined): boolean => bytesOf(image) > LARGE_BYTES;
+
+const bytesOf = (image: CorpusImage | undefined): number => statSync(image?.links[0]?.path ?? '').size;
+
 /** A raw disk has nothing that could be damaged; and of large files no more is learnt than of small ones. */
-function isSubject({ links: [child] }: CorpusImage): boolean {
-  return child !== undefined && child.format !== 'raw' && statSync(child.path).size <= FILE_BYTES_MAX;
+function isSubject(image: CorpusImage): boolean {
+  return image.links[0]?.format !== 'raw' && bytesOf(image) <= FILE_BYTES_MAX;
 }
 
 /** Returns how the process ended. */
