@@ -2,12 +2,14 @@
  * The process that damages images and judges what is made of them: one JSON line for each case, before the next one
  * begins, so that whoever started it knows which case ended it. Its memory is watched, and its heap is small.
  */
+import { readFileSync } from 'node:fs';
 import { argv, stdout } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
 import { resetMemory, watchAllocations } from './allocations.js';
 import { FuzzSubject, type Outcome } from './fuzz-subject.js';
 
+/** Comes by the standard input. */
 export interface FuzzJob {
   /** The corpus. */
   readonly folder: string;
@@ -31,7 +33,7 @@ export const FUZZ_CHILD = fileURLToPath(new URL(SELF, import.meta.url));
 
 if (argv[1] === FUZZ_CHILD) {
   watchAllocations();
-  await work(JSON.parse(argv[2] ?? '') as FuzzJob);
+  await work(JSON.parse(readFileSync(0, 'utf8')) as FuzzJob);
 }
 
 async function work({ folder, seed, cases }: FuzzJob): Promise<void> {

@@ -2,12 +2,11 @@
  * Runs the cases in a process of their own, and another one after each that crashed, ran out of memory or did not end.
  * A case is known by its number and the seed; the number tells the image.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { MiB } from '../../src/core/units.js';
 import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
 import { type CaseReport, FUZZ_CHILD, type FuzzCase, type FuzzJob } from './fuzz-child.js';
@@ -78,10 +77,12 @@ function isSubject(image: CorpusImage): boolean {
 
 /** Returns how the process ended. */
 async function runChild(job: FuzzJob, report: (report: CaseReport) => void): Promise<string> {
-  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`, FUZZ_CHILD, JSON.stringify(job)];
-  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(execPath, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const args = ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`, FUZZ_CHILD];
+  const child = spawn(execPath, args, { stdio: 'pipe' });
+  // A process that ends before it has read tells more by how it ended.
+  child.stdin.on('error', () => undefined);
+  // Too long for an argument, where there are many cases.
+  child.stdin.end(JSON.stringify(job));
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-STDERR_CHARACTERS_MAX);
