@@ -55,7 +55,7 @@ test('the map fills up from chunk to chunk, and no screen in between is torn', a
   const { folder } = await workFolder(40 * MiB);
   const pane = openPane(folder, 60, command(COPY.replace('15MiB', '20MiB'), 'NO_COLOR=1'));
   await pane.until(/ {5}[#+>]+\.+\n/);
-  const whole = /^ +\d+% .*\n {5}(?:copying|putting|done).*\n {5}([#+]*>*[#+>]*\.*)\n {5}\. to do {2}> copying.*$/;
+  const whole = /^ *\d+% .*\n {5}(?:copying|putting|done).*\n {5}([#+]*>*[#+>]*\.*)\n {5}\. to do {2}> copying.*$/;
   const filled: number[] = [];
   while (!pane.lines().join('\n').includes('exit=')) {
     const screen = pane.lines().join('\n');
