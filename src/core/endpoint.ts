@@ -4,7 +4,6 @@
  * ability leaves the method out; nothing above asks what kind of end it is. Implementations throw TransferError only.
  */
 import type { ByteRange } from './chunk.js';
-import type { Digest } from './digest.js';
 
 /**
  * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
@@ -63,6 +62,17 @@ export interface FileAttributes extends FileTimes {
   readonly unread?: readonly string[];
 }
 
+/** Names a file beyond doubt while it exists: a commit that was cut short is told from somebody else's file by it. */
+export interface FileIdentity {
+  readonly device: string;
+  readonly inode: string;
+}
+
+/** Whether both are known, and name one file. */
+export function sameIdentity(a: FileIdentity | undefined, b: FileIdentity | undefined): boolean {
+  return a !== undefined && b !== undefined && a.device === b.device && a.inode === b.inode;
+}
+
 export interface Source {
   readonly ref: EndpointRef;
   /** For people: the location without secrets. */
@@ -90,6 +100,8 @@ export interface Source {
    * Chunks worth having under way on each worker. Where reads block the thread: 2, one read and the next one waiting.
    */
   readonly readsPerWorker: number;
+  /** It can be read in one piece alone, from its start: all of it is one chunk, and a stop costs all of it. */
+  readonly oneChunk?: true;
   /** Any chunk, in any order, any number of times. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
   /**
@@ -121,155 +133,4 @@ export interface ChunkReader {
   next(into: Uint8Array): number | Promise<number>;
   /** Gives up what the reader holds, connections included; harmless when called twice. */
   close(): void;
-}
-
-/** What a finished chunk is known by at a target that hands out names for parts, such as an S3 ETag. */
-export type Token = string;
-
-export interface ChunkLimits {
-  readonly chunkBytesMin: number;
-  readonly chunkBytesMax: number;
-  readonly chunkCountMax: number;
-}
-
-/** Names a file beyond doubt while it exists: a commit that was cut short is told from somebody else's file by it. */
-export interface FileIdentity {
-  readonly device: string;
-  readonly inode: string;
-}
-
-/** Whether both are known, and name one file. */
-export function sameIdentity(a: FileIdentity | undefined, b: FileIdentity | undefined): boolean {
-  return a !== undefined && b !== undefined && a.device === b.device && a.inode === b.inode;
-}
-
-/** A part as it is when it is whole and proven; nothing that writes to it later leaves the mark as it is. */
-export interface PartMark extends FileIdentity {
-  readonly size: number;
-  readonly mtimeNs: string;
-}
-
-/** Where a target would be, and what is there now; looking has changed nothing. */
-export interface TargetSite {
-  readonly ref: EndpointRef;
-  readonly name: string;
-  /** What it is called in its folder, byte for byte; not fit to be shown. */
-  readonly fileName: string;
-  /** Always a local path. */
-  readonly journalPath: string;
-  readonly publish: 'atomic' | 'in-place';
-  readonly limits: ChunkLimits;
-  /** Chunks go to other places than their own, which a layout says, and more is written when all are there. */
-  readonly laysOut?: true;
-  /** What is written is kept nowhere, so that there is nothing to look at. */
-  readonly forgets?: true;
-  /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
-  readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
-  /** The target itself exists. */
-  readonly existing?: FileIdentity;
-  /** Bytes that can still be stored there, if that can be known. */
-  readonly freeBytes?: number;
-  /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
-  readonly writesPerWorker: number;
-}
-
-/**
- * How a target lays out what it gets: decided before the first write, kept by the journal, and understood by the
- * target's own scheme alone.
- */
-export type TargetLayout = Readonly<Record<string, string | number>>;
-
-export interface PrepareRequest {
-  /** Bytes that the target will have. */
-  readonly size: number;
-  /** Of this run, or of the one that began the partial data. Absent: byte for byte. */
-  readonly layout?: TargetLayout;
-  /** Make the partial data anew, or open what is there; both are refused where they are not possible safely. */
-  readonly partial: 'create' | 'reopen';
-  /** The journal says that this part was about to be published, so it may belong to its later owner already. */
-  readonly committed?: FileIdentity;
-  /** Make the names durable too. */
-  readonly sync: boolean;
-}
-
-export interface PreparedTarget {
-  /** The prepared end: it can write. */
-  readonly ref: EndpointRef;
-  readonly identity: FileIdentity;
-  /** A chunk that was never issued is known to read as zero. */
-  readonly zeroed: boolean;
-}
-
-export interface CommitRequest {
-  /** Take the place of an existing target. */
-  readonly overwrite: boolean;
-  /** Permission bits of the source, for a target that is new; the process's umask is taken off. */
-  readonly mode?: number;
-  /** All attributes of the source, which win over `mode` and over those of a target that is replaced. */
-  readonly attributes?: FileAttributes;
-  readonly sync: boolean;
-}
-
-export interface CompleteRequest {
-  readonly sync: boolean;
-  /** Read from the storage itself what was written. @throws TransferError E_INTEGRITY */
-  readonly readBack: boolean;
-}
-
-/** Whether a target could share blocks with a source, as far as it can be known before anything is written. */
-export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
-
-export interface Target {
-  readonly ref: EndpointRef;
-  /** Writing a chunk twice is the same as writing it once. */
-  openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter;
-  /**
-   * Makes the range share the blocks of the same range of the source, instead of writing it. Answers why that cannot be
-   * done here, and then nothing was changed; undefined: it is done.
-   */
-  clone?(source: EndpointRef, range: ByteRange): string | undefined;
-  /** Makes the range read as zero, with a hole where the storage can. */
-  zero(range: ByteRange): void | Promise<void>;
-  /** Extents of the partial data, as in {@link Source.extents}: what is zero there needs no zeroing. */
-  extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
-  /** Reads what was written; a target that ends early answers short. */
-  openChunkBack(range: ByteRange, signal: AbortSignal): ChunkReader;
-  /**
-   * Reads what was written from the storage itself, past every cache of this machine. Absent: it can't be done here.
-   */
-  openReadBack?(range: ByteRange, signal: AbortSignal): ReadBack;
-  /**
-   * Writes what makes the target whole besides its chunks, each step durable before the next; to be called once all
-   * chunks are on record, and again after a crash. Absent: the chunks are all that there is.
-   */
-  complete?(request: CompleteRequest): Promise<void>;
-  /** What was finished before the call is durable after it. @throws TransferError E_FLUSH, E_NO_SPACE */
-  flush(): Promise<void>;
-  /** The mark of the partial data, which gets these times first; to be asked after the last write. */
-  mark(times?: FileTimes): PartMark;
-  /**
-   * Makes the target visible under its name, whole; may be called again after a crash. Answers in sentences which
-   * attributes could not be kept. @throws TransferError E_TARGET_EXISTS
-   */
-  commit(request: CommitRequest): Promise<readonly string[]>;
-  /** Lets go of what this thread holds; the target stays open for the others. */
-  detach?(): void | Promise<void>;
-  /** Closes the target for all threads; partial data stays. */
-  close(): Promise<void>;
-}
-
-/** A reader of the storage itself, or, where that is refused, of what the cache says of it. */
-export interface ReadBack {
-  readonly reader: ChunkReader;
-  readonly pastCache: boolean;
-}
-
-/** Writes the bytes of one chunk, in order. */
-export interface ChunkWriter {
-  /** Takes all of the block before it returns or resolves. */
-  write(block: Uint8Array): void | Promise<void>;
-  /** Passes over bytes that are known to be zero already. */
-  skip(length: number): void;
-  finish(digest: Digest): Promise<Token | undefined> | Token | undefined;
-  abort(): void;
 }

@@ -30,6 +30,7 @@ export const ERROR_KINDS = {
   E_PART_UNSAFE: kind(2, 0x8020000d),
   E_PART_FOREIGN: kind(2, 0x80070050),
   E_PART_OTHER_SOURCE: kind(2, 0x8020001d),
+  E_PART_LOST: kind(3, 0x80070002),
   E_LOCKED: kind(2, 0x8020000d),
   E_SOURCE_READ: kind(3, 0x8007001e, true),
   E_SOURCE_CHANGED: kind(3, 0x8020001d),

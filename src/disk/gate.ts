@@ -3,7 +3,8 @@
  * a look at its beginning and its end, and loads nothing more. A raw disk is looked at only where it is meant to be
  * one.
  */
-import type { Source, Target } from '../core/endpoint.js';
+import type { Source } from '../core/endpoint.js';
+import { openBack, type Target } from '../core/target.js';
 import { diskBytes } from './disk-bytes.js';
 import { DISK_SCHEME } from './disk-location.js';
 import { probeFormat } from './formats.js';
@@ -49,7 +50,7 @@ export async function lookAtTarget(target: Target, size: number): Promise<Look |
   const bytes = diskBytes({
     name: 'the file',
     size: fileBytes,
-    openChunk: (range, signal) => container.openChunkBack(range, signal),
+    openChunk: (range, signal) => openBack(container, range, signal),
   });
   const found = format ?? (await probeFormat(bytes));
   return found === 'raw' ? undefined : lookAt([{ bytes, format: found }], []);

@@ -4,8 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../core/clock.js';
-import type { Extent, Source, TargetLayout } from '../core/endpoint.js';
+import type { Extent, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { TargetLayout } from '../core/target.js';
 import type { LayoutKind, LayoutPlan } from './layout.js';
 import { LAYOUTS } from './layouts.js';
 

@@ -5,20 +5,18 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Digest } from '../core/digest.js';
 import { sameBytes } from '../core/digest.js';
-import type {
-  ChunkReader,
-  ChunkWriter,
-  CommitRequest,
-  CompleteRequest,
-  EndpointRef,
-  Extent,
-  FileTimes,
-  PartMark,
-  ReadBack,
-  Target,
-  Token,
-} from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, Extent, FileTimes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import {
+  type ChunkWriter,
+  type CommitRequest,
+  type CompleteRequest,
+  openBack,
+  type PartMark,
+  type ReadBack,
+  type Target,
+  type Token,
+} from '../core/target.js';
 import { DISK_SCHEME } from './disk-location.js';
 import type { DiskFormat } from './image.js';
 import type { Place } from './image-writer.js';
@@ -78,12 +76,12 @@ export class LayoutTarget implements Target {
   /** What is not allocated reads as zero already. */
   async zero(range: ByteRange): Promise<void> {
     for (const { at, length } of this.#places(range)) {
-      if (at !== undefined) await this.#container.zero({ offset: at, length });
+      if (at !== undefined) await this.#container.zero?.({ offset: at, length });
     }
   }
 
   openChunkBack(range: ByteRange, signal: AbortSignal): ChunkReader {
-    return this.#reader(range, (place) => this.#container.openChunkBack(place, signal));
+    return this.#reader(range, (place) => openBack(this.#container, place, signal));
   }
 
   async complete({ sync, readBack }: CompleteRequest): Promise<void> {
@@ -98,7 +96,7 @@ export class LayoutTarget implements Target {
     return this.#container.flush();
   }
 
-  mark(times?: FileTimes): PartMark {
+  mark(times?: FileTimes): PartMark | Promise<PartMark> {
     return this.#container.mark(times);
   }
 
@@ -170,7 +168,7 @@ export class LayoutTarget implements Target {
 
   async #proveBack({ at, bytes }: Piece): Promise<void> {
     const range = { offset: at, length: bytes.length };
-    const reader = this.#container.openReadBack?.(range, NEVER).reader ?? this.#container.openChunkBack(range, NEVER);
+    const reader = this.#container.openReadBack?.(range, NEVER).reader ?? openBack(this.#container, range, NEVER);
     const found = new Uint8Array(bytes.length);
     try {
       const got = await reader.next(found);

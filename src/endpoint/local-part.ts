@@ -4,16 +4,9 @@
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { dirname } from 'node:path';
-import {
-  type CommitRequest,
-  type EndpointRef,
-  type FileIdentity,
-  type PartMark,
-  type PreparedTarget,
-  type PrepareRequest,
-  sameIdentity,
-} from '../core/endpoint.js';
+import { type EndpointRef, type FileIdentity, sameIdentity } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
+import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../core/target.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { whyNotOurs } from '../platform/own-file.js';
 import { decodePath, encodePath, type PathBytes, showPath } from '../platform/path-bytes.js';

@@ -4,17 +4,8 @@
  * rules 1, 3, 6, 7).
  */
 import type { ByteRange } from '../core/chunk.js';
-import {
-  type ChunkReader,
-  type ChunkWriter,
-  type CommitRequest,
-  type EndpointRef,
-  type FileTimes,
-  type PartMark,
-  type ReadBack,
-  sameIdentity,
-  type Target,
-} from '../core/endpoint.js';
+import { type ChunkReader, type EndpointRef, type FileTimes, sameIdentity } from '../core/endpoint.js';
+import type { ChunkWriter, CommitRequest, PartMark, ReadBack, Target } from '../core/target.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../platform/path-bytes.js';

@@ -1,21 +1,18 @@
 /** Local paths: files, written beside their name and renamed, and block devices, written in place. */
 import { constants, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import { sha256Hex } from '../core/digest.js';
+import { type EndpointRef, type FileIdentity, type Location, sameIdentity } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import {
+  CHUNK_LIMITS,
   type CloneProbe,
   type CommitRequest,
-  type EndpointRef,
-  type FileIdentity,
-  type Location,
   type PartMark,
   type PreparedTarget,
   type PrepareRequest,
-  sameIdentity,
   type TargetSite,
-} from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+} from '../core/target.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { deviceBytes, freeBytes } from '../platform/file-system.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
@@ -37,7 +34,6 @@ import type { EndpointScheme } from './registry.js';
 import { makeStateFolder } from './state-folder.js';
 
 const { O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
-const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
 
 export function localScheme(files: FileLayer): EndpointScheme {
   return {
@@ -106,7 +102,7 @@ function fileSite(files: FileLayer, path: string, shown = showPath(path)): Targe
     fileName: basename(path),
     journalPath: journalPath(path),
     publish: 'atomic',
-    limits: LIMITS,
+    limits: CHUNK_LIMITS,
     writesPerWorker: 2,
     ...(there && { existing: identityOf(there) }),
     ...(part && { partial: { identity: identityOf(part), allocatedBytes: Number(part.blocks) * 512 } }),
@@ -126,7 +122,7 @@ function deviceSite(real: Buffer, identity: FileIdentity): TargetSite {
     fileName: basename(path),
     journalPath: join(folder, `${name}.blockferry-journal`),
     publish: 'in-place',
-    limits: LIMITS,
+    limits: CHUNK_LIMITS,
     writesPerWorker: 2,
     existing: identity,
     partial: { identity, allocatedBytes: 0 },

@@ -3,20 +3,16 @@
  * flushes and commits fail, wait or spoil bytes on demand. Locations are `memory:NAME`.
  */
 import { join } from 'node:path';
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
-import type {
-  ChunkReader,
-  CommitRequest,
-  EndpointRef,
-  FileIdentity,
-  Location,
-  PreparedTarget,
-  PrepareRequest,
-  Source,
-  Target,
-  TargetSite,
-} from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, FileIdentity, Location, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import {
+  CHUNK_LIMITS,
+  type CommitRequest,
+  type PreparedTarget,
+  type PrepareRequest,
+  type Target,
+  type TargetSite,
+} from '../core/target.js';
 import type { EndpointScheme } from './registry.js';
 
 /** One call: the how-manieth of its kind, from 1, and the bytes that it is about. */
@@ -56,7 +52,6 @@ interface MemorySourceRef extends MemoryRef {
   readonly identity: FileIdentity;
 }
 
-const LIMITS = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
 const PER_WORKER = 4;
 
 export class MemoryStore {
@@ -165,7 +160,7 @@ export class MemoryStore {
       fileName: name,
       journalPath: join(this.#journalFolder, `.${name}.blockferry-journal`),
       publish: 'atomic',
-      limits: LIMITS,
+      limits: CHUNK_LIMITS,
       writesPerWorker: PER_WORKER,
       ...(existing && { existing }),
       ...(part && { partial: { identity: part.identity, allocatedBytes: part.bytes.length } }),

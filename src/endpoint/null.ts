@@ -2,8 +2,8 @@
  * The ends that cost nothing, to measure everything else: `zero:SIZE` reads as zeroes, `null:` takes bytes and forgets
  * them.
  */
-import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
-import type { EndpointRef, Location, Source, Target } from '../core/endpoint.js';
+import type { EndpointRef, Location, Source } from '../core/endpoint.js';
+import { CHUNK_LIMITS, type Target } from '../core/target.js';
 import { parseBytes } from '../core/units.js';
 import type { EndpointScheme } from './registry.js';
 
@@ -62,7 +62,6 @@ export function zeroScheme(): EndpointScheme {
 /** `journalPath` is where the job keeps its journal, since there is nothing beside a null target. */
 export function nullScheme(journalPath: () => string): EndpointScheme {
   const ref: EndpointRef = { scheme: 'null' };
-  const limits = { chunkBytesMin: CHUNK_BYTES_MIN, chunkBytesMax: CHUNK_BYTES_MAX, chunkCountMax: CHUNK_COUNT_MAX };
   return {
     locateTarget: async (_location, sourceName) => ({
       ref,
@@ -71,7 +70,7 @@ export function nullScheme(journalPath: () => string): EndpointScheme {
       journalPath: journalPath(),
       publish: 'atomic',
       forgets: true,
-      limits,
+      limits: CHUNK_LIMITS,
       writesPerWorker: 2,
     }),
     prepareTarget: async () => ({ ref, identity: { device: 'null', inode: 'null' }, zeroed: true }),

@@ -1,18 +1,16 @@
 /** What the file of a scheme offers. A missing member is an ability that the scheme does not have. */
+import type { EndpointRef, Location, Source } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import type {
   CloneProbe,
   CommitRequest,
-  EndpointRef,
-  Location,
   PartMark,
   PreparedTarget,
   PrepareRequest,
-  Source,
   Target,
   TargetLayout,
   TargetSite,
-} from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+} from '../core/target.js';
 import type { TreeEnd } from '../core/tree.js';
 
 export interface EndpointScheme {
@@ -26,14 +24,14 @@ export interface EndpointScheme {
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
   probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
-  /** How a located target will lay out an opened source. Absent: byte for byte. */
+  /** How a located target will lay out an opened source, or where. Absent: byte for byte. */
   layOutTarget?(source: Source, target: EndpointRef): Promise<TargetLayout>;
-  /** Makes or reopens the partial data of a located target. */
+  /** Makes or reopens the partial data of a located target. @throws TransferError E_PART_LOST */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */
   attachTarget?(ref: EndpointRef): Target | Promise<Target>;
-  /** Removes the partial data of a located target; harmless when there is none. */
-  discardPartial?(ref: EndpointRef): Promise<void>;
+  /** Removes the partial data of a located target, which was laid out so; harmless when there is none. */
+  discardPartial?(ref: EndpointRef, layout?: TargetLayout): Promise<void>;
   /**
    * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
    */

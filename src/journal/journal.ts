@@ -6,7 +6,8 @@
 import { crc32 } from 'node:zlib';
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
-import type { PartMark, TargetLayout, Token, Version } from '../core/endpoint.js';
+import type { Version } from '../core/endpoint.js';
+import type { PartMark, TargetLayout, Token } from '../core/target.js';
 
 export const JOURNAL_FORMAT = 1;
 /** The first line: what the file is, and which format, readable by every version there will ever be. */

@@ -120,7 +120,8 @@ function decodeFile({ path: written, size, chunkBytes, algorithm, proof, root, o
   const wrong = whyNoPath(path);
   if (wrong !== undefined) return `has a path that ${wrong}: ${JSON.stringify(written.slice(0, 200))}`;
   if (!isCount(size)) return 'has no size';
-  if (!isCount(chunkBytes) || chunkBytes < CHUNK_BYTES_MIN || chunkBytes > CHUNK_BYTES_MAX) return 'has no chunk size';
+  const bounded = isCount(chunkBytes) && (chunkBytes <= CHUNK_BYTES_MAX || chunkBytes === size);
+  if (!bounded || chunkBytes < CHUNK_BYTES_MIN) return 'has no chunk size';
   if (size / chunkBytes > CHUNK_COUNT_MAX) return `speaks of more than ${CHUNK_COUNT_MAX} chunks`;
   if (!isAlgorithm(algorithm)) return `has an unknown algorithm: ${JSON.stringify(algorithm)?.slice(0, 80)}`;
   if (proof !== 'written' && proof !== 'read-back') return 'has no proof level';

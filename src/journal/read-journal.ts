@@ -2,7 +2,7 @@
  * Reads a journal file: whole lines only, whatever they hold. A torn tail is passed over, and a damaged line loses only
  * itself.
  */
-import { CHUNK_BYTES_MAX, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
+import { CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX, ChunkGrid } from '../core/chunk.js';
 import { DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { type FileLayer, readFully } from '../platform/file-layer.js';
@@ -106,9 +106,16 @@ function isSane(header: JournalHeader): boolean {
   if (typeof header !== 'object' || header === null) return false;
   const { size, chunkBytes, algorithm, sourceVersion, createdAt, layout = {} } = header;
   const numbers = Number.isSafeInteger(size) && size >= 0 && Number.isSafeInteger(chunkBytes) && chunkBytes > 0;
-  const bounded = chunkBytes <= CHUNK_BYTES_MAX && size / chunkBytes <= CHUNK_COUNT_MAX;
+  const bounded = chunkBytes >= CHUNK_BYTES_MIN && (chunkBytes <= CHUNK_BYTES_MAX || chunkBytes === size);
+  const countable = size / chunkBytes <= CHUNK_COUNT_MAX;
   if (typeof layout !== 'object' || layout === null || !isTime(createdAt)) return false;
-  return numbers && bounded && Object.hasOwn(DIGEST_BYTES, algorithm) && typeof sourceVersion?.value === 'string';
+  return (
+    numbers &&
+    bounded &&
+    countable &&
+    Object.hasOwn(DIGEST_BYTES, algorithm) &&
+    typeof sourceVersion?.value === 'string'
+  );
 }
 
 function tryDecode(text: string): JournalRecord | undefined {

@@ -4,8 +4,8 @@
  */
 import { closeSync, constants as files, openSync } from 'node:fs';
 import type { ByteRange } from '../core/chunk.js';
-import type { CloneProbe } from '../core/endpoint.js';
 import { errnoOf } from '../core/errors.js';
+import type { CloneProbe } from '../core/target.js';
 import { KiB } from '../core/units.js';
 import { errnoError, libc, type PathBytes } from './libc.js';
 

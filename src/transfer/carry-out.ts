@@ -4,9 +4,9 @@
  */
 import { orLate } from '../core/clock.js';
 import { loadHasher, sameBytes, zeroDigest } from '../core/digest.js';
-import type { CommitRequest } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
+import type { CommitRequest } from '../core/target.js';
 import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
@@ -254,7 +254,8 @@ export class CarryOut {
   /** What was sound at the source is sound at the target, unless the storage or we made a mistake. */
   async #checkTarget(): Promise<void> {
     const { runner, request, job, work } = this.#parts;
-    if (!request.check || job.site.forgets || !(job.gate || job.site.laysOut)) return;
+    const { forgets, unreadable, laysOut } = job.site;
+    if (!request.check || forgets || unreadable || !(job.gate || laysOut)) return;
     await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
   }
 

@@ -4,8 +4,9 @@
  */
 import { type Clock, nowMs } from '../core/clock.js';
 import { toHex } from '../core/digest.js';
-import type { EndpointRef, Token } from '../core/endpoint.js';
+import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { Token } from '../core/target.js';
 import { MiB } from '../core/units.js';
 import type { JournalRef } from '../journal/journal.js';
 import { encodeRecord, type JournalRecord } from '../journal/journal.js';

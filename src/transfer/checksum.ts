@@ -5,8 +5,9 @@
 import { type ByteRange, CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import { type Clock, orLate } from '../core/clock.js';
 import { toHex } from '../core/digest.js';
-import type { ChunkReader, EndpointRef, Source, Target } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { openBack, type Target } from '../core/target.js';
 import { MiB } from '../core/units.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { ControlBlock } from './control-block.js';
@@ -109,7 +110,7 @@ function readInRanges(task: ChecksumTask, end: Source | Target, signal: AbortSig
 }
 
 function readerOf(pastCache: boolean, end: Source | Target, range: ByteRange, signal: AbortSignal): ChunkReader {
-  if (!('openChunkBack' in end)) return end.openChunk(range, signal);
+  if (!('commit' in end)) return end.openChunk(range, signal);
   const past = pastCache ? end.openReadBack?.(range, signal) : undefined;
-  return past?.reader ?? end.openChunkBack(range, signal);
+  return past?.reader ?? openBack(end, range, signal);
 }

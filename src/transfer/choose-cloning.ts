@@ -1,5 +1,5 @@
 /** Whether a copy shares the blocks of its source. */
-import type { TargetSite } from '../core/endpoint.js';
+import type { TargetSite } from '../core/target.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { cannotClone } from './copy-chunk.js';
 import type { OpenRequest } from './opening.js';

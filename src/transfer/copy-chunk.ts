@@ -5,8 +5,9 @@
  */
 import type { ByteRange } from '../core/chunk.js';
 import { type Digest, sameBytes } from '../core/digest.js';
-import type { ChunkReader, ChunkWriter, ReadBack, Source, Target } from '../core/endpoint.js';
+import type { ChunkReader, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { type ChunkWriter, openBack, type ReadBack, type Target } from '../core/target.js';
 import { assertRunning, type ChunkHost, type HashedRange, hashRange } from './hash-range.js';
 import type { ChunkOutcome, ChunkTask, CompareOutcome } from './requests.js';
 
@@ -54,7 +55,7 @@ async function cloneChunk(
   source.openChunk(task.range, signal).close();
   control.add('writeNs', clock.nowNs() - before);
   const { length } = task.range;
-  const reader = target.openChunkBack(task.range, signal);
+  const reader = openBack(target, task.range, signal);
   const { digest, bytes } = await hashRange(
     reader,
     { length, blockBytes: task.blockBytes, of: 'target' },
@@ -153,7 +154,7 @@ function sparseSink(task: ChunkTask, target: Target, writer: ChunkWriter): Pick<
         const { zero, length } = nextRun(block.subarray(at), offset, zeroes);
         if (!zero) await writer.write(block.subarray(at, at + length));
         else writer.skip(length);
-        if (zero && !task.knownZero) await target.zero({ offset, length });
+        if (zero && !task.knownZero) await target.zero?.({ offset, length });
         at += length;
         offset += length;
       }
@@ -182,6 +183,7 @@ function nextRun(bytes: Uint8Array, offset: number, zeroes: Uint8Array): { zero:
 
 async function zeroChunk(task: ChunkTask, target: Target, { control, clock }: ChunkHost): Promise<ChunkOutcome> {
   const before = clock.nowNs();
+  if (!target.zero) throw new TransferError('E_BUG', 'the target takes only whole chunks, and was to zero one');
   await target.zero(task.range);
   control.add('writeNs', clock.nowNs() - before);
   return { digest: new Uint8Array(0), same: true, pastCache: false };
@@ -189,20 +191,32 @@ async function zeroChunk(task: ChunkTask, target: Target, { control, clock }: Ch
 
 async function proveChunk(task: ChunkTask, source: Source, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
   const expected = task.expected as Digest;
-  const { reader, pastCache } = readerOfTarget(task, target, host);
   const about = { length: task.range.length, blockBytes: task.blockBytes };
-  const { digest } = await hashRange(reader, { ...about, of: 'target' }, host).catch(unreadable);
-  let same = sameBytes(digest, expected);
-  if (same && task.alsoSource) {
-    const again = await hashRange(
-      source.openChunk(task.range, host.signal),
-      { ...about, of: 'source' },
-      host,
-      host.pace,
-    );
-    same = sameBytes(again.digest, expected);
-  }
-  return { digest, same, pastCache };
+  const outcome = (await askTarget(task, target, host)) ?? (await readTarget(task, target, host));
+  if (!outcome.same || !task.alsoSource) return outcome;
+  const reader = source.openChunk(task.range, host.signal);
+  const again = await hashRange(reader, { ...about, of: 'source' }, host, host.pace);
+  return { ...outcome, same: sameBytes(again.digest, expected) };
+}
+
+/** Undefined: what was written has to be read. */
+async function askTarget(task: ChunkTask, target: Target, host: ChunkHost): Promise<ChunkOutcome | undefined> {
+  if (task.work !== 'prove' || !target.holds) return undefined;
+  assertRunning(host);
+  const { algorithm, token } = task;
+  const digest = task.expected as Digest;
+  const before = host.clock.nowNs();
+  const expected = { algorithm, digest, ...(token !== undefined && { token }) };
+  const same = await target.holds(task.range, expected, host.signal);
+  host.control.add('readNs', host.clock.nowNs() - before);
+  return { digest, same, pastCache: false };
+}
+
+async function readTarget(task: ChunkTask, target: Target, host: ChunkHost): Promise<ChunkOutcome> {
+  const { reader, pastCache } = readerOfTarget(task, target, host);
+  const about = { length: task.range.length, blockBytes: task.blockBytes, of: 'target' } as const;
+  const { digest } = await hashRange(reader, about, host).catch(unreadable);
+  return { digest, same: sameBytes(digest, task.expected as Digest), pastCache };
 }
 
 /** What cannot be read back is as good as wrong: writing it again may help, and tells plainly where it does not. */
@@ -214,7 +228,7 @@ function unreadable(thrown: unknown): HashedRange {
 
 function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadBack {
   const readBack = task.work === 'read-back' ? target.openReadBack?.(task.range, host.signal) : undefined;
-  return readBack ?? { reader: target.openChunkBack(task.range, host.signal), pastCache: false };
+  return readBack ?? { reader: openBack(target, task.range, host.signal), pastCache: false };
 }
 
 /** Compares the same range of two sources, byte by byte. */

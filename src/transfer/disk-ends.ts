@@ -2,19 +2,17 @@
  * Disks as ends of a copy, in containers at any location: the guest's content of an image and its parents as a source,
  * and a new image as a target. The containers are opened, written and named by the schemes of their locations.
  */
+import type { EndpointRef, Location, Source } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import type {
   CommitRequest,
-  EndpointRef,
-  Location,
   PartMark,
   PreparedTarget,
   PrepareRequest,
-  Source,
   Target,
   TargetLayout,
   TargetSite,
-} from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+} from '../core/target.js';
 import { diskBytes } from '../disk/disk-bytes.js';
 import { DISK_SCHEME, type DiskToRead, type DiskToWrite, readDiskLocation } from '../disk/disk-location.js';
 import { attachDiskSource, diskSource, formatOf } from '../disk/disk-source.js';
@@ -136,6 +134,11 @@ async function locate(
   if (site.publish === 'in-place' && kind !== 'raw') {
     throw new TransferError('E_USAGE', `${site.name} is a device: it holds the content of a disk, and no image of it`, {
       hint: 'Say --to raw. Nothing was changed.',
+    });
+  }
+  if (site.wholeChunks) {
+    throw new TransferError('E_USAGE', `${site.name} takes only whole chunks: no disk can be laid out in it`, {
+      hint: 'Lay it out at a path, or at sftp:// or peer://, and copy that. Nothing was changed.',
     });
   }
   const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind };

@@ -2,8 +2,9 @@
  * The safety gate of a copy: somebody who knows what the bytes mean looks at them before the copy starts, and at what
  * was written before it gets its name. The engine itself knows nothing of disks; what knows is plugged in.
  */
-import type { Source, Target } from '../core/endpoint.js';
+import type { Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { Target } from '../core/target.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { SourceInfo } from './requests.js';
 import { type RetryRules, withRetry } from './retry.js';

@@ -170,6 +170,7 @@ export class Lanes {
     }
     claims.digests.set(outcome.digest, chunk * this.#digestBytes);
     const { digest, token } = outcome;
+    if (token !== undefined) claims.tokens.set(chunk, token);
     checkpointer.add({ chunk, bytes: length, digest, ...(token !== undefined && { token }) }, epoch);
   }
 
@@ -191,6 +192,7 @@ export class Lanes {
   async #run(entry: LaneEntry, expected?: Uint8Array): Promise<ChunkOutcome> {
     const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control, clone } =
       this.#parts;
+    const token = this.#parts.claims.tokens.get(entry.chunk);
     const task: ChunkTask = {
       ...entry,
       range: plan.grid.range(entry.chunk),
@@ -202,6 +204,7 @@ export class Lanes {
       control: control.shared,
       ...(entry.work === 'copy' && { clone }),
       ...(expected && { expected }),
+      ...(expected && token !== undefined && { token }),
     };
     const before = nowMs(clock);
     try {

@@ -6,21 +6,17 @@
 import { CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
-import {
-  type CommitRequest,
-  type FileIdentity,
-  type Location,
-  type PreparedTarget,
-  sameIdentity,
-  type TargetSite,
-} from '../core/endpoint.js';
+import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { CommitRequest, PreparedTarget, TargetLayout, TargetSite } from '../core/target.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord, forgetZeroes } from '../journal/journal.js';
+import type { ChecksumRequest } from './checksum.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
+import { assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
 import { assertSameSource, isSameSource, mayHaveChanged } from './same-source.js';
@@ -28,9 +24,6 @@ import { assertSpace, chooseChunkBytes } from './sizing.js';
 
 /** A thread takes as long to start as another one needs for about so many chunks. */
 const CHUNKS_FOR_ALL_THREADS = 8;
-
-const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
-const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
 
 export interface OpenRequest {
   readonly source: Location;
@@ -41,6 +34,10 @@ export interface OpenRequest {
   readonly overwrite: boolean;
   readonly discard: boolean;
   readonly sync: boolean;
+  /** Read the target past the cache before it gets its name, and repair what differs. */
+  readonly readBack?: boolean | undefined;
+  /** Read the finished copy once more, in order, for its checksum. */
+  readonly checksum?: ChecksumRequest | undefined;
   /** Where a manifest of the target is to be written. */
   readonly manifest?: string | undefined;
   /** Share the blocks of the source. Absent: auto, where that can be. */
@@ -101,6 +98,8 @@ interface Found {
   readonly site: TargetSite;
   readonly journal: JournalRef;
   readonly content: JournalContent | undefined;
+  /** Of the partial data that is to be discarded, where only the journal knows of it. */
+  readonly discards: TargetLayout | undefined;
 }
 
 /**
@@ -115,12 +114,13 @@ async function openTarget(
   const locate = { location: request.target, sourceName: source.fileName };
   const before = await runner.run('locate-target', locate);
   assertApart(source, before);
+  const discards = request.discard && before.partialOnRecord ? await layoutOnRecord(before, runner) : undefined;
   const opened = await runner.run('open-journal', { path: before.journalPath, forget: request.discard });
   const { ref: journal, content, created } = opened;
   try {
     // Another run may have finished between the first look and the lock.
     const site = await runner.run('locate-target', locate);
-    const found = { source, site, journal, content };
+    const found = { source, site, journal, content, discards };
     const earlier = await finishEarlierCommit(request, found, runner);
     if (earlier === 'none') return await openWork(request, found, runner, clock);
     if (earlier === 'this' && content) return wholeAlready(found, content);
@@ -131,6 +131,19 @@ async function openTarget(
   }
   await runner.run('drop-journal', { ref: journal, sync: request.sync });
   return undefined;
+}
+
+/** A journal that says nothing is as good as none: the discarding goes on without it. */
+async function layoutOnRecord(
+  { journalPath: path }: TargetSite,
+  runner: ChunkRunner,
+): Promise<TargetLayout | undefined> {
+  try {
+    return (await runner.run('peek-journal', { path }))?.header.layout;
+  } catch (thrown) {
+    if (thrown instanceof TransferError && thrown.code.startsWith('E_JOURNAL')) return undefined;
+    throw thrown;
+  }
 }
 
 /** A commit that a crash cut short is finished first, whoever asks: of this source, or of another one. */
@@ -161,24 +174,26 @@ function wholeAlready({ source, site, journal }: Found, whole: JournalContent): 
   return { source, site, journal, grid: new ChunkGrid(size, chunkBytes), algorithm, whole, damagedRecords: 0 };
 }
 
-function raceLost(request: OpenRequest): never {
-  throw new TransferError('E_LOCKED', `another process keeps finishing copies of ${request.target.name}`, {
-    hint: 'See what else copies to this target; nothing was changed.',
-  });
-}
-
 async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner, clock: Clock): Promise<OpenedJob> {
   const { source, site, content } = found;
   if (site.existing && !request.overwrite) throw targetExists(site, request);
-  if (request.discard) await runner.run('discard-partial', { ref: site.ref });
+  assertReadable(request, site);
+  if (request.discard) await runner.run('discard-partial', { ref: site.ref, layout: found.discards });
   const partial = request.discard ? undefined : site.partial;
   if (partial && !content && site.publish === 'atomic') throw foreignPart(site);
-  if (content && (partial || site.publish === 'in-place')) {
+  const cloning = await chooseCloning(request, found, runner);
+  if (content && (partial || site.publish === 'in-place' || site.partialOnRecord)) {
     assertSameSource(content, source, site);
-    return resume(request, { ...found, content }, await chooseCloning(request, found, runner), runner);
+    const job = await resume(request, { ...found, content }, cloning, runner).catch(unlessPartLost);
+    if (job) return job;
   }
-  const job = await begin(request, found, await chooseCloning(request, found, runner), { runner, clock });
+  const job = await begin(request, found, cloning, { runner, clock });
   return { ...job, partialLost: content !== undefined };
+}
+
+/** What was done is gone, so that there is nothing to go on with. */
+function unlessPartLost(thrown: unknown): undefined {
+  if (!(thrown instanceof TransferError && thrown.code === 'E_PART_LOST')) throw thrown;
 }
 
 async function begin(
@@ -189,13 +204,14 @@ async function begin(
 ): Promise<OpenedJob> {
   const { source, site, journal } = found;
   const { algorithm, sync } = request;
-  const chunkBytes = chooseChunkBytes(request, source.size, site);
+  const chunkBytes = chooseChunkBytes(request, source, site);
   const grid = new ChunkGrid(source.size, chunkBytes);
   const sourceMap = await runner.run('map-source', { ref: source.ref, chunkBytes });
-  const facts = { ...factsOf(source, site), sourceMap, zeroed: site.publish === 'atomic' };
+  const facts = { ...factsOf(source, site), sourceMap, zeroed: site.publish === 'atomic' && !site.wholeChunks };
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
-  const layout = site.laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
+  const laysOut = site.laysOut || site.partialOnRecord;
+  const layout = laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {
@@ -219,8 +235,11 @@ async function begin(
   return { source, site, journal, grid, algorithm, work, damagedRecords: 0 };
 }
 
-function factsOf({ of }: SourceInfo, { publish }: TargetSite): Pick<PlanFacts, 'zeroInData' | 'endsLast'> {
-  return { zeroInData: of === 'content', endsLast: publish === 'in-place' };
+function factsOf(
+  { of }: SourceInfo,
+  { publish, wholeChunks }: TargetSite,
+): Pick<PlanFacts, 'zeroInData' | 'endsLast' | 'wholeChunks'> {
+  return { zeroInData: of === 'content', endsLast: publish === 'in-place', wholeChunks };
 }
 
 /** The journal's chunk size and algorithm win over the options: they are what its claims speak of. */
@@ -259,28 +278,4 @@ async function resume(
     await runner.run('close-target', { ref: prepared.ref });
     throw thrown;
   }
-}
-
-function assertApart(source: SourceInfo, site: TargetSite): void {
-  const isTarget = (identity: FileIdentity | undefined): boolean =>
-    [site.existing, site.partial?.identity].some((other) => sameIdentity(identity, other));
-  const what = isTarget(source.identity) ? 'the source itself' : 'an image that the source builds on';
-  if (!isTarget(source.identity) && !source.alsoReads?.some(isTarget)) return;
-  throw new TransferError('E_USAGE', `${site.name} is ${what}`, {
-    hint: 'Choose another target. Nothing was changed.',
-  });
-}
-
-function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferError {
-  const device = site.publish === 'in-place';
-  const only = manifest === undefined ? '' : '\nA copy to null: writes the manifest of a file that is there already.';
-  return new TransferError('E_TARGET_EXISTS', `${site.name} exists already and was left as it is`, {
-    hint: `${device ? ON_DEVICE : REPLACE}${only}`,
-  });
-}
-
-function foreignPart(site: TargetSite): TransferError {
-  return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is gone`, {
-    hint: 'It was left as it is. --discard throws it away and starts afresh.',
-  });
 }

@@ -5,8 +5,9 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
-import type { EndpointRef, Source, Target } from '../core/endpoint.js';
+import type { EndpointRef, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { Target } from '../core/target.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
@@ -106,7 +107,7 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, ref.scheme);
       return (await scheme.finishCommit?.(ref, part, request)) ?? false;
     },
-    'discard-partial': async ({ ref }) => (await this.#ability(ref, 'discardPartial'))(ref),
+    'discard-partial': async ({ ref, layout }) => (await this.#ability(ref, 'discardPartial'))(ref, layout),
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),
     'open-journal': async ({ path, forget }) => this.#parts.journals.open(path, forget),
     'peek-journal': async ({ path }) => this.#parts.journals.peek(path),
@@ -260,7 +261,7 @@ async function loadTreeDeeds(
 /** What crosses the thread of an opened source; this thread lets go of it. */
 async function sourceInfo(source: Source): Promise<SourceInfo> {
   const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
-  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes } = source;
+  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes, oneChunk } = source;
   await source.detach?.();
   return {
     ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
@@ -270,5 +271,6 @@ async function sourceInfo(source: Source): Promise<SourceInfo> {
     ...(identity && { identity }),
     ...(alsoReads && { alsoReads }),
     ...(allocatedBytes !== undefined && { allocatedBytes }),
+    ...(oneChunk && { oneChunk }),
   };
 }

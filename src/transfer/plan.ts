@@ -26,6 +26,8 @@ export interface PlanFacts {
   readonly claims?: Uint8Array | undefined;
   /** A chunk that was never issued reads as zero at the target. */
   readonly zeroed: boolean;
+  /** The target takes only whole chunks: zeroes are copied like all else. */
+  readonly wholeChunks?: boolean | undefined;
   /** Keep the first and the last chunk back until everything else is durable; one on record may stay as it is. */
   readonly endsLast: boolean;
 }
@@ -70,6 +72,7 @@ export class Plan {
     const { claims, sourceMap } = this.#facts;
     const claim = claims?.[chunk] ?? CLAIM.none;
     if (claim === CLAIM.chunk) return STATE.prove;
+    if (this.#facts.wholeChunks) return STATE.copy;
     // A source that has data here now was never zero: it is the same version.
     const refuted = sourceMap !== undefined && sourceMap[chunk] !== MAP.zero;
     const zero = !refuted && (claim === CLAIM.zero || sourceMap?.[chunk] === MAP.zero);
@@ -119,7 +122,8 @@ export class Plan {
   }
 
   #sparseBytes(chunk: number): number {
-    const { sourceMap, zeroInData = false } = this.#facts;
+    const { sourceMap, zeroInData = false, wholeChunks } = this.#facts;
+    if (wholeChunks) return 0;
     const kind = sourceMap?.[chunk];
     if (kind === MAP.data) return zeroInData ? GUESSED_HOLE_BYTES : 0;
     return kind === undefined ? GUESSED_HOLE_BYTES : KNOWN_HOLE_BYTES;
@@ -163,8 +167,12 @@ export class Plan {
 
   #letGo(chunk: number): void {
     this.#touched[chunk] = 1;
-    this.#states[chunk] = this.#facts.sourceMap?.[chunk] === MAP.zero ? STATE.zero : STATE.copy;
+    this.#states[chunk] = this.#isHole(chunk) ? STATE.zero : STATE.copy;
     this.#returned.push(chunk);
+  }
+
+  #isHole(chunk: number): boolean {
+    return !this.#facts.wholeChunks && this.#facts.sourceMap?.[chunk] === MAP.zero;
   }
 
   isSettled(chunk: number): boolean {
@@ -182,7 +190,7 @@ export class Plan {
   forEach(visit: (chunk: number, work: PlanEntry['work'] | 'settled') => void): void {
     const names = ['copy', 'prove', 'zero', 'settled', 'settled', 'settled'] as const;
     for (let chunk = 0; chunk < this.grid.count; chunk++) {
-      const held = this.#facts.sourceMap?.[chunk] === MAP.zero ? 'zero' : 'copy';
+      const held = this.#isHole(chunk) ? 'zero' : 'copy';
       visit(chunk, names[this.#states[chunk] as number] ?? held);
     }
   }

@@ -1,22 +1,18 @@
 /** What the control plane asks of a worker: plain data in, plain data out, one entry for each kind of work. */
 import type { ByteRange } from '../core/chunk.js';
 import type { Algorithm, Digest } from '../core/digest.js';
+import type { EndpointRef, FileAttributes, FileTimes, Location, Source } from '../core/endpoint.js';
 import type {
   CloneProbe,
   CommitRequest,
   CompleteRequest,
-  EndpointRef,
-  FileAttributes,
-  FileTimes,
-  Location,
   PartMark,
   PreparedTarget,
   PrepareRequest,
-  Source,
   TargetLayout,
   TargetSite,
   Token,
-} from '../core/endpoint.js';
+} from '../core/target.js';
 import type {
   FileGroup,
   FilesOutcome,
@@ -50,6 +46,7 @@ export type SourceInfo = Pick<
   | 'alsoReads'
   | 'allocatedBytes'
   | 'readsPerWorker'
+  | 'oneChunk'
 >;
 
 /** What a map says of each chunk. */
@@ -79,6 +76,8 @@ export interface ChunkTask {
   readonly alsoSource: boolean;
   /** prove, read-back. */
   readonly expected?: Digest;
+  /** prove: what the target called the chunk. */
+  readonly token?: Token;
   readonly control: SharedArrayBuffer;
 }
 
@@ -188,7 +187,7 @@ export interface Work extends MeasureWork, DiskWork {
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
   'complete-target': { in: { ref: EndpointRef; request: CompleteRequest }; out: void };
   'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
-  'discard-partial': { in: { ref: EndpointRef }; out: void };
+  'discard-partial': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: void };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
   'peek-journal': { in: { path: string }; out: JournalContent | undefined };

@@ -1,6 +1,7 @@
 /** Whether a partial copy is of this very source: its version tells, and where it is weak, more must be proven. */
-import type { TargetSite } from '../core/endpoint.js';
+
 import { TransferError } from '../core/errors.js';
+import type { TargetSite } from '../core/target.js';
 import type { JournalContent } from '../journal/journal.js';
 import type { SourceInfo } from './requests.js';
 

@@ -1,7 +1,7 @@
 /** What fits: chunks that suit rate, target and memory, and the space that a copy needs. Refused before it begins. */
-import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX } from '../core/chunk.js';
-import type { TargetSite } from '../core/endpoint.js';
+import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/chunk.js';
 import { TransferError } from '../core/errors.js';
+import type { TargetSite } from '../core/target.js';
 import { formatBytes, KiB } from '../core/units.js';
 import type { OpenRequest } from './opening.js';
 import type { Plan } from './plan.js';
@@ -13,14 +13,15 @@ import type { SourceInfo } from './requests.js';
  */
 export function chooseChunkBytes(
   request: Pick<OpenRequest, 'rateBytesPerSecond' | 'chunkBytes'>,
-  size: number,
+  { size, oneChunk }: Pick<SourceInfo, 'size' | 'oneChunk'>,
   site: TargetSite,
 ): number {
-  const { chunkBytesMin, chunkBytesMax, chunkCountMax } = site.limits;
+  const { chunkBytesMin, chunkBytesMax } = site.limits;
+  if (oneChunk || site.limits.chunkCountMax === 1) return wholeFile(request, size, site);
+  const countMax = Math.min(site.limits.chunkCountMax, CHUNK_COUNT_MAX);
   const rate = request.rateBytesPerSecond;
   const paced = rate > 0 ? Math.max(64 * KiB, 2 ** Math.floor(Math.log2(rate * 2))) : CHUNK_BYTES_DEFAULT;
-  let chunkBytes = request.chunkBytes ?? Math.min(CHUNK_BYTES_DEFAULT, paced);
-  const countMax = Math.min(chunkCountMax, CHUNK_COUNT_MAX);
+  let chunkBytes = request.chunkBytes ?? Math.max(chunkBytesMin, Math.min(CHUNK_BYTES_DEFAULT, paced));
   if (request.chunkBytes === undefined) while (size / chunkBytes > countMax) chunkBytes *= 2;
   if (chunkBytes >= chunkBytesMin && chunkBytes <= chunkBytesMax && size / chunkBytes <= countMax) return chunkBytes;
   if (request.chunkBytes === undefined)
@@ -39,6 +40,14 @@ export function chooseChunkBytes(
       hint: 'Leave --chunk-size out, and a fitting one is chosen.',
     },
   );
+}
+
+/** The file is one chunk, of its own size. */
+function wholeFile({ chunkBytes }: Pick<OpenRequest, 'chunkBytes'>, size: number, site: TargetSite): number {
+  if (chunkBytes === undefined || chunkBytes >= size) return Math.max(CHUNK_BYTES_MIN, size);
+  throw new TransferError('E_USAGE', `this copy to ${site.name} is one stream, and cannot be cut into chunks`, {
+    hint: 'Leave --chunk-size out.',
+  });
 }
 
 /** Counts what the partial holds already, and no hole of the source: better to begin than to refuse wrongly. */

@@ -9,16 +9,17 @@
 import type { ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
-import type { EndpointRef, PartMark } from '../core/endpoint.js';
+import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
+import type { PartMark } from '../core/target.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type MemoryBytes, sparingCache } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
-import type { Checksum, ChecksumRequest } from './checksum.js';
+import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
@@ -37,12 +38,9 @@ export interface TransferRequest extends OpenRequest {
   readonly lanes?: number | undefined;
   /** Bytes of one read or write. */
   readonly blockBytes?: number | undefined;
-  /** Read the target past the cache before it gets its name, and repair what differs. */
   readonly readBack: boolean;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
-  /** Read the finished copy once more, in order, for its checksum. */
-  readonly checksum?: ChecksumRequest | undefined;
 }
 
 export interface TransferParts {

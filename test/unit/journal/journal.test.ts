@@ -173,6 +173,7 @@ test.each<[string, unknown]>([
   ['chunks of half a byte', { ...header, chunkBytes: 0.5 }],
   ['more chunks than memory', { ...header, size: 2 ** 52, chunkBytes: 1 }],
   ['a chunk larger than allowed', { ...header, chunkBytes: 2 ** 40 }],
+  ['chunks smaller than allowed', { ...header, chunkBytes: 2048 }],
   ['an unknown algorithm', { ...header, algorithm: 'md5' }],
   ['an algorithm that every object has', { ...header, algorithm: 'constructor' }],
   ['no source version', { ...header, sourceVersion: undefined }],
