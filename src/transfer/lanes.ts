@@ -8,6 +8,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import { MiB } from '../core/units.js';
 import type { Claims } from '../journal/journal.js';
 import type { Checkpointer } from './checkpointer.js';
@@ -110,7 +111,7 @@ export class Lanes {
 
   async #runAll(step: () => Promise<boolean>): Promise<void> {
     const { lanes, control, clock, signal, progress } = this.#parts;
-    const ending = new AbortController();
+    const ending = newStop();
     const ends: number[] = [];
     const lane = async (): Promise<void> => {
       try {

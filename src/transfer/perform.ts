@@ -7,6 +7,7 @@ import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
 import type { EndpointRef, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { newStop } from '../core/stop.js';
 import type { Target } from '../core/target.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
@@ -220,7 +221,7 @@ export class Performer {
     const control = ControlBlock.attach(shared);
     const known = this.#jobs.get(control.job);
     if (known) return known;
-    const job: Attachments = { control, controller: new AbortController(), ends: new Map() };
+    const job: Attachments = { control, controller: newStop(), ends: new Map() };
     this.#jobs.set(control.job, job);
     control.attachWorker();
     void control.untilStopped().then(() => job.controller.abort());

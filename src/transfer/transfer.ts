@@ -12,6 +12,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import type { PartMark } from '../core/target.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
@@ -78,7 +79,7 @@ export class Transfer {
   readonly #control = ControlBlock.create();
   readonly #pace: Pace;
   readonly #progress: Progress;
-  readonly #stop = new AbortController();
+  readonly #stop = newStop();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
   #checksum: Checksum | undefined;
