@@ -250,7 +250,7 @@ export class Transfer {
   }
 
   #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
-    const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
+    const { bytesTotal, bytesReused, bytesAdopted, bytesZero, bytesMismatched, proof } = this.#progress;
     const bytesCloned = this.#control.counter('clonedBytes');
     const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
@@ -258,7 +258,8 @@ export class Transfer {
     return {
       ...this.#names,
       bytesTotal,
-      bytesReused,
+      bytesReused: bytesReused - bytesAdopted,
+      bytesAdopted,
       bytesZero,
       bytesMismatched,
       bytesCopied,
