@@ -3,6 +3,7 @@
  * page takes them from here too.
  */
 import type { Command, Option } from 'commander';
+import { HTTP_GROUP, HTTP_OPTIONS } from './http-flags.js';
 
 export const EXAMPLES = `
 Examples:
@@ -118,6 +119,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
   'What is told:': ['--explain', '--json', '--quiet'],
 };
 const GROUPED = ['copy'];
