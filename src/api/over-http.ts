@@ -10,7 +10,7 @@ const OVER_HTTP: ReadonlySet<string> = new Set(['http', 'https', 'webdav', 'webd
 const CONNECTIONS_MAX = 256;
 const FILES = ['tokenFile', 'caFile', 'certFile', 'keyFile'] as const;
 
-/** @throws TransferError E_USAGE for options that cannot be understood, or that are of no use to any of the locations */
+/** @throws TransferError E_USAGE for options that cannot be understood, or that are of use to none of the locations */
 export function overHttp<L extends readonly Location[]>(
   options: HttpOptions | undefined,
   locations: readonly [...L],

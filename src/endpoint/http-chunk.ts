@@ -90,7 +90,7 @@ export function rangeHeader(range: ByteRange): string {
   return `bytes=${range.offset}-${range.offset + range.length - 1}`;
 }
 
-/** @throws TransferError E_PROTOCOL when the body would be anything but the bytes of the range as they are in the file */
+/** @throws TransferError E_PROTOCOL when the body would be anything but the bytes of the range as the file has them */
 export function checkRange(name: string, { headers }: Exchange, range: ByteRange): void {
   assertIdentity(name, headers);
   const answered = headerOf(headers, 'content-range');

@@ -22,7 +22,7 @@ interface Named {
 
 /** Of RFC 9530 §5; the others are broken, or nobody's. */
 const FIELD_ALGORITHMS: Readonly<Record<string, string>> = { 'sha-256': 'sha256', 'sha-512': 'sha512' };
-/** Headers whose value is nothing but a digest of the whole file, or of what comes with them where that is the whole. */
+/** Headers whose value is nothing but a digest. What they say of a range is told differently by different servers. */
 const PLAIN_HEADERS: Readonly<Record<string, () => Hash>> = {
   'content-md5': () => createHash('md5'),
   'x-amz-checksum-sha256': () => createHash('sha256'),
@@ -31,7 +31,7 @@ const PLAIN_HEADERS: Readonly<Record<string, () => Hash>> = {
 };
 const DIGEST_BYTES: Readonly<Record<string, number>> = { sha256: 32, sha512: 64 };
 
-/** Follows the bytes of a body; `end` says when all have come. @throws TransferError E_PROTOCOL, which is tried again */
+/** Follows the bytes of a body; `end` says when all have come. @throws TransferError E_PROTOCOL, which is retried */
 export class BodyCheck {
   readonly #name: string;
   readonly #named: readonly Named[];

@@ -37,8 +37,8 @@ export function assertIdentity(name: string, headers: IncomingHttpHeaders): void
 
 export const CHECK_SERVER = 'Check the server and the proxies before it, then resume.';
 const AUTH_HINT =
-  'Check the credentials: in the URL, a netrc file, --token-file or --header. A presigned URL may have expired: give a ' +
-  'fresh one and resume.';
+  'Check the credentials: in the URL, a netrc file, --token-file or --header. A presigned URL may have expired: give ' +
+  'a fresh one and resume.';
 const CERT = '; over https a server that wants a client certificate (--cert) may answer so, too';
 const PROXY_AUTH_HINT = 'Give user and password in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.';
 

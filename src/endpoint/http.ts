@@ -113,7 +113,8 @@ class HttpSource implements Source {
 }
 
 function noRangesForLarge(name: string, size: number, reason: string): TransferError {
-  const what = `without them no more than ${formatBytes(CHUNK_BYTES_DEFAULT)} are copied, and it has ${formatBytes(size)}`;
+  const [most, has] = [formatBytes(CHUNK_BYTES_DEFAULT), formatBytes(size)];
+  const what = `without them no more than ${most} are copied, and it has ${has}`;
   return noRanges(name, `${reason}; ${what}`, 'With --no-resume-ok it is copied in one stream, and a stop costs all.');
 }
 

@@ -42,7 +42,7 @@ function expectNoSecret({ out, err }: Ended, ...more: readonly string[]): void {
   }
 }
 
-test('secrets are in no output, no journal, no event, no list of processes, and the copy goes on as the line says', async () => {
+test('secrets are in no output, journal, event or process list, and the copy goes on as its line says', async () => {
   const folder = scratchFolder();
   const proxy = await startForwardProxy(`who:${SECRETS.proxy}`);
   onTestFinished(() => proxy.stop());

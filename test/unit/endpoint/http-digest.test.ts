@@ -1,4 +1,4 @@
-/** Digests that a server sends: what is said of the bytes is checked while they come, and what is not understood is not. */
+/** Digests that a server sends: they are checked while the bytes come, and what is not understood says nothing. */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';

@@ -139,7 +139,7 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
     expect(error.message).toContain(`${plain}/nothing.img`);
   });
 
-  test('a large file of a server without ranges is refused, with the reason, unless one stream is allowed', async () => {
+  test('a large file without ranges is refused, with the reason, unless one stream is allowed', async () => {
     const size = 8 * MiB + 1;
     await writeFile(join(folder, 'large.img'), Buffer.concat([disk, Buffer.alloc(size - disk.length)]));
     const error = await failure(open(`${rangeless}/large.img`));
