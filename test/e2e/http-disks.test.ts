@@ -49,9 +49,8 @@ test('an image at a URL is read through its parent beside it, and can be flatten
   const disk = await openDisk(`${url}/child.qcow2`);
   onTestFinished(() => disk.close());
   expect(disk.links.map(({ name }) => name)).toEqual([`${url}/child.qcow2`, `${url}/base.qcow2`]);
-  expect(Buffer.from(await disk.read({ offset: 4 * MiB, length: 3 * MiB }))).toEqual(
-    expected.subarray(4 * MiB, 7 * MiB),
-  );
+  const read = await disk.read({ offset: 4 * MiB, length: 3 * MiB });
+  expect(expected.subarray(4 * MiB, 7 * MiB).equals(read)).toBe(true);
   const target = join(folder, 'flat.img');
   await copy({ source: `${url}/child.qcow2`, target, flatten: true, to: 'raw', workers: 2 }).result;
   writeFileSync(join(folder, 'expected.img'), expected);
