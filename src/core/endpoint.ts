@@ -4,6 +4,7 @@
  * ability leaves the method out; nothing above asks what kind of end it is. Implementations throw TransferError only.
  */
 import type { ByteRange } from './chunk.js';
+import type { HttpOptions } from './http-options.js';
 
 /**
  * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
@@ -17,6 +18,8 @@ export interface Location {
   readonly shown?: string;
   /** refuse: it must not be a symbolic link. */
   readonly links?: 'refuse';
+  /** How its server is asked, where that is HTTP; may hold secrets. */
+  readonly http?: HttpOptions;
 }
 
 /**
