@@ -12,7 +12,16 @@ import type { PerformerParts } from './transfer/perform.js';
 
 async function http(): Promise<EndpointScheme> {
   const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
-  return { openSource: (location) => openHttpSource(location), attachSource: (ref) => attachHttpSource(ref) };
+  const { httpTargets } = await import('./endpoint/http-put.js');
+  return {
+    openSource: (location) => openHttpSource(location),
+    attachSource: (ref) => attachHttpSource(ref),
+    ...httpTargets(),
+  };
+}
+
+async function webdav(): Promise<EndpointScheme> {
+  return (await import('./endpoint/webdav.js')).webdavScheme();
 }
 
 async function local(): Promise<EndpointScheme> {
@@ -33,7 +42,7 @@ async function nothing(): Promise<EndpointScheme> {
 }
 
 export function defaultRegistry(): Registry {
-  return { file: local, http, https: http, zero, null: nothing };
+  return { file: local, http, https: http, webdav, webdavs: webdav, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

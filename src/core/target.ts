@@ -54,6 +54,8 @@ export interface TargetSite {
   readonly freeBytes?: number;
   /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
   readonly writesPerWorker: number;
+  /** What a user should know before bytes are written there, as sentences. */
+  readonly notes?: readonly string[];
 }
 
 /**

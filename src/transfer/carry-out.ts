@@ -243,7 +243,7 @@ export class CarryOut {
       ...(attributes && { attributes }),
     };
     for (const sentence of await runner.run('commit-target', { ref, request: commit }))
-      emit({ type: 'note', message: `--preserve: ${sentence}` });
+      emit({ type: 'note', message: request.preserve ? `--preserve: ${sentence}` : sentence });
     await manifest?.publish();
     // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
     const sync = request.sync && job.site.publish === 'in-place';

@@ -44,6 +44,8 @@ server.errorlog = "${scratch}/error.log"
 server.upload-dirs = ( "${scratch}/uploads" )
 server.max-keep-alive-requests = 100000
 server.max-keep-alive-idle = 60
+# Without a type it sends neither ETag nor Last-Modified.
+mimetype.assign = ( "" => "application/octet-stream" )
 webdav.activate = "enable"
 webdav.sqlite-db-name = "${scratch}/webdav.db"
 ${partialPut ? 'webdav.opts = ( "deprecated-unsafe-partial-put" => "enable" )' : ''}
