@@ -67,7 +67,9 @@ for (const [name, serve, kind] of servers) {
     // Through the server: what is changed behind its back, lighttpd does not see for a second.
     const change = async (): Promise<void> => {
       const body = new Uint8Array(new Seeded(32).bytes(SIZE));
-      await fetch(`${server.url}/source.img`, { method: 'PUT', body });
+      const answer = await fetch(`${server.url}/source.img`, { method: 'PUT', body });
+      expect(answer.ok).toBe(true);
+      utimesSync(path, 1_000_000_000, 1_000_000_000);
     };
     const at = (file: string) => parseLocation(`webdav${server.url.slice(4)}/${file}`);
     return { scheme: webdavScheme(), location: at('source.img'), missing: at('none'), bytes, change };
