@@ -6,16 +6,19 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
-import { TransferError } from '../core/errors.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import { KiB } from '../core/units.js';
 import { type HttpAccess, headersFor, proxyFor, tlsFor } from './http-access.js';
 import { networkError } from './http-errors.js';
 import { CONNECTIONS_PER_ORIGIN_MAX } from './http-plain.js';
 import { redactedUrl } from './location.js';
+import { connectionEnded } from './upload-losses.js';
 
 export const SILENCE_MS_MAX = 60_000;
 const ANSWER_BYTES_MAX = 256 * KiB;
 const HEAD_BYTES_MAX = 64 * KiB;
+/** Servers that do not say how long they keep an idle connection keep it for 5 s and more. */
+const IDLE_MS_MAX = 3_000;
 
 export interface WebRequest {
   readonly method: 'HEAD' | 'GET' | 'PUT' | 'DELETE' | 'MOVE' | 'PROPFIND';
@@ -119,9 +122,27 @@ async function makeAgent(
   proxy: ReturnType<typeof proxyFor>,
 ): Promise<Agent> {
   const undici = await import('undici');
-  const options = { connections, pipelining: 1, allowH2: false, maxHeaderSize: HEAD_BYTES_MAX };
-  if (proxy === undefined) return new undici.Agent({ ...options, connect: tls });
+  const options = {
+    ...{ connections, pipelining: 1, allowH2: false, maxHeaderSize: HEAD_BYTES_MAX },
+    keepAliveTimeout: IDLE_MS_MAX,
+  };
+  if (proxy === undefined) return watching(new undici.Agent({ ...options, connect: tls }));
   const { url: uri, authorization: token } = proxy;
   const through = new undici.ProxyAgent({ ...options, uri, requestTls: tls, ...(token !== undefined && { token }) });
-  return through as unknown as Agent;
+  return watching(through as unknown as Agent);
+}
+
+/** We end connections ourselves, too: when a request is stopped, or when the server has said that this is the last. */
+const ENDED_BY_US: ReadonlySet<string> = new Set([
+  'UND_ERR_INFO',
+  'UND_ERR_ABORTED',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_CLOSED',
+]);
+
+function watching(agent: Agent): Agent {
+  return agent.on('disconnect', (url, _targets, error) => {
+    const byUs = error.name === 'AbortError' || ENDED_BY_US.has(errnoOf(error) ?? '');
+    if (!byUs) connectionEnded(url.origin);
+  });
 }

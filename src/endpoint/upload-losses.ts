@@ -47,6 +47,21 @@ export class Losses {
   }
 }
 
+/** Those of this thread, by the origin of their server. */
+const watched = new Set<{ readonly origin: string; readonly losses: WeakRef<Losses> }>();
+const WATCHED_MAX = 100;
+
+/** Tells the losses of connections that end between two requests, for as long as somebody holds them. */
+export function watchLosses(origin: string, losses: Losses): void {
+  if (watched.size >= WATCHED_MAX) for (const one of watched) if (!one.losses.deref()) watched.delete(one);
+  watched.add({ origin, losses: new WeakRef(losses) });
+}
+
+/** A server ended a connection by itself. */
+export function connectionEnded(origin: string): void {
+  for (const one of watched) if (one.origin === origin) one.losses.deref()?.broke();
+}
+
 export function newLosses(): SharedArrayBuffer {
   return new SharedArrayBuffer(COUNTERS * Int32Array.BYTES_PER_ELEMENT);
 }

@@ -118,9 +118,13 @@ function isWithSlash(url: URL, { status, headers }: WebAnswer): boolean {
 function foundOf(name: string, url: URL, { status = 200, collection, text }: DavProperties): Found {
   if (GONE.has(status)) return { kind: 'nothing' };
   if (status >= 300) throw refusal(name, 'cannot be looked at', { status, headers: {} });
-  if (!collection) return fileOf(text.get('getcontentlength'), text.get('getetag'), text.get('getlastmodified'));
-  const free = countOf(text.get('quota-available-bytes'));
-  return { kind: 'folder', url, ...(free !== undefined && { freeBytes: free }) };
+  if (collection) {
+    const free = countOf(text.get('quota-available-bytes'));
+    // Without the slash a name would be put beside it.
+    const folder = url.pathname.endsWith('/') ? url : new URL(`${url.pathname}/`, url);
+    return { kind: 'folder', url: folder, ...(free !== undefined && { freeBytes: free }) };
+  }
+  return fileOf(text.get('getcontentlength'), text.get('getetag'), text.get('getlastmodified'));
 }
 
 function fileOf(length: string | undefined, etag = '', modified = ''): Found {

@@ -70,6 +70,7 @@ export async function locateUpload(location: Location, sourceName: string): Prom
     publish: way === 'in-place' ? 'in-place' : 'atomic',
     limits: way === 'ranges' ? CHUNK_LIMITS : { ...CHUNK_LIMITS, chunkCountMax: 1 },
     writesPerWorker: WRITES_PER_WORKER,
+    vouchesForNothing: true,
     notes: [...WAYS[way], ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`)],
     ...(way !== 'ranges' && { wholeChunks: true }),
     ...(exists && { existing: identityAt(url) }),

@@ -5,7 +5,7 @@ import { TransferError } from '../core/errors.js';
 import type { ChunkWriter, CommitRequest, PartMark, Target } from '../core/target.js';
 import { MiB } from '../core/units.js';
 import { SILENCE_MS_MAX } from './upload-client.js';
-import { Losses } from './upload-losses.js';
+import { Losses, watchLosses } from './upload-losses.js';
 import { commitUpload, markUpload, type UploadPartRef, writtenTo } from './upload-part.js';
 import { UploadPlace } from './upload-place.js';
 import { UploadReader } from './upload-reader.js';
@@ -26,6 +26,7 @@ class UploadTarget implements Target {
     this.ref = ref;
     const losses = new Losses(ref.losses);
     const place = new UploadPlace(ref.access, ref.speaks, losses);
+    watchLosses(new URL(ref.url).origin, losses);
     this.parts = { place, losses, url: writtenTo(ref), size: ref.size, silenceMsMax };
   }
 
