@@ -3,11 +3,12 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
-import { type CopyOptions, copy, type TransferEvent, type TransferResult } from '../../src/index.js';
+import { copy, type TransferEvent } from '../../src/index.js';
 import { apacheAvailable, startApache } from '../support/apache.js';
 import { startCopy } from '../support/copy-process.js';
 import { bytesOf, CHUNK, leftIn, makeFile, scratchFolder } from '../support/copying.js';
 import { lighttpdAvailable, startLighttpd } from '../support/lighttpd.js';
+import { copyNoting } from '../support/noting.js';
 import { rcloneAvailable, startRcloneWebdav } from '../support/rclone-webdav.js';
 import type { ServerProcess } from '../support/server-process.js';
 
@@ -33,13 +34,6 @@ async function serve(context: TestContext, available: () => boolean, start: () =
 
 const dav = (server: Served, file: string): string => `webdav${server.url.slice(4)}/${file}`;
 
-async function copied(options: CopyOptions): Promise<{ result: TransferResult; notes: string[] }> {
-  const notes: string[] = [];
-  const run = copy({ workers: 2, ...options });
-  for await (const event of run) if (event.type === 'note') notes.push(event.message);
-  return { result: await run.result, notes };
-}
-
 function expectStored(server: Served, file: string, bytes: Buffer): void {
   expect(readFileSync(join(server.folder, file)).equals(bytes)).toBe(true);
   expect(leftIn(server.folder)).toEqual([]);
@@ -49,7 +43,7 @@ describe.each(SERVERS)('a file is copied to %s and back', (name, available, star
   test('with the same bytes, and nothing is left beside it', async (context) => {
     const server = await serve(context, available, start);
     const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
-    const { notes } = await copied({
+    const { notes } = await copyNoting({
       source,
       target: dav(server, ''),
       ...(name !== 'rclone' && { chunkBytes: CHUNK }),
@@ -57,7 +51,7 @@ describe.each(SERVERS)('a file is copied to %s and back', (name, available, star
     expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
     expect(notes.some((note) => note.includes('in one piece'))).toBe(name === 'rclone');
     const back = join(scratchFolder(), 'back.img');
-    await copied({ source: dav(server, 'disk.img'), target: back });
+    await copyNoting({ source: dav(server, 'disk.img'), target: back });
     expect(readFileSync(back).equals(bytesOf(SIZE, 'source'))).toBe(true);
   });
 
@@ -67,7 +61,7 @@ describe.each(SERVERS)('a file is copied to %s and back', (name, available, star
     writeFileSync(source, '');
     mkdirSync(join(server.folder, 'sub'));
     chmodSync(join(server.folder, 'sub'), 0o777);
-    await copied({ source, target: dav(server, 'sub') });
+    await copyNoting({ source, target: dav(server, 'sub') });
     expect(readdirSync(join(server.folder, 'sub'))).toEqual(['a b%ü#?.img']);
   });
 });
@@ -80,7 +74,7 @@ describe.each(PATCHING)('to %s', (_name, available, start) => {
     const first = startCopy({ ...options, limitBytesPerSecond: 3 * MiB });
     await first.reached(8 * MiB);
     await first.kill();
-    const { result } = await copied(options);
+    const { result } = await copyNoting(options);
     expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
     expect(result.bytesReused).toBeGreaterThan(MiB);
     expect(result.bytesCopied).toBeLessThan(SIZE - MiB);
