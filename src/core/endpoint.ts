@@ -4,7 +4,7 @@
  * ability leaves the method out; nothing above asks what kind of end it is. Implementations throw TransferError only.
  */
 import type { ByteRange } from './chunk.js';
-import type { HttpOptions } from './http-options.js';
+import type { HttpAsked } from './http-options.js';
 
 /**
  * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
@@ -19,7 +19,7 @@ export interface Location {
   /** refuse: it must not be a symbolic link. */
   readonly links?: 'refuse';
   /** How its server is asked, where that is HTTP; may hold secrets. */
-  readonly http?: HttpOptions;
+  readonly http?: HttpAsked;
 }
 
 /**
@@ -105,6 +105,8 @@ export interface Source {
   readonly readsPerWorker: number;
   /** It can be read in one piece alone, from its start: all of it is one chunk, and a stop costs all of it. */
   readonly oneChunk?: true;
+  /** The SHA-256 of all of it, in hex, where whoever serves it says so; nobody has proven it yet. */
+  readonly sha256?: string;
   /** Any chunk, in any order, any number of times. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
   /**

@@ -27,3 +27,9 @@ export interface HttpOptions {
    */
   readonly noResumeOk?: boolean;
 }
+
+/** What a location carries of them. */
+export interface HttpAsked extends HttpOptions {
+  /** Credentials of the call, and of the environment, are for the server of another location. */
+  readonly isOther?: true;
+}

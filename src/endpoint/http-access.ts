@@ -6,7 +6,7 @@
 import { open } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { HttpOptions } from '../core/http-options.js';
+import type { HttpAsked, HttpOptions } from '../core/http-options.js';
 import { MiB } from '../core/units.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { basic, basicOf, type ProxyRules, type ProxyServer, proxyOf, proxyRules } from './http-proxy.js';
@@ -38,8 +38,10 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** RFC 6750 §2.1. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 /** What we say ourselves: another value would ask for something else than what is then taken for it. */
-const OURS =
-  /^(host|connection|keep-alive|content-.*|transfer-encoding|te|trailer|upgrade|expect|range|if-.*|accept-encoding|proxy-.*|want-.*-digest)$/;
+const OURS = new RegExp(
+  '^(host|connection|keep-alive|content-.*|transfer-encoding|te|trailer|upgrade|expect|range|if-.*|accept-encoding' +
+    '|proxy-.*|want-.*-digest)$',
+);
 
 /**
  * For an http or https URL, with the user and the password that may be in it.
@@ -47,7 +49,7 @@ const OURS =
  */
 export async function httpAccess(
   url: URL,
-  options: HttpOptions = {},
+  options: HttpAsked = {},
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<HttpAccess> {
   const given = headersOf(options.headers ?? {});
@@ -93,9 +95,9 @@ function headersOf(given: Readonly<Record<string, string>>): Record<string, stri
   return headers;
 }
 
-async function authorizationOf(url: URL, options: HttpOptions, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+async function authorizationOf(url: URL, options: HttpAsked, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   if (url.password !== '') return basicOf(url, redactedUrl(url.href));
-  const token = url.username === '' ? await tokenOf(url, options, env) : undefined;
+  const token = url.username === '' && !options.isOther ? await tokenOf(url, options, env) : undefined;
   if (token !== undefined) return `Bearer ${token}`;
   const named = url.username === '' ? undefined : basicOf(url, redactedUrl(url.href));
   const user = named === undefined ? '' : decodeURIComponent(url.username);

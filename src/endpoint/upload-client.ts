@@ -10,7 +10,7 @@ import { errnoOf, TransferError } from '../core/errors.js';
 import { KiB } from '../core/units.js';
 import { type HttpAccess, headersFor, proxyFor, tlsFor } from './http-access.js';
 import { networkError } from './http-errors.js';
-import { CONNECTIONS_PER_ORIGIN_MAX } from './http-plain.js';
+import { CONNECTIONS_DEFAULT } from './http-plain.js';
 import { redactedUrl } from './location.js';
 import { connectionEnded } from './upload-losses.js';
 
@@ -117,7 +117,7 @@ function agentFor(access: HttpAccess, url: URL): Promise<Agent> {
 }
 
 async function makeAgent(
-  { connections = CONNECTIONS_PER_ORIGIN_MAX }: HttpAccess,
+  { connections = CONNECTIONS_DEFAULT }: HttpAccess,
   tls: ReturnType<typeof tlsFor>,
   proxy: ReturnType<typeof proxyFor>,
 ): Promise<Agent> {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { KiB } from '../../src/core/units.js';
-import { closeHttp } from '../../src/endpoint/http.js';
+import { closeHttp } from '../../src/endpoint/http-client.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { closeUploads } from '../../src/endpoint/upload-client.js';
 import { webdavScheme } from '../../src/endpoint/webdav.js';
