@@ -14,9 +14,11 @@ import type { PerformerParts } from './transfer/perform.js';
 function httpAmong(threads: number): () => Promise<EndpointScheme> {
   return async () => {
     const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
+    const { httpTargets } = await import('./endpoint/http-put.js');
     return {
       openSource: (location) => openHttpSource(location, { threads }),
       attachSource: (ref) => attachHttpSource(ref, { threads }),
+      ...httpTargets(threads),
     };
   };
 }
@@ -41,7 +43,8 @@ async function nothing(): Promise<EndpointScheme> {
 /** @param threads that work on the same job */
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
-  return { file: local, http, https: http, zero, null: nothing };
+  const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
+  return { file: local, http, https: http, webdav, webdavs: webdav, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
