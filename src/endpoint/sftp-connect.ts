@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
 import { watchSilence } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
+import { KiB } from '../core/units.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type SftpAddress, serverName } from './sftp-address.js';
 import { Authentication, refusedAccess, type Secrets } from './sftp-auth.js';
@@ -21,6 +22,8 @@ export interface ConnectLimits {
   readonly slowSilenceMs: number;
 }
 
+/** One buffer for all that comes: a new one for each read costs more than the reading. */
+const READ_BYTES = 256 * KiB;
 /** Finds a dead way while nothing is asked for. */
 const KEEPALIVE_MS = 30_000;
 
@@ -48,11 +51,23 @@ const KEX = [
 export async function connectSftp(address: SftpAddress, secrets: Secrets, limits: ConnectLimits): Promise<SftpSession> {
   const name = serverName(address);
   const { default: ssh } = await import('ssh2');
-  const socket = connect({ host: address.host, port: address.port, noDelay: true });
+  let ready = false;
+  const socket: Socket = connect({
+    ...{ host: address.host, port: address.port, noDelay: true },
+    onread: {
+      buffer: Buffer.alloc(READ_BYTES),
+      callback: (length, buffer) => {
+        const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, length);
+        // Of the handshake something is kept; what is encrypted is only looked at.
+        return socket.emit('data', ready ? bytes : Buffer.from(bytes));
+      },
+    },
+  });
   socket.setKeepAlive(true, KEEPALIVE_MS);
   const client = new ssh.Client();
   try {
     const stream = await new Handshake({ ssh, client, socket, address, secrets, limits }).run();
+    ready = true;
     watchSilence(socket, 0);
     const channel = new SftpChannel(stream, { name, ...limits, socket });
     // What fails after this ends the stream, too; an error without a listener would end the process.
