@@ -31,6 +31,10 @@ async function local(): Promise<EndpointScheme> {
   return localScheme(realFiles);
 }
 
+async function sftp(): Promise<EndpointScheme> {
+  return (await import('./endpoint/sftp.js')).sftpScheme();
+}
+
 async function zero(): Promise<EndpointScheme> {
   return (await import('./endpoint/null.js')).zeroScheme();
 }
@@ -44,7 +48,7 @@ async function nothing(): Promise<EndpointScheme> {
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
   const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
-  return { file: local, http, https: http, webdav, webdavs: webdav, zero, null: nothing };
+  return { file: local, http, https: http, webdav, webdavs: webdav, sftp, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
