@@ -23,6 +23,10 @@ function httpAmong(threads: number): () => Promise<EndpointScheme> {
   };
 }
 
+async function s3(): Promise<EndpointScheme> {
+  return (await import('./endpoint/s3.js')).s3Scheme();
+}
+
 async function local(): Promise<EndpointScheme> {
   const [{ localScheme }, { realFiles }] = [
     await import('./endpoint/local.js'),
@@ -48,7 +52,7 @@ async function nothing(): Promise<EndpointScheme> {
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
   const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
-  return { file: local, http, https: http, webdav, webdavs: webdav, sftp, zero, null: nothing };
+  return { file: local, http, https: http, webdav, webdavs: webdav, s3, sftp, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

@@ -10,7 +10,15 @@ import { KiB } from '../core/units.js';
 import { BodyCheck, reprSha256 } from './http-digest.js';
 import { assertIdentity, CHECK_SERVER, headerOf, statusError, wholeBytes } from './http-errors.js';
 import type { Exchange } from './http-exchange.js';
-import type { HttpResource } from './http-resource.js';
+
+/** What gives ranges of one file. */
+export interface RangeResource {
+  /** For people: without secrets. */
+  readonly name: string;
+  get(headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Exchange>;
+  /** Why a range is refused, where the status does not say all; undefined: it does. */
+  explain?(status: number, range: ByteRange): Promise<TransferError | undefined>;
+}
 
 /** An HTTP source as it was opened. */
 export interface HttpVersion {
@@ -91,7 +99,7 @@ export function rangeHeader(range: ByteRange): string {
 }
 
 /** @throws TransferError E_PROTOCOL when the body would be anything but the bytes of the range as the file has them */
-export function checkRange(name: string, { headers }: Exchange, range: ByteRange): void {
+export function checkRange(name: string, { headers }: Pick<Exchange, 'headers'>, range: ByteRange): void {
   assertIdentity(name, headers);
   const answered = headerOf(headers, 'content-range');
   const got = parseContentRange(answered)?.range;
@@ -107,7 +115,7 @@ export function sizeChanged(name: string, expected: number, found: number): Tran
 const SKIP_BYTES = 64 * KiB;
 
 export class HttpChunkReader implements ChunkReader {
-  readonly #resource: HttpResource;
+  readonly #resource: RangeResource;
   readonly #opened: HttpVersion;
   readonly #range: ByteRange;
   readonly #signal: AbortSignal;
@@ -118,7 +126,7 @@ export class HttpChunkReader implements ChunkReader {
   #check: BodyCheck | undefined;
   #left: number;
 
-  constructor(resource: HttpResource, opened: HttpVersion, range: ByteRange, signal: AbortSignal) {
+  constructor(resource: RangeResource, opened: HttpVersion, range: ByteRange, signal: AbortSignal) {
     this.#resource = resource;
     this.#opened = opened;
     this.#range = range;
@@ -171,7 +179,7 @@ export class HttpChunkReader implements ChunkReader {
       if (oneChunk) await this.#skip(exchange);
     } catch (error) {
       exchange.abort();
-      throw error;
+      throw (await this.#resource.explain?.(exchange.status, this.#range)) ?? error;
     }
     const whole = this.#range.length === size;
     // Of a part of a whole nothing can be said.
