@@ -60,6 +60,12 @@ export class OpenDiskFile implements DiskFile {
     return Number(this.#files.fstat(this.fd).mtimeMs);
   }
 
+  /** Another one once somebody has written to the file. */
+  get stamp(): string {
+    const { size, mtimeNs } = this.#files.fstat(this.fd);
+    return `${size} ${mtimeNs}`;
+  }
+
   async read(range: ByteRange, what: string): Promise<Buffer> {
     return this.readNow(range, what);
   }

@@ -9,6 +9,7 @@ import { type Entry, entryAt, entryBytes, SUBCLUSTERS, subclusterKind } from './
 import { ownerOfMore } from './extensions.js';
 import { l2Covers, parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
 import { blockCovers, REFCOUNT_TABLE_BYTES_MAX, readRefcountTable, refcountOf } from './refcounts.js';
+import { assertSnapshots } from './snapshots.js';
 import { L2Tables, readL1 } from './tables.js';
 
 export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<void> {
@@ -17,6 +18,7 @@ export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<voi
   if (!header) return;
   const places = await take('qcow2-l1-past-end', () => readL1(bytes, header));
   if (!places) return;
+  await take('qcow2-snapshots', () => assertSnapshots(bytes, header));
   await new Check(bytes, header, found).run(places);
 }
 
