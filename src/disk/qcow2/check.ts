@@ -72,15 +72,17 @@ class Check {
   #marks(): void {
     const { dirty, corrupt } = this.#header;
     if (dirty) {
-      this.#add(
-        'qcow2-dirty',
-        72,
-        'the image was not closed: its refcounts may be wrong; what a guest reads is not',
-        true,
-      );
+      const message =
+        'the image was not closed, or is in use: what a guest reads is right, its refcounts may not be; qemu-img check -r all repairs them';
+      this.#add('qcow2-dirty', 72, message, true);
     }
     if (corrupt) {
-      this.#add('qcow2-corrupt', 72, 'QEMU marked the image as corrupt: any of its structures may be wrong', true);
+      this.#add(
+        'qcow2-corrupt',
+        72,
+        'QEMU marked the image as corrupt: any of its structures may be wrong; see qemu-img check',
+        true,
+      );
     }
     if (!this.#use) {
       const message = 'the file has too many clusters to find out whether two things stand in one of them';

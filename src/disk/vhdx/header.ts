@@ -6,6 +6,7 @@
 import { TransferError } from '../../core/errors.js';
 import { KiB, MiB } from '../../core/units.js';
 import { crc32cWithout } from '../crc32c.js';
+import { notClosed } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
 import type { DiskFile } from '../image-writer.js';
 import { demand, type Spot } from './demand.js';
@@ -145,9 +146,7 @@ export function assertLogPlace(
 /** @throws TransferError E_DISK_FORMAT when the log is nowhere, or has something to replay: only reading does that */
 export function assertWritable(file: Pick<DiskBytes, 'name' | 'size'>, header: VhdxHeader): void {
   assertLogPlace(file, header);
-  const spot = { name: file.name, what: 'log', at: header.logAt };
-  const found = 'changes to replay: open and close the disk once with what it belongs to, or use qemu-img check -r all';
-  demand(spot, header.logGuid === GUID_NONE, 'an empty log in a disk that is to be written to', found);
+  if (header.logGuid !== GUID_NONE) throw notClosed(file.name, 'log', header.logAt, 'changes to replay');
 }
 
 /** The last number that leaves room for an update. */
