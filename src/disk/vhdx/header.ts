@@ -5,6 +5,7 @@
  */
 import { TransferError } from '../../core/errors.js';
 import { KiB, MiB } from '../../core/units.js';
+import { showPath } from '../../platform/path-bytes.js';
 import { crc32cWithout } from '../crc32c.js';
 import { notClosed } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
@@ -50,6 +51,12 @@ export async function assertIdentifier(bytes: DiskBytes): Promise<void> {
   const found = (await bytes.read({ offset: 0, length: SIGNATURE.length }, 'file type identifier')).toString('latin1');
   const spot = { name: bytes.name, what: 'file type identifier', at: 0 };
   demand(spot, found === SIGNATURE, JSON.stringify(SIGNATURE), JSON.stringify(found));
+}
+
+/** The program that made the file, as it calls itself. */
+export async function readCreator(bytes: DiskBytes): Promise<string> {
+  const text = await bytes.read({ offset: SIGNATURE.length, length: CREATOR_BYTES }, 'file type identifier');
+  return showPath(text.toString('utf16le').split('\0', 1)[0]?.trim() ?? '');
 }
 
 export async function readHeaders(bytes: DiskBytes): Promise<readonly [HeaderSlot, HeaderSlot]> {
