@@ -126,7 +126,10 @@ export class OpenDiskFile implements DiskFile {
       const full = errno === 'ENOSPC' || errno === 'EDQUOT';
       const message = `${this.name}: ${full ? 'no space left' : what}${where} (${errno})`;
       throw new TransferError(full ? 'E_NO_SPACE' : code, message, {
-        hint: `${full ? 'Free some space' : 'See the kernel log for the device'}, then run the same command again.`,
+        hint: [
+          `${full ? 'Free some space' : 'See the kernel log for the device'}, then run the same command again.`,
+          'Until then the images are kept, and the disk reads as before.',
+        ].join('\n'),
         cause: thrown,
         ...(at !== undefined && { offset: at }),
       });
