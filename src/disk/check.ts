@@ -4,7 +4,7 @@
  */
 import { TransferError } from '../core/errors.js';
 import { diskBytes } from './disk-bytes.js';
-import { formatNamed, probeFormat } from './formats.js';
+import { formatNamed, formatOfName, probeFormat } from './formats.js';
 import type { DiskBytes, DiskFormat, Finding, Findings } from './image.js';
 import { ChainError, type ChainOpener, type ChainProblem, type ChainRequest, openChain } from './open-chain.js';
 
@@ -68,7 +68,9 @@ export async function checkChain(request: ChainRequest, opener: ChainOpener): Pr
   const checked: Checked[] = [];
   try {
     const bytes = diskBytes(source);
-    checked.push(await checkOne(bytes, request.format ?? (await probeFormat(bytes))));
+    const first = await checkOne(bytes, request.format ?? (await probeFormat(bytes)));
+    if (!request.format) addIfMisnamed(first, first.found);
+    checked.push(first);
   } finally {
     await source.close();
   }
@@ -87,6 +89,18 @@ export async function checkOne(bytes: DiskBytes, format: DiskFormat): Promise<Ch
     found.add(damageOf(thrown));
   }
   return { name: bytes.name, format, found };
+}
+
+/**
+ * What nobody says to be raw, and is called something else, has lost what made it that: a fixed VHD that was cut short
+ * has no footer, and nothing else in it tells. A disk made of it would be wrong.
+ */
+export function addIfMisnamed({ name, format }: Pick<Checked, 'name' | 'format'>, found: Findings): void {
+  const called = format === 'raw' ? formatOfName(name) : undefined;
+  if (!called) return;
+  const lost = called === 'vhd' ? 'its footer is missing, so that it may be cut short' : 'its beginning is damaged';
+  const message = `${name} is called a ${called} image, and nothing in it says that it is one: ${lost}, or it is raw`;
+  found.add({ code: 'raw-misnamed', severity: 'wrong', message });
 }
 
 async function checkParents(request: ChainRequest, opener: ChainOpener, checked: Checked[]): Promise<void> {

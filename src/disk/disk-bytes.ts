@@ -61,3 +61,16 @@ export function diskError(
     { hint, cause },
   );
 }
+
+/** Of an image that must not be written to as its last writer left it. Its content is right, and QEMU can mend it. */
+export function notClosed(name: string, what: string, offset: number, found: string): TransferError {
+  const hint = [
+    'Start the machine that it belongs to once and shut it down, or let QEMU mend it: qemu-img check -r all <image>',
+    'Then run the same command again. Nothing was changed. To read it, nothing needs to be done.',
+  ].join('\n');
+  return hinted(diskError(name, what, offset, 'an image that was closed', found), hint);
+}
+
+export function hinted({ code, message, cause }: TransferError, hint: string): TransferError {
+  return new TransferError(code, message, { hint, cause });
+}

@@ -60,6 +60,12 @@ export class OpenDiskFile implements DiskFile {
     return Number(this.#files.fstat(this.fd).mtimeMs);
   }
 
+  /** Another one once somebody has written to the file. */
+  get stamp(): string {
+    const { size, mtimeNs } = this.#files.fstat(this.fd);
+    return `${size} ${mtimeNs}`;
+  }
+
   async read(range: ByteRange, what: string): Promise<Buffer> {
     return this.readNow(range, what);
   }
@@ -120,7 +126,10 @@ export class OpenDiskFile implements DiskFile {
       const full = errno === 'ENOSPC' || errno === 'EDQUOT';
       const message = `${this.name}: ${full ? 'no space left' : what}${where} (${errno})`;
       throw new TransferError(full ? 'E_NO_SPACE' : code, message, {
-        hint: `${full ? 'Free some space' : 'See the kernel log for the device'}, then run the same command again.`,
+        hint: [
+          `${full ? 'Free some space' : 'See the kernel log for the device'}, then run the same command again.`,
+          'Until then the images are kept, and the disk reads as before.',
+        ].join('\n'),
         cause: thrown,
         ...(at !== undefined && { offset: at }),
       });

@@ -29,6 +29,13 @@ export async function probeFormat(bytes: DiskBytes): Promise<DiskFormat> {
   return isFooter(last) || isFooter(last.subarray(1)) ? 'vhd' : 'raw';
 }
 
+/** The format that a file has by its name; undefined: the name says nothing, as that of a raw disk. */
+export function formatOfName(name: string): DiskFormat | undefined {
+  const extension = /\.(a?vhdx?|qcow2?)$/i.exec(name)?.[1]?.toLowerCase();
+  if (extension === undefined) return undefined;
+  return extension.startsWith('q') ? 'qcow2' : extension.endsWith('x') ? 'vhdx' : 'vhd';
+}
+
 const isFooter = (bytes: Buffer): boolean => bytes.toString('latin1', 0, 8) === 'conectix';
 
 /** Absent format: what the file's own marks say. @throws TransferError E_DISK_FORMAT */

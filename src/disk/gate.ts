@@ -4,6 +4,7 @@
  * one.
  */
 import type { Source } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
 import { openBack, type Target } from '../core/target.js';
 import { diskBytes } from './disk-bytes.js';
 import { DISK_SCHEME } from './disk-location.js';
@@ -12,6 +13,9 @@ import type { DiskBytes, DiskFormat, Finding } from './image.js';
 import type { Made } from './layout-target.js';
 
 const SENTENCES_MAX = 20;
+
+/** Asked at every read. */
+type Stopped = () => boolean;
 
 interface Look {
   readonly wrong: readonly string[];
@@ -26,12 +30,12 @@ interface Container {
 }
 
 /** Undefined: it looks like no disk image. */
-export async function lookAtSource(source: Source): Promise<Look | undefined> {
+export async function lookAtSource(source: Source, stopped: Stopped): Promise<Look | undefined> {
   const containers = await containersOf(source);
   if (containers.length === 0) return undefined;
   const written = containers.filter((container) => container.source.isOpenForWriting?.());
   const warnings = written.map(({ bytes }) => `${bytes.name} is open for writing elsewhere: it may change meanwhile`);
-  return lookAt(containers, warnings);
+  return lookAt(containers, warnings, stopped);
 }
 
 async function containersOf(source: Source): Promise<Container[]> {
@@ -45,7 +49,7 @@ async function containersOf(source: Source): Promise<Container[]> {
 }
 
 /** @param size bytes of a target that holds what the source's file holds */
-export async function lookAtTarget(target: Target, size: number): Promise<Look | undefined> {
+export async function lookAtTarget(target: Target, size: number, stopped: Stopped): Promise<Look | undefined> {
   const { container, fileBytes, format } = (await madeBy(target)) ?? { container: target, fileBytes: size };
   const bytes = diskBytes({
     name: 'the file',
@@ -53,19 +57,22 @@ export async function lookAtTarget(target: Target, size: number): Promise<Look |
     openChunk: (range, signal) => openBack(container, range, signal),
   });
   const found = format ?? (await probeFormat(bytes));
-  return found === 'raw' ? undefined : lookAt([{ bytes, format: found }], []);
+  return found === 'raw' ? undefined : lookAt([{ bytes, format: found }], [], stopped);
 }
 
 async function lookAt(
   images: readonly Pick<Container, 'bytes' | 'format'>[],
   warnings: readonly string[],
+  stopped: Stopped,
 ): Promise<Look> {
-  const { checkOne } = await import('./check.js');
+  const { addIfMisnamed, checkOne } = await import('./check.js');
   const wrong: string[] = [];
   const notes = [...warnings];
   let more = 0;
-  for (const { bytes, format } of images) {
-    const { findings, more: unlisted } = (await checkOne(bytes, format)).found;
+  for (const [index, { bytes, format }] of images.entries()) {
+    const checked = await checkOne(whileNot(stopped, bytes), format);
+    if (index === 0) addIfMisnamed(checked, checked.found);
+    const { findings, more: unlisted } = checked.found;
     more += unlisted;
     for (const finding of findings) {
       const into = finding.severity === 'wrong' ? wrong : notes;
@@ -76,9 +83,19 @@ async function lookAt(
   return { wrong, more, notes };
 }
 
+function whileNot(stopped: Stopped, bytes: DiskBytes): DiskBytes {
+  return {
+    ...bytes,
+    read: (range, what) => {
+      if (!stopped()) return bytes.read(range, what);
+      throw new TransferError('E_STOPPED', 'stopped while the image was checked; what is finished is kept');
+    },
+  };
+}
+
 function sentence({ name }: DiskBytes, { code, message, offset }: Finding): string {
-  const where = offset === undefined ? '' : ` at byte ${offset}`;
-  return `${name}: ${message}${where} (${code})`;
+  const where = offset === undefined ? '' : `, byte ${offset}`;
+  return `${message.startsWith(name) ? '' : `${name}: `}${message} (${code}${where})`;
 }
 
 async function madeBy(target: Target): Promise<Made | undefined> {

@@ -1,7 +1,11 @@
-/** The files of a merge, opened and locked for as long as it takes, and refused where somebody else uses them. */
+/**
+ * The files of a merge, opened and locked for as long as it takes, and refused where somebody else uses them. QEMU
+ * finds them locked, too: no machine can be started on them meanwhile.
+ */
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
 import { type HeldLock, lockDescriptor } from '../platform/lock.js';
+import { lockForQemu } from '../platform/qemu-lock.js';
 import { OpenDiskFile } from './disk-file.js';
 
 export class HeldFiles {
@@ -18,6 +22,7 @@ export class HeldFiles {
     try {
       const lock = await lockDescriptor(file.fd);
       if (lock === 'busy') throw busy(file.name);
+      if (lockForQemu(file.fd, access) === 'busy') throw usedByQemu(file.name);
       this.#held.push({ file, lock });
       return file;
     } catch (thrown) {
@@ -37,5 +42,11 @@ export class HeldFiles {
 function busy(name: string): TransferError {
   return new TransferError('E_LOCKED', `${name} is used by another process`, {
     hint: 'Wait until it is finished, or see with "blockferry disk info" what is known of it. Nothing was changed.',
+  });
+}
+
+function usedByQemu(name: string): TransferError {
+  return new TransferError('E_LOCKED', `${name} is used by a virtual machine, or by another program of QEMU`, {
+    hint: 'Shut the machine down, or wait until that is finished. Nothing was changed.',
   });
 }

@@ -38,8 +38,8 @@ type Line =
   | { readonly type: 'to'; readonly offset: number }
   /** All are; what the parent will be known by, if that changes. */
   | { readonly type: 'finishing'; readonly identity?: string }
-  /** The parent is finished; what is left is to re-point and to tidy up. */
-  | { readonly type: 'merged' };
+  /** The parent is finished; what is left is to re-point and to tidy up, unless the child has another stamp by then. */
+  | { readonly type: 'merged'; readonly child: string };
 
 /** How far a merge came. */
 export interface MergeProgress {
@@ -47,7 +47,8 @@ export interface MergeProgress {
   readonly to: number;
   /** What the parent may be known by: before, and after each try to finish it. None: its format has no identities. */
   readonly identities: readonly string[];
-  readonly merged: boolean;
+  /** The stamp of the child, all of which is in the parent. Absent: not all of it is. */
+  readonly mergedAs?: string;
 }
 
 export interface BegunMerge {
@@ -114,8 +115,8 @@ export class MergeRecord {
     this.#append({ type: 'finishing', ...(identity !== undefined && { identity }) });
   }
 
-  merged(): void {
-    this.#append({ type: 'merged' });
+  merged(child: string): void {
+    this.#append({ type: 'merged', child });
   }
 
   /** The last act of a merge. */
@@ -232,13 +233,13 @@ function applied(before: MergeProgress | undefined, line: Line, path: string): M
   }
   if (!before) throw damaged(path);
   if (line.type === 'to') return { ...before, to: line.offset };
-  if (line.type === 'merged') return { ...before, merged: true };
+  if (line.type === 'merged') return { ...before, mergedAs: line.child };
   return line.identity === undefined ? before : { ...before, identities: [...before.identities, line.identity] };
 }
 
 function begunProgress(header: MergeHeader): MergeProgress {
   const { parentIdentity } = header;
-  return { header, to: 0, identities: parentIdentity === undefined ? [] : [parentIdentity], merged: false };
+  return { header, to: 0, identities: parentIdentity === undefined ? [] : [parentIdentity] };
 }
 
 function encodeLine({ type, ...fields }: Line): string {

@@ -7,6 +7,7 @@
 import { basename, dirname, relative } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import type { FileLayer } from '../platform/file-layer.js';
+import { isOpenForWriting } from '../platform/open-elsewhere.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
 import { type Carried, type CarryHost, carryOver } from './carry-over.js';
 import { type ChainLink, DiskChain } from './chain.js';
@@ -70,13 +71,18 @@ export async function mergeStep(step: MergeStep, host: MergeHost): Promise<Merge
     for (const path of paths) grandchildren.push(await openToRepoint(held, path));
     if (earlier) assertSamePair(earlier.progress, step, parent);
     else await assertPossible(step, child, parent);
-    const writer = earlier?.progress.merged || grows(child, parent) ? undefined : await writerOf(parent);
+    const { stamp } = child.file;
+    const isMerged = earlier?.progress.mergedAs === stamp;
+    // Who builds on the child may build on the parent by now, and must not see what was written since.
+    if (earlier?.progress.mergedAs !== undefined && !isMerged && paths.length > 0) throw wasWrittenTo(child.file);
+    const writer = isMerged || grows(child, parent) ? undefined : await writerOf(parent);
     const begun = earlier ?? begin(step, parent, host.files);
     record = begun.record;
-    const carried = begun.progress.merged ? NOTHING : await bringOver({ child, parent, writer }, begun, host);
+    const carried = isMerged ? NOTHING : await bringOver({ child, parent, writer }, begun, host);
     const { image } = await openEnd(parent.file, step.parentFormat);
     const { modifiedAtMs } = parent.file;
     for (const file of grandchildren) await repoint(file, { path: step.parent, image, modifiedAtMs });
+    assertUntouched(child.file, stamp);
     tidyUp(step.child, begun, host.files);
     const { keep } = begun.progress.header;
     const { child: childPath, parent: parentPath } = step;
@@ -178,6 +184,7 @@ async function bringOver(ends: Ends, begun: BegunMerge, host: MergeHost): Promis
 async function writeOver(ends: Ends, chain: DiskChain, begun: BegunMerge, host: MergeHost): Promise<Carried> {
   const { child, parent } = ends;
   const { record, progress } = begun;
+  const { stamp } = child.file;
   if (grows(child, parent)) parent.file.setSize(child.image.size);
   const writer = ends.writer ?? (await writerOf(parent));
   writer.begin((await heldMap(child.image, parent.image)).ranges());
@@ -188,10 +195,29 @@ async function writeOver(ends: Ends, chain: DiskChain, begun: BegunMerge, host: 
     pace: (bytes) => host.pace(bytes),
     reached: (offset) => record.reached(offset),
   });
+  assertUntouched(child.file, stamp);
   record.finishing(writer.identityAfter);
   writer.finish();
-  record.merged();
+  record.merged(stamp);
   return carried;
+}
+
+/** What a guest writes while its disk is merged would go with the child. */
+function assertUntouched(child: OpenDiskFile, stamp: string): void {
+  if (child.stamp !== stamp) throw wasWrittenTo(child);
+  if (!isOpenForWriting(child.fd)) return;
+  throw new TransferError('E_LOCKED', `${child.name} was opened for writing while it was merged`, {
+    hint: 'It was kept. Shut down the machine that uses it, then run the same command again: it compares, and goes on.',
+  });
+}
+
+function wasWrittenTo({ name }: OpenDiskFile): TransferError {
+  return new TransferError('E_SOURCE_CHANGED', `${name} was written to while it was merged, or since`, {
+    hint: [
+      'It was kept, with all that was written to it. Stop what writes to it, then run the same command again: it',
+      'compares, and goes on. Where images that built on it build on its parent already, copy it with --flatten instead.',
+    ].join('\n'),
+  });
 }
 
 /** @throws TransferError where this version does not write into such an image, or into this one */
@@ -209,7 +235,7 @@ export function finishGone(files: FileLayer, child: string): boolean {
   const begun = MergeRecord.open(files, child);
   if (!begun) return false;
   try {
-    if (begun.progress.merged && !begun.progress.header.keep) {
+    if (begun.progress.mergedAs !== undefined && !begun.progress.header.keep) {
       begun.record.remove();
       return true;
     }

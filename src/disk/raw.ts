@@ -23,7 +23,10 @@ function rawImage({ size, extents }: DiskBytes): DiskImage {
 export const raw: ImageFormat = {
   open: async (bytes) => rawImage(bytes),
   attach: (_, bytes) => rawImage(bytes),
-  check: async ({ size }, found) => {
+  check: async (bytes, found) => {
+    const { size } = bytes;
+    // Whoever says that it is raw may be wrong.
+    await (await import('./vhd/check.js')).checkFixedAsRaw(bytes, found);
     if (size % SECTOR_BYTES === 0) return;
     const message = `the size, ${size} bytes, is no multiple of a sector of ${SECTOR_BYTES} bytes`;
     found.add({ code: 'raw-size', severity: 'doubtful', message });

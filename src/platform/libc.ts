@@ -19,6 +19,8 @@ export interface Libc {
   renameat2(fromFolder: number, from: PathBytes, toFolder: number, to: PathBytes, flags: number): number;
   flock(fd: number, operation: number): number;
   fcntl(fd: number, command: number, argument: number): number;
+  /** `lock`: struct flock. */
+  fcntlLock(fd: number, command: number, lock: Buffer): number;
   syncfs(fd: number): number;
   ioctl(fd: number, request: number, argument: Buffer): number;
   preadv2(fd: number, into: Uint8Array, position: number, flags: number): number;
@@ -94,6 +96,7 @@ function bindWith(koffi: typeof Koffi): Libc {
       rename(fromFolder, terminated('renameat2', from), toFolder, terminated('renameat2', to), flags),
     flock: uninterrupted(bound('int flock(int fd, int operation)')),
     fcntl: uninterrupted(bound('int fcntl(int fd, int command, int argument)')),
+    fcntlLock: uninterrupted(bound('int fcntl(int fd, int command, uint8_t *lock)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
     ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
     ...bindAttributes(bound),

@@ -259,10 +259,11 @@ export class CarryOut {
 
   /** What was sound at the source is sound at the target, unless the storage or we made a mistake. */
   async #checkTarget(): Promise<void> {
-    const { runner, request, job, work } = this.#parts;
+    const { runner, request, job, work, control } = this.#parts;
     const { forgets, unreadable, laysOut } = job.site;
     if (!request.check || forgets || unreadable || !(job.gate || laysOut)) return;
-    await gateTarget({ ref: work.prepared.ref, name: job.site.name, size: job.grid.size }, runner);
+    const target = { ref: work.prepared.ref, name: job.site.name, size: job.grid.size, control: control.shared };
+    await gateTarget(target, runner);
   }
 
   /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */

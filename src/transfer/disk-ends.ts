@@ -17,7 +17,7 @@ import type {
 import { diskBytes } from '../disk/disk-bytes.js';
 import { DISK_SCHEME, type DiskToRead, type DiskToWrite, readDiskLocation } from '../disk/disk-location.js';
 import { attachDiskSource, diskSource, formatOf } from '../disk/disk-source.js';
-import { openImage } from '../disk/formats.js';
+import { formatOfName, openImage } from '../disk/formats.js';
 import type { LayoutKind } from '../disk/layout.js';
 import { decodePlan, encodePlan, planLayout } from '../disk/layout-plan.js';
 import { LayoutTarget, type LayoutTargetRef } from '../disk/layout-target.js';
@@ -30,6 +30,8 @@ import { ability, type EndpointScheme, type Registry, schemeOf } from '../endpoi
 interface LocatedRef extends EndpointRef {
   readonly container: EndpointRef;
   readonly kind: DiskToWrite['layout'];
+  /** For people. */
+  readonly name: string;
 }
 
 const NEVER = new AbortController().signal;
@@ -45,7 +47,12 @@ export function diskScheme(registry: Registry): EndpointScheme {
     attachSource: (ref) => attachDiskSource(ref, (container) => containers.attach(container)),
     locateTarget: (location, sourceName) => locate(readDiskLocation(location), sourceName, containers),
     probeClone: () => ({ refused: 'a disk that is laid out anew shares no blocks' }),
-    layOutTarget: async (source, ref) => encodePlan(await planLayout(kindOf(ref as LocatedRef, source), source, NEVER)),
+    layOutTarget: async (source, ref) => {
+      const { kind, name } = ref as LocatedRef;
+      const layout = kind === 'flattened' ? FLATTENED[formatOf(source.ref)] : kind;
+      assertNamed(name, layout);
+      return encodePlan(await planLayout(layout, source, NEVER));
+    },
     prepareTarget: (ref, request) => prepare(ref as LocatedRef, request, containers),
     attachTarget: (ref) => attachTarget(ref as LayoutTargetRef, containers),
     discardPartial: (ref) => containers.discard((ref as LocatedRef).container),
@@ -148,13 +155,20 @@ async function locate(
       hint: 'Lay it out at a path, or at sftp:// or peer://, and copy that. Nothing was changed.',
     });
   }
-  const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind };
+  const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind, name: site.name };
   const { adopts: _, ...place } = site;
   return { ...place, ref, laysOut: true };
 }
 
-function kindOf({ kind }: LocatedRef, source: Source): LayoutKind {
-  return kind === 'flattened' ? FLATTENED[formatOf(source.ref)] : kind;
+/** Many programs go by the name, and whoever flattens a qcow2 may expect one. */
+function assertNamed(name: string, kind: LayoutKind): void {
+  const { format, extension } = LAYOUTS[kind];
+  const called = formatOfName(name);
+  if (!called || called === format) return;
+  const message = `${name} would be a ${format === 'raw' ? 'raw disk' : format.toUpperCase()}, and its name says ${called}`;
+  throw new TransferError('E_USAGE', message, {
+    hint: `Give it a name that ends with ${extension}, or say with --to what it is to be. Nothing was changed.`,
+  });
 }
 
 /** A partial keeps the layout that it began with, and so must be of the kind that is asked for. */

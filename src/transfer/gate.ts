@@ -10,11 +10,14 @@ import type { ChunkRunner } from './chunk-runner.js';
 import type { SourceInfo } from './requests.js';
 import { type RetryRules, withRetry } from './retry.js';
 
+/** Asked at every read: a large image takes a while. */
+type Stopped = () => boolean;
+
 export interface Gate {
   /** Undefined: it is nothing that there is anything to say of. */
-  source(source: Source): Promise<GateReport | undefined>;
+  source(source: Source, stopped: Stopped): Promise<GateReport | undefined>;
   /** @param size bytes of the target, where it does not know better */
-  target(target: Target, size: number): Promise<GateReport | undefined>;
+  target(target: Target, size: number, stopped: Stopped): Promise<GateReport | undefined>;
 }
 
 export interface GateReport {
@@ -30,24 +33,24 @@ export interface GateReport {
 export async function gateSource(
   source: SourceInfo,
   runner: ChunkRunner,
-  rules: RetryRules,
+  { rules, control }: { readonly rules: RetryRules; readonly control: SharedArrayBuffer },
 ): Promise<GateReport | undefined> {
   if (source.oneChunk && source.size > CHUNK_BYTES_DEFAULT) {
     const note = `${source.name} comes in one stream: what looks like a disk image is checked as a copy alone`;
     return { wrong: [], more: 0, notes: [note] };
   }
-  const report = await withRetry(() => runner.run('gate-source', { ref: source.ref }), rules);
+  const report = await withRetry(() => runner.run('gate-source', { ref: source.ref, control }), rules);
   assertSound(source.name, report, 'With --no-check it is copied as it is. Nothing was written.');
   return report;
 }
 
 /** @throws TransferError E_DISK_FORMAT */
 export async function gateTarget(
-  target: { readonly ref: Target['ref']; readonly name: string; readonly size: number },
+  target: { readonly ref: Target['ref']; readonly name: string; readonly size: number; control: SharedArrayBuffer },
   runner: ChunkRunner,
 ): Promise<void> {
-  const { ref, name, size } = target;
-  const report = await runner.run('gate-target', { ref, size });
+  const { ref, name, size, control } = target;
+  const report = await runner.run('gate-target', { ref, size, control });
   assertSound(`the new ${name}`, report, 'It got no name, and is kept. Do not trust this storage or the way to it.');
 }
 

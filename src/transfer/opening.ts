@@ -80,12 +80,18 @@ export interface OpenedWork {
   readonly clone?: 'auto' | 'always' | undefined;
 }
 
-export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: RetryRules): Promise<OpenedJob> {
+/** `control`: of the job, which may be stopped before it is open. */
+export async function openJob(
+  request: OpenRequest,
+  runner: ChunkRunner,
+  rules: RetryRules,
+  control: SharedArrayBuffer,
+): Promise<OpenedJob> {
   const source = await openSource(runner, request.source, rules);
   const { clock } = rules;
   if (source.size > CHUNK_BYTES_DEFAULT * CHUNKS_FOR_ALL_THREADS) runner.startAll?.();
   try {
-    const gate = request.check ? await gateSource(source, runner, rules) : undefined;
+    const gate = request.check ? await gateSource(source, runner, { rules, control }) : undefined;
     const job = await openTarget(request, source, runner, clock);
     // An earlier run had put another source under this name: that is over now, and this job looks again.
     return { ...(job ?? (await openTarget(request, source, runner, clock)) ?? raceLost(request)), gate };

@@ -76,8 +76,14 @@ export class Performer {
     },
     'open-committed': async ({ ref, layout }) =>
       sourceInfo(await (await this.#ability(ref, 'openCommittedSource'))(ref, layout)),
-    'gate-source': async ({ ref }) => (await this.#parts.gate?.())?.source(await this.#source(ref)),
-    'gate-target': async ({ ref, size }) => (await this.#parts.gate?.())?.target(await this.#target(ref), size),
+    'gate-source': async ({ ref, control: shared }) => {
+      const control = ControlBlock.attach(shared);
+      return (await this.#parts.gate?.())?.source(await this.#source(ref), () => control.stopped);
+    },
+    'gate-target': async ({ ref, size, control: shared }) => {
+      const control = ControlBlock.attach(shared);
+      return (await this.#parts.gate?.())?.target(await this.#target(ref), size, () => control.stopped);
+    },
     'map-source': async ({ ref, chunkBytes }) => {
       const source = await this.#source(ref);
       return source.extents && mapExtents(source.extents(whole(source.size), NEVER), whole(source.size), chunkBytes);

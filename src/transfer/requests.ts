@@ -175,8 +175,8 @@ export interface CheckpointRequest {
 export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   /** Undefined: there is nothing to say of it. */
-  'gate-source': { in: { ref: EndpointRef }; out: GateReport | undefined };
-  'gate-target': { in: { ref: EndpointRef; size: number }; out: GateReport | undefined };
+  'gate-source': { in: { ref: EndpointRef; control: SharedArrayBuffer }; out: GateReport | undefined };
+  'gate-target': { in: { ref: EndpointRef; size: number; control: SharedArrayBuffer }; out: GateReport | undefined };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */

@@ -128,7 +128,8 @@ export class Transfer {
         const { ManifestWriter } = await import('../journal/manifest-writer.js');
         this.#manifest = await ManifestWriter.begin(manifest, { sync });
       }
-      const job = sparing(await openJob(this.#request, runner, this.#retryRules()), this.#parts.memoryBytes);
+      const opened = await openJob(this.#request, runner, this.#retryRules(), this.#control.shared);
+      const job = sparing(opened, this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? [])]) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;

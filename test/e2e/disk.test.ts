@@ -69,6 +69,18 @@ test('info tells that somebody has an image open for writing, and merge refuses 
   expect((await disk('info', 'base.qcow2')).out).toContain('in use:    no');
 });
 
+test('disk info tells who made an image, and in what state it was left', async () => {
+  const made = (format: string, name: string): void => void qemuImg('create', '-q', '-f', format, name, '1M');
+  made('vpc', 'made.vhd');
+  expect((await disk('info', 'made.vhd')).out).toMatch(/creator: {3}qem[u2] \d+\.\d+\n {2}created: {3}20\d\d-/);
+  made('vhdx', 'made.vhdx');
+  expect((await disk('info', 'made.vhdx')).out).toMatch(/creator: {3}QEMU .*\n {2}sectors: {3}512 bytes/);
+  made('qcow2', 'made.qcow2');
+  qemuImg('snapshot', '-c', 'one', 'made.qcow2');
+  const { facts } = JSON.parse((await disk('info', '--json', 'made.qcow2')).out);
+  expect(facts).toEqual({ version: '3', snapshots: '1 internal, which are no part of what is read' });
+});
+
 test('map draws the same that qemu-img map says, and lists it', async () => {
   snapshots();
   const { out } = await disk('map', '--json', 'one.qcow2');

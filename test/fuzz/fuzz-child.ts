@@ -2,8 +2,8 @@
  * The process that damages images and judges what is made of them: one JSON line for each case, before the next one
  * begins, so that whoever started it knows which case ended it. Its memory is watched, and its heap is small.
  */
-import { readFileSync } from 'node:fs';
-import { argv, stdout } from 'node:process';
+import { argv, stdin, stdout } from 'node:process';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { type CorpusImage, diskCorpus } from '../support/disk-corpus.js';
 import { resetMemory, watchAllocations } from './allocations.js';
@@ -33,7 +33,8 @@ export const FUZZ_CHILD = fileURLToPath(new URL(SELF, import.meta.url));
 
 if (argv[1] === FUZZ_CHILD) {
   watchAllocations();
-  await work(JSON.parse(readFileSync(0, 'utf8')) as FuzzJob);
+  // A file's read would not wait for what the pipe has not brought yet.
+  await work(JSON.parse(await text(stdin)) as FuzzJob);
 }
 
 async function work({ folder, seed, cases }: FuzzJob): Promise<void> {

@@ -28,6 +28,7 @@ beforeEach(() => {
   target = join(folder, 'copy.img');
 });
 
+const goesOn = (): boolean => false;
 const HEADER_AT = 512;
 const TABLE_AT = 1536;
 
@@ -135,6 +136,15 @@ test('a copy that only reads has nothing to look at afterwards', async (context)
   expect(await copied({ source, target: 'null:', to: 'vhdx' })).toEqual({ notes: [] });
 });
 
+test('a check that is stopped ends at its next read', async (context) => {
+  needQemuImg(context);
+  const source = { ...memorySource(readFileSync(vhd())) };
+  expect((await lookAtSource(source, goesOn))?.wrong).toEqual([]);
+  let reads = 0;
+  await expect(lookAtSource(source, () => ++reads > 2)).rejects.toMatchObject({ code: 'E_STOPPED' });
+  expect(reads).toBe(3);
+});
+
 test('of what is no disk image only the beginning and the end are looked at', async () => {
   const asked: ByteRange[] = [];
   const source = memorySource(new Seeded(1).bytes(100 * KiB));
@@ -142,13 +152,13 @@ test('of what is no disk image only the beginning and the end are looked at', as
     asked.push(range);
     return source.openChunk(range, signal);
   };
-  expect(await lookAtSource({ ...source, openChunk })).toBeUndefined();
+  expect(await lookAtSource({ ...source, openChunk }, goesOn)).toBeUndefined();
   expect(asked).toEqual([
     { offset: 0, length: 512 },
     { offset: 100 * KiB - 512, length: 512 },
   ]);
   for (const size of [0, 1, 511, 512, 513]) {
-    expect(await lookAtSource(memorySource(new Uint8Array(size)))).toBeUndefined();
+    expect(await lookAtSource(memorySource(new Uint8Array(size)), goesOn)).toBeUndefined();
   }
 });
 
@@ -160,6 +170,6 @@ test('a file that begins like an image and is none is refused, and can be copied
   expect((await failureOf(() => copied({ source, target }))).code).toBe('E_DISK_FORMAT');
   await copied({ source, target, check: false });
   const { ref, openChunk } = memorySource(readFileSync(source));
-  const looked = await lookAtTarget({ ref, openChunkBack: openChunk } as never, MiB + 8);
+  const looked = await lookAtTarget({ ref, openChunkBack: openChunk } as never, MiB + 8, goesOn);
   expect(looked?.wrong.length).toBeGreaterThan(0);
 });

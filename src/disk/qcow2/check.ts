@@ -9,6 +9,7 @@ import { type Entry, entryAt, entryBytes, SUBCLUSTERS, subclusterKind } from './
 import { ownerOfMore } from './extensions.js';
 import { l2Covers, parseHeader, type Qcow2Header, readFirstCluster } from './header.js';
 import { blockCovers, REFCOUNT_TABLE_BYTES_MAX, readRefcountTable, refcountOf } from './refcounts.js';
+import { assertSnapshots } from './snapshots.js';
 import { L2Tables, readL1 } from './tables.js';
 
 export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<void> {
@@ -17,6 +18,7 @@ export async function checkQcow2(bytes: DiskBytes, found: Findings): Promise<voi
   if (!header) return;
   const places = await take('qcow2-l1-past-end', () => readL1(bytes, header));
   if (!places) return;
+  await take('qcow2-snapshots', () => assertSnapshots(bytes, header));
   await new Check(bytes, header, found).run(places);
 }
 
@@ -70,15 +72,17 @@ class Check {
   #marks(): void {
     const { dirty, corrupt } = this.#header;
     if (dirty) {
-      this.#add(
-        'qcow2-dirty',
-        72,
-        'the image was not closed: its refcounts may be wrong; what a guest reads is not',
-        true,
-      );
+      const message =
+        'the image was not closed, or is in use: what a guest reads is right, its refcounts may not be; qemu-img check -r all repairs them';
+      this.#add('qcow2-dirty', 72, message, true);
     }
     if (corrupt) {
-      this.#add('qcow2-corrupt', 72, 'QEMU marked the image as corrupt: any of its structures may be wrong', true);
+      this.#add(
+        'qcow2-corrupt',
+        72,
+        'QEMU marked the image as corrupt: any of its structures may be wrong; see qemu-img check',
+        true,
+      );
     }
     if (!this.#use) {
       const message = 'the file has too many clusters to find out whether two things stand in one of them';

@@ -39,10 +39,20 @@ function qcow2Image(ref: Qcow2Ref, bytes: DiskBytes): DiskImage {
     size: header.size,
     blockBytes: header.clusterBytes,
     ...(header.parent && { parent: header.parent }),
+    facts: factsOf(header),
     async *runs(range) {
       for await (const span of spans(source, range)) yield runOf(span, header, bytes);
     },
     allocation: (range) => joinedKinds(spans({ ...source, anyPlace: true }, range)),
+  };
+}
+
+function factsOf({ version, compression, snapshots, dirty, corrupt }: Qcow2Header): NonNullable<DiskImage['facts']> {
+  const state = corrupt ? 'marked corrupt' : dirty ? 'marked dirty: it was not closed, or is in use' : undefined;
+  return {
+    version: `${version}${compression === 'zstd' ? ', compressed by zstd' : ''}`,
+    ...(snapshots > 0 && { snapshots: `${snapshots} internal, which are no part of what is read` }),
+    ...(state && { state }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What has to be known of a qcow2 image before it is written to: that it can be, and where its last cluster ends. */
-import { diskError } from '../disk-bytes.js';
+import { diskError, hinted, notClosed } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
 import { type Entry, entryAt, entryBytes } from './entries.js';
 import { EXTENSION, ownerOfMore } from './extensions.js';
@@ -7,14 +7,15 @@ import type { Qcow2Header } from './header.js';
 import { REFCOUNT_TABLE_BYTES_MAX, readRefcountTable } from './refcounts.js';
 import { L1_BYTES_MAX, L2Tables, readL1 } from './tables.js';
 
+const INSTEAD = 'Make one disk of the whole chain with "blockferry copy --flatten" instead. Nothing was changed.';
+
 /** Refuses, by name, what this version does not write into. */
 export function demandWritable(header: Qcow2Header, name: string): void {
   const refuse = (holds: boolean, what: string, at: number, expected: string, found: string): void => {
-    if (holds) throw diskError(name, what, at, expected, found);
+    if (holds) throw hinted(diskError(name, what, at, expected, found), INSTEAD);
   };
-  const tool = 'qemu-img check -r all repairs it';
-  refuse(header.corrupt, 'incompatible features', 72, 'an image to write to', `one that is marked corrupt; ${tool}`);
-  refuse(header.dirty, 'incompatible features', 72, 'an image that was closed', `one that is marked dirty; ${tool}`);
+  if (header.dirty) throw notClosed(name, 'incompatible features', 72, 'one that is marked dirty');
+  if (header.corrupt) throw notClosed(name, 'incompatible features', 72, 'one that is marked corrupt');
   const snapshots = `${header.snapshots} internal snapshots, which share clusters with it`;
   refuse(header.snapshots > 0, 'snapshots', 60, 'an image to write to', snapshots);
   refuse(header.subclusters, 'incompatible features', 72, 'an image to write to', 'extended L2 entries');

@@ -21,14 +21,21 @@ export async function readL1(bytes: DiskBytes, header: Qcow2Header): Promise<Flo
   const count = l1Needed(header);
   demandL1(header, count, bytes);
   const places = new Float64Array(new SharedArrayBuffer(count * 8));
+  let tables = 0;
   for (let from = 0; from < count; from += READ_BYTES / 8) {
     const length = Math.min(READ_BYTES, (count - from) * 8);
     const part = await bytes.read({ offset: header.l1At + from * 8, length }, 'L1 table');
     for (let at = 0; at < length; at += 8) {
-      places[from + at / 8] = offsetOf(part.readUInt32BE(at), part.readUInt32BE(at + 4));
+      const place = offsetOf(part.readUInt32BE(at), part.readUInt32BE(at + 4));
+      places[from + at / 8] = place;
+      if (place > 0) tables++;
     }
   }
-  return places;
+  // Millions of entries that name one table would make a small file take for ever.
+  const most = Math.ceil(bytes.size / header.clusterBytes);
+  if (tables <= most) return places;
+  const expected = `at most ${most} L2 tables, one for each cluster of the file`;
+  throw diskError(bytes.name, 'L1 table', header.l1At, expected, String(tables));
 }
 
 function demandL1({ l1At, l1Entries, size }: Qcow2Header, needed: number, { name, size: fileBytes }: DiskBytes): void {

@@ -6,12 +6,13 @@
  * those that QEMU makes have the same size by both.
  */
 import type { ByteRange } from '../../core/chunk.js';
+import { showPath } from '../../platform/path-bytes.js';
 import { diskError } from '../disk-bytes.js';
 import type { Allocation, DiskBytes, DiskImage, ImageRef, ParentLink, Run } from '../image.js';
 import { BitmapCache, bitRuns } from './bitmaps.js';
 import { type BlockPart, BlockTable, overlapsOf, readBlockTable, structuresOf } from './block-table.js';
 import { decodeVhdHeader, VHD_HEADER_BYTES } from './dynamic-header.js';
-import { VHD_SECTOR_BYTES, type VhdDiskType, type VhdFooter } from './footer.js';
+import { VHD_SECTOR_BYTES, type VhdDiskType, type VhdFooter, vhdTimeMs } from './footer.js';
 import { dataEnd, footerOf, readFooters } from './footers.js';
 import { readParentLink } from './parent-locators.js';
 
@@ -25,6 +26,7 @@ export interface VhdRef extends ImageRef {
   /** Absent for fixed disks. */
   readonly blocks?: { readonly table: SharedArrayBuffer; readonly blockBytes: number };
   readonly parent?: ParentLink;
+  readonly facts: NonNullable<DiskImage['facts']>;
 }
 
 /** @throws TransferError E_DISK_FORMAT naming structure and offset */
@@ -39,6 +41,7 @@ export async function openVhd(bytes: DiskBytes): Promise<VhdRef> {
     size: currentBytes,
     identity,
     dataEnd: dataEnd(bytes, footers),
+    facts: factsOf(footer),
   } as const;
   if (diskType === 'fixed') {
     if (currentBytes <= ref.dataEnd) return ref;
@@ -53,14 +56,20 @@ export async function openVhd(bytes: DiskBytes): Promise<VhdRef> {
   return { ...ref, blocks, ...(diskType === 'differencing' && { parent: await readParentLink(bytes, header) }) };
 }
 
+function factsOf({ creatorApplication, creatorVersion, timestamp }: VhdFooter): VhdRef['facts'] {
+  const version = `${creatorVersion >>> 16}.${creatorVersion & 0xffff}`;
+  const created = timestamp === 0 ? {} : { created: new Date(vhdTimeMs(timestamp)).toISOString() };
+  return { creator: `${showPath(creatorApplication.trim())} ${version}`, ...created };
+}
+
 /** The header that the footer names, not looked at. @throws TransferError E_DISK_FORMAT when it is not in the file */
 export function readHeader(bytes: DiskBytes, { dataOffset }: VhdFooter): Promise<Buffer> {
   return bytes.read({ offset: Number(dataOffset), length: VHD_HEADER_BYTES }, "VHD's dynamic disk header");
 }
 
 export function attachVhd(ref: VhdRef, bytes: DiskBytes): DiskImage {
-  const { kind, size, identity, parent, blocks } = ref;
-  const shown = { ref, format: 'vhd', kind, size, identity, ...(parent && { parent }) } as const;
+  const { kind, size, identity, parent, blocks, facts } = ref;
+  const shown = { ref, format: 'vhd', kind, size, identity, facts, ...(parent && { parent }) } as const;
   if (blocks) return { ...shown, ...new Blocks(ref, bytes, new BlockTable(blocks.table, blocks.blockBytes)).image() };
   return {
     ...shown,

@@ -142,7 +142,7 @@ class DynamicLayout implements Layout {
 
 function assertSize(size: number): void {
   if (size >= 0 && size <= VHDX_SIZE_BYTES_MAX) return;
-  throw new TransferError('E_DISK_FORMAT', `VHDX: a disk of ${size} bytes: expected at most 64 TiB`, {
-    hint: 'Write it as a raw disk: --to raw.',
+  throw new TransferError('E_TOO_LARGE', `a VHDX holds a disk of at most 64 TiB, and this one has ${size} bytes`, {
+    hint: 'Make a raw disk of it: --to raw. Nothing was changed.',
   });
 }

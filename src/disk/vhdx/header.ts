@@ -5,7 +5,9 @@
  */
 import { TransferError } from '../../core/errors.js';
 import { KiB, MiB } from '../../core/units.js';
+import { showPath } from '../../platform/path-bytes.js';
 import { crc32cWithout } from '../crc32c.js';
+import { notClosed } from '../disk-bytes.js';
 import type { DiskBytes } from '../image.js';
 import type { DiskFile } from '../image-writer.js';
 import { demand, type Spot } from './demand.js';
@@ -49,6 +51,12 @@ export async function assertIdentifier(bytes: DiskBytes): Promise<void> {
   const found = (await bytes.read({ offset: 0, length: SIGNATURE.length }, 'file type identifier')).toString('latin1');
   const spot = { name: bytes.name, what: 'file type identifier', at: 0 };
   demand(spot, found === SIGNATURE, JSON.stringify(SIGNATURE), JSON.stringify(found));
+}
+
+/** The program that made the file, as it calls itself. */
+export async function readCreator(bytes: DiskBytes): Promise<string> {
+  const text = await bytes.read({ offset: SIGNATURE.length, length: CREATOR_BYTES }, 'file type identifier');
+  return showPath(text.toString('utf16le').split('\0', 1)[0]?.trim() ?? '');
 }
 
 export async function readHeaders(bytes: DiskBytes): Promise<readonly [HeaderSlot, HeaderSlot]> {
@@ -145,9 +153,7 @@ export function assertLogPlace(
 /** @throws TransferError E_DISK_FORMAT when the log is nowhere, or has something to replay: only reading does that */
 export function assertWritable(file: Pick<DiskBytes, 'name' | 'size'>, header: VhdxHeader): void {
   assertLogPlace(file, header);
-  const spot = { name: file.name, what: 'log', at: header.logAt };
-  const found = 'changes to replay: open and close the disk once with what it belongs to, or use qemu-img check -r all';
-  demand(spot, header.logGuid === GUID_NONE, 'an empty log in a disk that is to be written to', found);
+  if (header.logGuid !== GUID_NONE) throw notClosed(file.name, 'log', header.logAt, 'changes to replay');
 }
 
 /** The last number that leaves room for an update. */

@@ -30,6 +30,7 @@ export interface VhdxRef extends ImageRef {
   readonly identity: string;
   readonly parent?: ParentLink;
   readonly log?: LogReplay;
+  readonly facts: NonNullable<DiskImage['facts']>;
 }
 
 /** What a block is in this file; `partial`: each sector for itself. */
@@ -49,6 +50,7 @@ export class VhdxImage implements DiskImage {
   readonly blockBytes: number;
   readonly identity: string;
   readonly parent?: ParentLink;
+  readonly facts: NonNullable<DiskImage['facts']>;
   readonly #file: DiskBytes;
   /** The file with its log replayed. */
   readonly #bytes: DiskBytes;
@@ -61,6 +63,7 @@ export class VhdxImage implements DiskImage {
     this.size = ref.geometry.size;
     this.blockBytes = ref.geometry.blockBytes;
     this.identity = ref.identity;
+    this.facts = ref.facts;
     if (ref.parent) this.parent = ref.parent;
     this.#file = file;
     this.#bytes = ref.log ? replayedBytes(file, ref.log) : file;

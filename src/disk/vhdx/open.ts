@@ -1,7 +1,7 @@
 /** Opening a VHDX: its structures in the order in which each says where the next is ([MS-VHDX] 2.2 to 2.6). */
 import type { DiskBytes } from '../image.js';
 import { type BatGeometry, batGeometry, readBat } from './bat.js';
-import { assertIdentifier, type CurrentHeader, currentHeader } from './header.js';
+import { assertIdentifier, type CurrentHeader, currentHeader, readCreator } from './header.js';
 import type { VhdxRef } from './image.js';
 import { type LogReplay, replayLog } from './log.js';
 import { readMetadata, type VhdxMetadata } from './metadata.js';
@@ -32,7 +32,8 @@ export async function openStructures(file: DiskBytes): Promise<OpenedVhdx> {
 
 export async function openVhdx(file: DiskBytes): Promise<VhdxRef> {
   const { current, regions, metadata, geometry, log, bytes } = await openStructures(file);
-  const { parent, leaveAllocated } = metadata;
+  const { parent, leaveAllocated, sectorBytes, physicalSectorBytes } = metadata;
+  const creator = await readCreator(file);
   return {
     format: 'vhdx',
     kind: parent ? 'differencing' : leaveAllocated ? 'fixed' : 'dynamic',
@@ -41,5 +42,10 @@ export async function openVhdx(file: DiskBytes): Promise<VhdxRef> {
     identity: current.header.dataWriteGuid,
     ...(parent && { parent }),
     ...(log && { log }),
+    facts: {
+      ...(creator !== '' && { creator }),
+      sectors: `${sectorBytes} bytes, ${physicalSectorBytes} on the medium`,
+      ...(log && { log: 'not empty: the disk was not closed, or is in use' }),
+    },
   };
 }

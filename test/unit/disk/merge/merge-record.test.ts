@@ -49,9 +49,9 @@ test('a record tells what was begun, how far it came, and what the parent may be
     (record) => record.reached(1024),
     (record) => record.finishing('first try'),
     (record) => record.finishing('second try'),
-    (record) => record.merged(),
+    (record) => record.merged('as it was'),
   );
-  const expected = { header, to: 1024, identities: ['before', 'first try', 'second try'], merged: true };
+  const expected = { header, to: 1024, identities: ['before', 'first try', 'second try'], mergedAs: 'as it was' };
   expect(peekMerge(realFiles, child)).toEqual(expected);
   expect(mergesIn(realFiles, dirname(child))).toEqual([{ child, header }]);
 });
@@ -65,9 +65,9 @@ test('a torn or damaged line and all behind it never happened, and are written o
   truncateSync(path, readFileSync(path).length - 3);
   const opened = MergeRecord.open(realFiles, child);
   expect(opened?.progress.to).toBe(1024);
-  opened?.record.merged();
+  opened?.record.merged('as it was');
   opened?.record.close();
-  expect(peekMerge(realFiles, child)).toMatchObject({ to: 1024, merged: true });
+  expect(peekMerge(realFiles, child)).toMatchObject({ to: 1024, mergedAs: 'as it was' });
 });
 
 test('a record whose first line is torn was never begun, and goes', () => {

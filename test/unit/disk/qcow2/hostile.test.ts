@@ -53,6 +53,15 @@ describe('a header that is wrong or not for this version is refused by name', ()
       (image) => image.writeBigUInt64BE(2n ** 40n, 24),
       /L1 table size.*2048 entries/,
     ],
+    [
+      'more L2 tables than clusters',
+      (image) => {
+        image.writeBigUInt64BE(2n ** 42n, 24);
+        image.writeUInt32BE(8192, 36);
+        for (let at = 0; at < CLUSTER; at += 8) image.writeBigUInt64BE(BigInt(2 * CLUSTER), CLUSTER + at);
+      },
+      /L1 table at byte 65536: expected at most 16 L2 tables.*found 8192/,
+    ],
     ['an L1 table of 4 GiB', (image) => image.writeBigUInt64BE(2n ** 52n, 24), /an L1 table of at most 32 MiB/],
     ['an L1 table past the end', (image) => image.writeBigUInt64BE(2n ** 52n, 40), /L1 table at byte 4503599627370496/],
     ['an L1 table between clusters', (image) => image.writeBigUInt64BE(512n, 40), /L1 table offset at byte 40/],
@@ -234,6 +243,29 @@ describe.skipIf(noTools)(`marks${noTools ? ` (skipped: ${noTools})` : ''}`, () =
       'qcow2-corrupt doubtful',
     ]);
     expect((await guestBytes(images.bytes('disk.qcow2')))[100]).toBe(3);
+  });
+
+  test('of a table of snapshots that QEMU cannot read', async () => {
+    images.create('disk.qcow2', MiB);
+    for (const name of ['one', 'two']) images.qemu('snapshot', '-c', name, 'disk.qcow2');
+    expect(await findings(images.bytes('disk.qcow2'))).toEqual([]);
+    const file = images.file('disk.qcow2');
+    const table = Number((await file.read({ offset: 64, length: 8 }, 'place')).readBigUInt64BE());
+    const damages: readonly (readonly [at: number, bytes: Uint8Array])[] = [
+      [60, Uint8Array.of(0x75, 0x6e, 0x74, 0x73)],
+      [60, Uint8Array.of(0, 0, 0xff, 0xff)],
+      [71, Uint8Array.of(1)],
+      [table + 36, Uint8Array.of(1)],
+    ];
+    for (const [at, bytes] of damages) {
+      const before = await file.read({ offset: at, length: bytes.length }, 'what was there');
+      file.write(at, bytes);
+      expect(await findings(file), String(at)).toContainEqual(
+        expect.objectContaining({ code: 'qcow2-snapshots', severity: 'wrong' }),
+      );
+      expect(() => images.qemu('info', 'disk.qcow2')).toThrow();
+      file.write(at, before);
+    }
   });
 
   test('of a file that was cut short: its tables say what is missing', async () => {

@@ -153,7 +153,7 @@ test('disks of up to 2040 GiB are laid out, and larger ones are refused by name'
   expect(layout.fileBytes).toBe((last?.at as number) + 1 + 512);
   for (const kind of kinds) {
     const { blockBytesFor }: LayoutFormat = formats[kind];
-    expect(() => blockBytesFor(size + 1)).toThrow(/expected a disk of 1 byte to 2040 GiB .*found 2190433320961 bytes/);
+    expect(() => blockBytesFor(size + 1)).toThrow(/a disk of 1 byte to 2040 GiB .*has 2190433320961 bytes/);
     expect(() => blockBytesFor(0)).toThrow(/2040 GiB/);
   }
 });
