@@ -23,6 +23,15 @@ async function local(): Promise<EndpointScheme> {
   return localScheme(realFiles);
 }
 
+async function peer(): Promise<EndpointScheme> {
+  return (await import('./endpoint/peer.js')).peerScheme();
+}
+
+/** The peers that this user knows. */
+export function peerBook(): Promise<typeof import('./endpoint/peer-book.js')> {
+  return import('./endpoint/peer-book.js');
+}
+
 async function zero(): Promise<EndpointScheme> {
   return (await import('./endpoint/null.js')).zeroScheme();
 }
@@ -33,7 +42,7 @@ async function nothing(): Promise<EndpointScheme> {
 }
 
 export function defaultRegistry(): Registry {
-  return { file: local, http, https: http, zero, null: nothing };
+  return { file: local, http, https: http, peer, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
