@@ -72,11 +72,13 @@ export function addServe(program: Command, commands: () => ServeCommands): void 
     .command('list')
     .description('the clients that have a token, and what each may do')
     .option('--json', 'one object on the standard output')
+    .addHelpText('after', example('serve token list'))
     .action((flags: OutputFlags) => commands().tokenList(flags));
   token
     .command('remove')
     .description('refuse a token from now on')
     .argument('<name>', 'what the client is called')
+    .addHelpText('after', example('serve token remove backup-host'))
     .action((name: string) => commands().tokenRemove(name));
 }
 
@@ -98,10 +100,16 @@ export function addPeerCommands(program: Command, commands: () => PeerCommands):
     .command('list')
     .description('the hosts that are known')
     .option('--json', 'one object on the standard output')
+    .addHelpText('after', example('peer list'))
     .action((flags: OutputFlags) => commands().list(flags));
   peer
     .command('remove')
     .description('forget a host and its token')
     .argument('<peer>', 'peer://host[:port]')
+    .addHelpText('after', example('peer remove peer://host:7421'))
     .action((where: string) => commands().remove(where));
+}
+
+function example(line: string): string {
+  return `\nExamples:\n  blockferry ${line}\n`;
 }

@@ -51,7 +51,7 @@ function identityOf(cert: string, key: string, made: boolean): Identity {
   const certificate = new X509Certificate(cert);
   if (!certificate.checkPrivateKey(createPrivateKey(key))) {
     throw new TransferError('E_USAGE', 'the certificate and the key do not belong together', {
-      hint: 'Give the key that the certificate was made for. Those of the state folder can be removed: new ones are made.',
+      hint: 'Give the key that it was made for. Those of the state folder can be removed: new ones are made.',
     });
   }
   return { cert, key, made, fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase() };

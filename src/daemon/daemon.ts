@@ -86,7 +86,7 @@ export class Daemon {
     this.failed.catch(() => undefined);
   }
 
-  /** Listens when it resolves. @throws TransferError E_USAGE for roots, certificates or an address that cannot be used */
+  /** Listens when it resolves. @throws TransferError E_USAGE for what cannot be offered, shown or listened on */
   static async start(options: DaemonOptions, runner: ChunkRunner): Promise<Daemon> {
     const folder = daemonFolder();
     const { certificate, connectionsMax = CONNECTIONS_MAX } = options;

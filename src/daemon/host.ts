@@ -141,9 +141,10 @@ export class Host {
     },
     'finish-commit': ({ place, part, commit }) => {
       return this.#at(place, async (found, { ref }) => {
-        await this.#leases.endAt(found.shown);
         const { request } = localCommit(commit);
-        return { whole: await this.#parts.runner.run('finish-commit', { ref, part, request }) };
+        const whole = await this.#parts.runner.run('finish-commit', { ref, part, request });
+        if (whole) await this.#leases.endAt(found.shown);
+        return { whole };
       });
     },
     discard: ({ place }) => {

@@ -1,4 +1,7 @@
-/** Sends the bytes of a range in frames: read, hashed and written block by block, holes as gaps, the digest at the end. */
+/**
+ * Sends the bytes of a range in frames: read, hashed and written block by block, with holes as gaps and the digest at
+ * the end.
+ */
 import type { ServerResponse } from 'node:http';
 import type { ByteRange } from '../core/chunk.js';
 import { DIGEST_BYTES, type Hasher } from '../core/digest.js';

@@ -1,4 +1,4 @@
-/** Calls between the daemon's main thread and those that serve: each side has a table of deeds that the other may ask. */
+/** Calls between the daemon's main thread and those that serve: each side has deeds that the other may ask for. */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 

@@ -56,7 +56,7 @@ function writeTokens(folder: string, tokens: readonly TokenEntry[]): void {
   writePrivately(tokensPath(folder), `${JSON.stringify({ tokens }, undefined, 2)}\n`);
 }
 
-/** Answers the token, which is told this once and kept nowhere. @throws TransferError E_USAGE for a name that is taken */
+/** Answers the token, which is told this once and kept nowhere. @throws TransferError E_USAGE: the name is taken */
 export function addToken(folder: string, entry: Omit<TokenEntry, 'hash'>): string {
   const tokens = readTokens(folder);
   if (tokens.some(({ name }) => name === entry.name)) {

@@ -1,5 +1,5 @@
 /**
- * Where a peer is and how it is known: `peer://host[:port]/root/path`, with `?pin=sha256:…` or `?ca=FILE`. What
+ * Where a peer is and how it is known: `peer://host[:port]/NAME/path`, with `?pin=sha256:…` or `?ca=FILE`. What
  * `blockferry peer add` keeps is in a file of the state folder, for this user alone; BLOCKFERRY_PEER_TOKEN stands
  * before it. A peer that nobody vouches for is never spoken to.
  */
@@ -49,7 +49,7 @@ export function peerPlace(location: Location): PeerPlace {
   const [root = '', ...names] = url.pathname.replace(/^\//, '').split('/').map(decoded);
   if (root === '') {
     throw new TransferError('E_USAGE', `${location.name} names no root of the peer`, {
-      hint: 'Write peer://host/root/path: the root is a folder that `blockferry serve` offers under that name.',
+      hint: 'Write peer://host/NAME/path: NAME is what `blockferry serve` calls the folder that it offers.',
     });
   }
   return {
@@ -62,7 +62,7 @@ export function peerPlace(location: Location): PeerPlace {
 export function peerHost(url: URL, shown: string): Pick<PeerAddress, 'host' | 'port'> {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   if (url.protocol !== 'peer:' || host === '' || url.username !== '' || url.password !== '') {
-    throw new TransferError('E_USAGE', `${shown}: a peer is written as peer://host[:port]/root/path`, {
+    throw new TransferError('E_USAGE', `${shown}: a peer is written as peer://host[:port]/NAME/path`, {
       hint: 'Its token goes into BLOCKFERRY_PEER_TOKEN, or is kept by `blockferry peer add`; never into the location.',
     });
   }

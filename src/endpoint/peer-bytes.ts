@@ -1,4 +1,4 @@
-/** The bytes of a range on their way from or to a peer, in frames; the digest at their end is compared on both sides. */
+/** The bytes of a range on their way from or to a peer, in frames; both sides compare the digest at their end. */
 import type { ByteRange } from '../core/chunk.js';
 import { type Algorithm, DIGEST_BYTES, type Digest, type Hasher, loadHasher, sameBytes } from '../core/digest.js';
 import type { ChunkReader } from '../core/endpoint.js';
