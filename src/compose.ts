@@ -39,6 +39,15 @@ async function sftp(): Promise<EndpointScheme> {
   return (await import('./endpoint/sftp.js')).sftpScheme();
 }
 
+async function peer(): Promise<EndpointScheme> {
+  return (await import('./endpoint/peer.js')).peerScheme();
+}
+
+/** The peers that this user knows. */
+export function peerBook(): Promise<typeof import('./endpoint/peer-book.js')> {
+  return import('./endpoint/peer-book.js');
+}
+
 async function zero(): Promise<EndpointScheme> {
   return (await import('./endpoint/null.js')).zeroScheme();
 }
@@ -52,7 +61,7 @@ async function nothing(): Promise<EndpointScheme> {
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
   const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
-  return { file: local, http, https: http, webdav, webdavs: webdav, s3, sftp, zero, null: nothing };
+  return { file: local, http, https: http, webdav, webdavs: webdav, s3, sftp, peer, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */
