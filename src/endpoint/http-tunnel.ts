@@ -1,6 +1,5 @@
 /**
- * A way through a proxy to a secure server: CONNECT (RFC 9110 §9.3.6), then TLS from end to end, of which the proxy sees
- * nothing. It fails at once where the proxy does: undici's own way tries without end with a proxy that hangs up.
+ * A way through a proxy to a secure server: CONNECT (RFC 9110 §9.3.6), then TLS from end to end. It fails at once where the proxy does: undici's own way tries without end with a proxy that hangs up.
  */
 import { once } from 'node:events';
 import { request as requestHttp } from 'node:http';
@@ -63,15 +62,14 @@ async function tunnel(authority: string, { proxy, tls: { ca }, silenceMsMax }: T
   return socket;
 }
 
-interface Silent {
-  setTimeout(ms: number): unknown;
+type Watched = Parameters<typeof watchSilence>[0] & {
   once(event: 'timeout', then: () => void): unknown;
   removeListener(event: 'timeout', then: () => void): unknown;
   destroy(error: Error): unknown;
-}
+};
 
 /** What is waited for, as long as something is heard. */
-async function silentFor<T>(watched: Silent, ms: number, awaited: Promise<T>): Promise<T> {
+async function silentFor<T>(watched: Watched, ms: number, awaited: Promise<T>): Promise<T> {
   const tooLong = (): void => void watched.destroy(httpError('ETIMEDOUT', 'the proxy was silent'));
   watchSilence(watched, ms);
   watched.once('timeout', tooLong);
