@@ -1,5 +1,6 @@
 /**
- * A way through a proxy to a secure server: CONNECT (RFC 9110 §9.3.6), then TLS from end to end. It fails at once where the proxy does: undici's own way tries without end with a proxy that hangs up.
+ * A way through a proxy to a secure server: CONNECT (RFC 9110 §9.3.6), then TLS from end to end. It fails at once where
+ * the proxy does: undici's own way tries without end with a proxy that hangs up.
  */
 import { once } from 'node:events';
 import { request as requestHttp } from 'node:http';
