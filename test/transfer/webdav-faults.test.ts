@@ -59,7 +59,8 @@ test('a commit that was cut short after the file had its name is finished by the
 test('a name that is locked on the server is told, and the copy is kept until it is free', async (context) => {
   const server = await apache(context);
   const source = stated();
-  const body = `<?xml version="1.0"?><lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>`;
+  const kind = '<lockscope><exclusive/></lockscope><locktype><write/></locktype>';
+  const body = `<?xml version="1.0"?><lockinfo xmlns="DAV:">${kind}</lockinfo>`;
   const locked = await fetch(`${server.url}/disk.img`, {
     method: 'LOCK',
     body,
