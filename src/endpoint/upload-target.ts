@@ -6,7 +6,7 @@ import type { ChunkWriter, CommitRequest, PartMark, Target } from '../core/targe
 import { MiB } from '../core/units.js';
 import { connectionsOfThread } from './http-client.js';
 import { SILENCE_MS_MAX } from './upload-client.js';
-import { Losses, watchLosses } from './upload-losses.js';
+import { Losses } from './upload-losses.js';
 import { commitUpload, markUpload, type UploadPartRef, writtenTo } from './upload-part.js';
 import { UploadPlace } from './upload-place.js';
 import { UploadReader } from './upload-reader.js';
@@ -35,7 +35,6 @@ class UploadTarget implements Target {
     const losses = new Losses(ref.losses);
     const access = { ...ref.access, connections: connectionsOfThread(ref.access, threads) };
     const place = new UploadPlace(access, ref.speaks, losses);
-    watchLosses(new URL(ref.url).origin, losses);
     this.parts = { place, losses, url: writtenTo(ref), size: ref.size, silenceMsMax };
   }
 
