@@ -1,6 +1,6 @@
 /**
- * How a user proves who he is: keys of an agent, keys in files, and, where there is a terminal to ask on, the passphrase
- * of a key or a password. Each is tried when its turn comes, and asked for once in a process.
+ * How a user proves who he is: keys of an agent, keys in files, and, where there is a terminal to ask on, the
+ * passphrase of a key or a password. Each is tried when its turn comes, and asked for once in a process.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -115,8 +115,8 @@ export class Authentication {
   }
 }
 
-function keyFiles({ identities, identitiesOnly }: SftpAddress): readonly string[] {
-  if (identities.length > 0 || identitiesOnly) return identities;
+function keyFiles({ identities }: SftpAddress): readonly string[] {
+  if (identities.length > 0) return identities;
   return USUAL_KEYS.map((name) => join(userFolder(), name));
 }
 
