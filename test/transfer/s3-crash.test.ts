@@ -67,7 +67,7 @@ test('an upload outlives a kill -9 of the server, and goes on when it is back', 
   expect((await getObject(one, name))?.equals(bytes)).toBe(true);
 });
 
-test('a server that stays away ends the upload with all that is on record kept', {
+test('an upload of which both client and server are killed is taken up when the server is back', {
   timeout: 120_000,
 }, async (context) => {
   const one = await needCeph(context);
