@@ -34,6 +34,8 @@ export interface DiskImage {
   readonly size: number;
   /** Bytes of the format's unit of allocation; 0: it allocates nothing by itself. */
   readonly blockBytes: number;
+  /** Bytes of the sectors that a guest counts in; absent: the format does not say. */
+  readonly sectorBytes?: number;
   /** What a child must name to be a child of this image, in lower case; absent where the format has no such thing. */
   readonly identity?: string;
   /** Absent: the image stands alone. */
