@@ -40,7 +40,7 @@ export interface DiskImage {
   readonly identity?: string;
   /** Absent: the image stands alone. */
   readonly parent?: ParentLink;
-  /** Further things that people may want to know, such as the creator. Names are words in lower case, texts are shown. */
+  /** Further things that people may want to know, such as the creator; names are words in lower case. */
   readonly facts?: Readonly<Record<string, string>>;
   /**
    * The range's runs in order and without gaps, down to the sector; neighbours of one kind may come apart. Reads what
