@@ -36,6 +36,8 @@ export interface DiskLink {
   readonly blockBytes: number;
   /** What images that build on this one know it by. */
   readonly identity?: string;
+  /** Bytes of the sectors that a guest counts in; absent: the format does not say. */
+  readonly sectorBytes?: number;
 }
 
 /**
@@ -111,7 +113,11 @@ export class Disk {
 }
 
 function describe({ source, image }: OpenedLink): DiskLink {
-  const { format, kind, size, blockBytes, identity } = image;
+  const { format, kind, size, blockBytes, identity, sectorBytes } = image;
   const about = { name: source.name, format, kind, size, fileBytes: source.size, blockBytes };
-  return { ...about, ...(identity !== undefined && { identity }) };
+  return {
+    ...about,
+    ...(identity !== undefined && { identity }),
+    ...(sectorBytes !== undefined && { sectorBytes }),
+  };
 }

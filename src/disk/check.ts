@@ -3,9 +3,10 @@
  * does itself; what several files say of one another is checked here.
  */
 import { TransferError } from '../core/errors.js';
-import { diskBytes } from './disk-bytes.js';
-import { formatNamed, formatOfName, probeFormat } from './formats.js';
+import { diskBytes, UnsupportedImage, unsupported } from './disk-bytes.js';
+import { formatNamed, probeFormat } from './formats.js';
 import type { DiskBytes, DiskFormat, Finding, Findings } from './image.js';
+import { whyNotRaw } from './not-raw.js';
 import { ChainError, type ChainOpener, type ChainProblem, type ChainRequest, openChain } from './open-chain.js';
 
 /** Of one file; more are counted. A damaged table can have a finding for each of a million entries. */
@@ -68,15 +69,21 @@ export async function checkChain(request: ChainRequest, opener: ChainOpener): Pr
   const checked: Checked[] = [];
   try {
     const bytes = diskBytes(source);
-    const first = await checkOne(bytes, request.format ?? (await probeFormat(bytes)));
-    if (!request.format) addIfMisnamed(first, first.found);
-    checked.push(first);
+    checked.push(request.format ? await checkOne(bytes, request.format) : await checkProbed(bytes));
   } finally {
     await source.close();
   }
   await checkParents(request, opener, checked);
   const images = checked.map(({ name, format, found: { findings, more } }) => ({ name, format, findings, more }));
   return { sound: !checked.some(({ found }) => found.wrong), images };
+}
+
+/** Of a format that nobody says: what its own marks say. @throws TransferError where the file cannot be read */
+export async function checkProbed(bytes: DiskBytes, probed?: DiskFormat): Promise<Checked> {
+  const checked = await checkOne(bytes, probed ?? (await probeFormat(bytes)));
+  const why = checked.format === 'raw' ? await whyNotRaw(bytes) : undefined;
+  if (why) checked.found.add(why);
+  return checked;
 }
 
 /** @throws TransferError where the file cannot be read */
@@ -89,18 +96,6 @@ export async function checkOne(bytes: DiskBytes, format: DiskFormat): Promise<Ch
     found.add(damageOf(thrown));
   }
   return { name: bytes.name, format, found };
-}
-
-/**
- * What nobody says to be raw, and is called something else, has lost what made it that: a fixed VHD that was cut short
- * has no footer, and nothing else in it tells. A disk made of it would be wrong.
- */
-export function addIfMisnamed({ name, format }: Pick<Checked, 'name' | 'format'>, found: Findings): void {
-  const called = format === 'raw' ? formatOfName(name) : undefined;
-  if (!called) return;
-  const lost = called === 'vhd' ? 'its footer is missing, so that it may be cut short' : 'its beginning is damaged';
-  const message = `${name} is called a ${called} image, and nothing in it says that it is one: ${lost}, or it is raw`;
-  found.add({ code: 'raw-misnamed', severity: 'wrong', message });
 }
 
 async function checkParents(request: ChainRequest, opener: ChainOpener, checked: Checked[]): Promise<void> {
@@ -123,7 +118,8 @@ async function checkParents(request: ChainRequest, opener: ChainOpener, checked:
     const { found } = checked.at(-1) as Checked;
     const damage = damageOf(thrown);
     // What cannot be opened for a reason that is told already is told once.
-    if (damage.code !== 'unreadable' || !found.wrong) found.add(damage);
+    const told = found.wrong || found.findings.some(({ message }) => message === damage.message);
+    if ((damage.code !== 'unreadable' && damage.code !== 'unsupported') || !told) found.add(damage);
   }
 }
 
@@ -140,6 +136,7 @@ function damageOf(thrown: unknown): Finding {
     return { code: PROBLEMS[thrown.problem], severity: 'wrong', message: thrown.message };
   }
   if (!(thrown instanceof TransferError) || thrown.code !== 'E_DISK_FORMAT') throw thrown;
+  if (thrown instanceof UnsupportedImage) return unsupported(thrown);
   return { code: 'unreadable', severity: 'wrong', message: thrown.message };
 }
 

@@ -3,7 +3,7 @@ import type { ByteRange } from '../core/chunk.js';
 import type { Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { formatBytes, MiB } from '../core/units.js';
-import type { DiskBytes } from './image.js';
+import type { DiskBytes, Finding } from './image.js';
 
 const READ_BYTES_MAX = 16 * MiB;
 const NEVER = new AbortController().signal;
@@ -70,6 +70,28 @@ export function notClosed(name: string, what: string, offset: number, found: str
   ].join('\n');
   return hinted(diskError(name, what, offset, 'an image that was closed', found), hint);
 }
+
+/** What other programs read: it is no damage, and as a file it is copied as any other. */
+export class UnsupportedImage extends TransferError {}
+
+export function unsupportedImage(
+  name: string,
+  what: string,
+  offset: number,
+  expected: string,
+  found: string,
+): UnsupportedImage {
+  const { code, message } = diskError(name, what, offset, expected, found);
+  return new UnsupportedImage(code, message, {
+    hint: 'This version does not read such images. "qemu-img convert" makes one of it that is read here.',
+  });
+}
+
+export const unsupported = ({ message }: UnsupportedImage): Finding => ({
+  code: 'unsupported',
+  severity: 'doubtful',
+  message,
+});
 
 export function hinted({ code, message, cause }: TransferError, hint: string): TransferError {
   return new TransferError(code, message, { hint, cause });

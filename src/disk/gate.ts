@@ -65,14 +65,14 @@ async function lookAt(
   warnings: readonly string[],
   stopped: Stopped,
 ): Promise<Look> {
-  const { addIfMisnamed, checkOne } = await import('./check.js');
+  const { checkOne, checkProbed } = await import('./check.js');
   const wrong: string[] = [];
   const notes = [...warnings];
   let more = 0;
   for (const [index, { bytes, format }] of images.entries()) {
-    const checked = await checkOne(whileNot(stopped, bytes), format);
-    if (index === 0) addIfMisnamed(checked, checked.found);
-    const { findings, more: unlisted } = checked.found;
+    // Those below it are what their children say.
+    const check = index === 0 ? checkProbed : checkOne;
+    const { findings, more: unlisted } = (await check(whileNot(stopped, bytes), format)).found;
     more += unlisted;
     for (const finding of findings) {
       const into = finding.severity === 'wrong' ? wrong : notes;

@@ -34,11 +34,13 @@ export interface DiskImage {
   readonly size: number;
   /** Bytes of the format's unit of allocation; 0: it allocates nothing by itself. */
   readonly blockBytes: number;
+  /** Bytes of the sectors that a guest counts in; absent: the format does not say. */
+  readonly sectorBytes?: number;
   /** What a child must name to be a child of this image, in lower case; absent where the format has no such thing. */
   readonly identity?: string;
   /** Absent: the image stands alone. */
   readonly parent?: ParentLink;
-  /** Further things that people may want to know, such as the creator. Names are words in lower case, texts are shown. */
+  /** Further things that people may want to know, such as the creator; names are words in lower case. */
   readonly facts?: Readonly<Record<string, string>>;
   /**
    * The range's runs in order and without gaps, down to the sector; neighbours of one kind may come apart. Reads what

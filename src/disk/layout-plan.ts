@@ -7,6 +7,7 @@ import { systemClock } from '../core/clock.js';
 import type { Extent, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TargetLayout } from '../core/target.js';
+import { linksOf } from './disk-source.js';
 import type { LayoutKind, LayoutPlan } from './layout.js';
 import { LAYOUTS } from './layouts.js';
 
@@ -22,7 +23,12 @@ export async function planLayout(kind: LayoutKind, source: Source, signal: Abort
   const whole = { offset: 0, length: size };
   const extents = source.extents?.(whole, signal) ?? [{ kind: 'data', ...whole } as const];
   const allocated = await allocatedBlocks(extents, count, blockBytes);
-  return { kind, size, blockBytes, allocated, uniqueId: randomBytes(ID_BYTES), createdAtMs: systemClock.wallMs() };
+  // A guest finds its partitions by the number of a sector.
+  const sectorBytes = kind === 'vhdx' ? linksOf(source)?.[0]?.image.sectorBytes : undefined;
+  return {
+    ...{ kind, size, blockBytes, allocated, uniqueId: randomBytes(ID_BYTES), createdAtMs: systemClock.wallMs() },
+    ...(sectorBytes !== undefined && { sectorBytes }),
+  };
 }
 
 function blockCount(size: number, blockBytes: number): number {
@@ -52,17 +58,21 @@ async function allocatedBlocks(
 }
 
 export function encodePlan(plan: LayoutPlan): TargetLayout {
-  const { kind, size, blockBytes, createdAtMs, uniqueId, allocated } = plan;
-  const hex = Buffer.from(uniqueId).toString('hex');
-  return { kind, size, blockBytes, createdAtMs, uniqueId: hex, allocated: Buffer.from(allocated).toString('base64') };
+  const { kind, size, blockBytes, sectorBytes, createdAtMs, uniqueId, allocated } = plan;
+  return {
+    ...{ kind, size, blockBytes, createdAtMs, uniqueId: Buffer.from(uniqueId).toString('hex') },
+    ...(sectorBytes !== undefined && { sectorBytes }),
+    allocated: Buffer.from(allocated).toString('base64'),
+  };
 }
 
 /** Anybody may have written the journal. @throws TransferError E_JOURNAL_DAMAGED */
 export function decodePlan(encoded: TargetLayout): LayoutPlan {
-  const { kind, size, blockBytes, createdAtMs, uniqueId, allocated } = encoded;
+  const { kind, size, blockBytes, sectorBytes = 512, createdAtMs, uniqueId, allocated } = encoded;
   const numbers = [size, blockBytes, createdAtMs].every((value) => Number.isSafeInteger(value) && Number(value) >= 0);
   const known = typeof kind === 'string' && Object.hasOwn(LAYOUTS, kind);
-  if (!known || !numbers || typeof uniqueId !== 'string' || typeof allocated !== 'string') throw damaged();
+  const sectors = sectorBytes === 512 || sectorBytes === 4096;
+  if (!known || !numbers || !sectors || typeof uniqueId !== 'string' || typeof allocated !== 'string') throw damaged();
   const [sizeBytes, ofBlock] = [Number(size), Number(blockBytes)];
   const count = blockCount(sizeBytes, ofBlock);
   const [id, bits] = [Buffer.from(uniqueId, 'hex'), Buffer.from(allocated, 'base64')];
@@ -73,6 +83,7 @@ export function decodePlan(encoded: TargetLayout): LayoutPlan {
     kind: kind as LayoutKind,
     size: sizeBytes,
     blockBytes: ofBlock,
+    sectorBytes,
     createdAtMs: Number(createdAtMs),
     uniqueId: new Uint8Array(id),
     allocated: bitmap,

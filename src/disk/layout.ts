@@ -18,6 +18,8 @@ export interface LayoutPlan {
   readonly createdAtMs: number;
   /** Bytes of a block; 0: the layout has none. */
   readonly blockBytes: number;
+  /** Bytes of a sector, where the layout can say that; absent: 512. */
+  readonly sectorBytes?: number;
   /** A bit for each block, the first in the highest bit of the first byte; empty where there are no blocks. */
   readonly allocated: Uint8Array;
 }

@@ -215,7 +215,7 @@ function wasWrittenTo({ name }: OpenDiskFile): TransferError {
   return new TransferError('E_SOURCE_CHANGED', `${name} was written to while it was merged, or since`, {
     hint: [
       'It was kept, with all that was written to it. Stop what writes to it, then run the same command again: it',
-      'compares, and goes on. Where images that built on it build on its parent already, copy it with --flatten instead.',
+      'compares, and goes on. Where images that built on it build on its parent already, copy it with --flatten.',
     ].join('\n'),
   });
 }

@@ -165,8 +165,8 @@ function assertNamed(name: string, kind: LayoutKind): void {
   const { format, extension } = LAYOUTS[kind];
   const called = formatOfName(name);
   if (!called || called === format) return;
-  const message = `${name} would be a ${format === 'raw' ? 'raw disk' : format.toUpperCase()}, and its name says ${called}`;
-  throw new TransferError('E_USAGE', message, {
+  const what = format === 'raw' ? 'raw disk' : format.toUpperCase();
+  throw new TransferError('E_USAGE', `${name} would be a ${what}, and its name says ${called}`, {
     hint: `Give it a name that ends with ${extension}, or say with --to what it is to be. Nothing was changed.`,
   });
 }

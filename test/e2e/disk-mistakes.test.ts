@@ -46,7 +46,7 @@ test('a new disk is not called what it is not', async (context) => {
   expect(await run('copy', '--flatten', 'child.qcow2', 'whole.img')).toMatchObject({ exitCode: 0 });
 });
 
-test('an image that was not closed is read as it is, and told how to close it where it is to be changed', async (context) => {
+test('an image that was not closed is read, and where it is to be changed told how to close it', async (context) => {
   needQemuImg(context);
   qemuImg('create', '-q', '-f', 'qcow2', '-o', 'lazy_refcounts=on', path('open.qcow2'), '4M');
   // The process ends before it can close the image.
@@ -100,4 +100,40 @@ test('the content of a disk is copied onto a device, and no image of it', async 
   expect(statSync(path('back.raw')).size).toBe(6 * MiB);
   expect(sameContent(path('small.vhdx'), 'vhdx', path('back.raw'), 'raw')).toBe(true);
   expect((await run('verify', '--content', loop.path, 'small.vhdx')).exitCode).toBe(0);
+});
+
+test.for(['vmdk', 'vdi', 'qed', 'parallels'])(
+  'a %s image is no raw disk: it is refused by name',
+  async (format, context) => {
+    needQemuImg(context);
+    const name = `other.${format}`;
+    qemuImg('create', '-q', '-f', format, path(name), '4M');
+    const checked = await run('disk', 'check', name);
+    expect(checked.exitCode).toBe(4);
+    expect(checked.out).toMatch(/raw-other-format\n.*begins as a \w+ image, which this version does not read/);
+    const refused = await run('copy', '--to', 'raw', name, 'other.raw');
+    expect(refused).toMatchObject({ exitCode: 4, out: '' });
+    expect(existsSync(path('other.raw'))).toBe(false);
+    expect(await run('copy', name, `same.${format}`)).toMatchObject({ exitCode: 0, err: '' });
+  },
+);
+
+test('what only other programs read is no damage: as a file it is copied, with a word about it', async (context) => {
+  needQemuImg(context);
+  const secret = ['--object', 'secret,id=s,data=x', '-o', 'encrypt.format=luks,encrypt.key-secret=s'];
+  qemuImg('create', '-q', '-f', 'qcow2', ...secret, path('luks.qcow2'), '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', `data_file=${path('data')}`, path('outside.qcow2'), '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-F', 'raw', '-b', 'nbd://host/disk', path('net.qcow2'), '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-F', 'vmdk', '-b', 'base.vmdk', path('over.qcow2'), '1M');
+  qemuImg('create', '-q', '-f', 'qcow', path('old.qcow'), '1M');
+  for (const name of ['luks.qcow2', 'outside.qcow2', 'net.qcow2', 'over.qcow2', 'old.qcow']) {
+    expect(await run('disk', 'check', name), name).toMatchObject({
+      exitCode: 0,
+      out: expect.stringContaining('unsupported'),
+    });
+    const copied = await run('copy', name, `copy-of-${name}`);
+    expect(copied, name).toMatchObject({ exitCode: 0, err: expect.stringContaining('(unsupported)') });
+    const made = await run('copy', '--flatten', '--to', 'raw', name, 'made.raw');
+    expect(made, name).toMatchObject({ exitCode: 4, err: expect.stringContaining('qemu-img convert') });
+  }
 });

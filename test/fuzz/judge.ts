@@ -1,7 +1,8 @@
 /**
  * What a damaged image may lead to, and nothing else. For whatever bytes, with bounded work and memory:
  *
- *     refused   a typed error that names what it met and where, and `check` finds something wrong too
+ *     refused   a typed error that names what it met and where, and `check` finds something wrong too, or says that
+ *               such images are not read here
  *     found     content is given, whatever it is, and `check` finds something wrong
  *     same      the content is what it was before the damage
  *     payload   the damage hit bytes of the guest, and these are what is read
@@ -76,7 +77,8 @@ async function bounded(damaged: Damaged): Promise<Verdict> {
     return await read(damaged, found);
   } catch (thrown) {
     const why = refusal(thrown);
-    if (found.wrong !== undefined || why.includes(ONLY_READING_TELLS)) return { kind: 'refused', why };
+    const told = found.wrong !== undefined || found.doubtful?.code === 'unsupported';
+    if (told || why.includes(ONLY_READING_TELLS)) return { kind: 'refused', why };
     return { kind: 'failed', why: `check finds nothing wrong, and reading says: ${why}` };
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { projectRoot, sourceFiles } from './source-files.js';
 
-const CODE = /^(?:(?:vhd|vhdx|qcow2|raw|chain)-[a-z0-9-]+|unreadable)$/;
+const CODE = /^(?:(?:vhd|vhdx|qcow2|raw|chain)-[a-z0-9-]+|unreadable|unsupported)$/;
 /** Words of the same form: layouts, and beginnings that a template ends. */
 const NO_CODES = ['vhd-fixed', 'vhd-dynamic', 'qcow2-l2', 'qcow2-refcount-block'];
 

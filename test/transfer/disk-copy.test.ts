@@ -7,6 +7,7 @@ import { GiB, KiB, MiB } from '../../src/core/units.js';
 import type { LayoutKind } from '../../src/disk/layout.js';
 import { LAYOUT_KINDS } from '../../src/disk/layouts.js';
 import { journalPath, partPath } from '../../src/endpoint/part-names.js';
+import { openDisk } from '../../src/index.js';
 import { encodeRecord } from '../../src/journal/journal.js';
 import { type FileLayer, realFiles } from '../../src/platform/file-layer.js';
 import { expectClear, failureOf } from '../support/copying.js';
@@ -16,6 +17,7 @@ import { contentOf, newDisk, QEMU_FORMAT, qemuImg, qemuIo, sameContent } from '.
 import { FakeClock } from '../support/fake-clock.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
+import { writeTestVhdx } from '../support/vhdx-images.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'disk-copy-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -202,4 +204,16 @@ test('the SHA-256 of a copy that makes a disk is that of the content', async () 
   const result = await convert(raw, target, 'vhdx', { checksum: { algorithm: 'sha256' } }).run();
   expect(result.checksum).toEqual(plain.checksum);
   expect([result.of, plain.of]).toEqual(['content', 'container']);
+});
+
+test('a VHDX whose guest counts in sectors of 4096 bytes becomes one with such sectors', async () => {
+  const folder = newFolder();
+  const [source, target] = [join(folder, 'disk.vhdx'), join(folder, 'made.vhdx')];
+  const bytes = new Seeded(5).bytes(2 * MiB);
+  writeTestVhdx(source, { size: 8 * MiB, sectorBytes: 4096, blocks: new Map([[1, { state: 6, bytes }]]) });
+  await convert(source, target, 'vhdx').run();
+  const disk = await openDisk(target);
+  expect(disk).toMatchObject({ size: 8 * MiB, links: [{ sectorBytes: 4096 }] });
+  expect(bytes.equals(await disk.read({ offset: 2 * MiB, length: 2 * MiB }))).toBe(true);
+  await disk.close();
 });

@@ -3,6 +3,7 @@
  * things stand in one cluster. Compressed clusters are not unpacked, and internal snapshots are not followed.
  */
 import { TransferError } from '../../core/errors.js';
+import { UnsupportedImage, unsupported } from '../disk-bytes.js';
 import type { DiskBytes, Finding, Findings } from '../image.js';
 import { CLUSTERS_MAX, ClusterUse } from './cluster-use.js';
 import { type Entry, entryAt, entryBytes, SUBCLUSTERS, subclusterKind } from './entries.js';
@@ -31,7 +32,9 @@ function takerOf(found: Findings): Take {
       return await work();
     } catch (thrown) {
       if (!(thrown instanceof TransferError) || thrown.code !== 'E_DISK_FORMAT') throw thrown;
-      found.add({ code, severity: 'wrong', message: thrown.message });
+      found.add(
+        thrown instanceof UnsupportedImage ? unsupported(thrown) : { code, severity: 'wrong', message: thrown.message },
+      );
       return undefined;
     }
   };
@@ -72,8 +75,7 @@ class Check {
   #marks(): void {
     const { dirty, corrupt } = this.#header;
     if (dirty) {
-      const message =
-        'the image was not closed, or is in use: what a guest reads is right, its refcounts may not be; qemu-img check -r all repairs them';
+      const message = 'the image was not closed, or is in use: what a guest reads is right, its refcounts may be wrong';
       this.#add('qcow2-dirty', 72, message, true);
     }
     if (corrupt) {

@@ -3,7 +3,7 @@
  * says is checked against the bounds that QEMU has too, and against the file. Numbers are big endian.
  */
 import { MiB } from '../../core/units.js';
-import { diskError } from '../disk-bytes.js';
+import { diskError, unsupportedImage } from '../disk-bytes.js';
 import type { DiskBytes, ParentLink } from '../image.js';
 import { type Extension, extensionsOf, featureName } from './extensions.js';
 import { parentOf } from './parent.js';
@@ -48,7 +48,9 @@ const FEATURES = ['dirty', 'corrupt', 'external data file', 'compression type', 
 
 /** The first cluster of an image, or as much of it as there is. */
 export async function readFirstCluster(bytes: DiskBytes): Promise<Buffer> {
-  const fixed = await bytes.read({ offset: 0, length: HEADER_BYTES_V2 }, 'qcow2 header');
+  const fixed = await bytes.read({ offset: 0, length: Math.min(HEADER_BYTES_V2, bytes.size) }, 'qcow2 header');
+  // The first version has a shorter header, and no cluster size in it.
+  if (fixed.length < HEADER_BYTES_V2 || fixed.readUInt32BE(4) === 1) return fixed;
   const clusterBytes = 2 ** fixed.readUInt32BE(20);
   return bytes.read({ offset: 0, length: Math.min(bytes.size, clusterBytes, CLUSTER_BYTES_MAX) }, 'qcow2 header');
 }
@@ -56,9 +58,11 @@ export async function readFirstCluster(bytes: DiskBytes): Promise<Buffer> {
 /** @throws TransferError E_DISK_FORMAT naming the field and its place */
 export function parseHeader(bytes: Buffer, name: string): Qcow2Header {
   const demand: Demand = demandFor(name);
-  demand(bytes.length >= HEADER_BYTES_V2, 'header', 0, `at least ${HEADER_BYTES_V2} bytes`, bytes.length);
+  demand(bytes.length >= 8, 'header', 0, `at least ${HEADER_BYTES_V2} bytes`, bytes.length);
   demand(bytes.toString('latin1', 0, 4) === 'QFI\xfb', 'magic', 0, '"QFI\\xfb"', bytes.toString('hex', 0, 4));
   const version = bytes.readUInt32BE(4);
+  if (version === 1) throw unsupportedImage(name, 'version', 4, '2 or 3', '1');
+  demand(bytes.length >= HEADER_BYTES_V2, 'header', 0, `at least ${HEADER_BYTES_V2} bytes`, bytes.length);
   demand(version === 2 || version === 3, 'version', 4, '2 or 3', version);
   const clusterBits = bytes.readUInt32BE(20);
   demand(clusterBits >= 9 && clusterBits <= 21, 'cluster bits', 20, '9 to 21', clusterBits);
@@ -74,8 +78,9 @@ export function parseHeader(bytes: Buffer, name: string): Qcow2Header {
     return offset;
   };
   const encryption = bytes.readUInt32BE(32);
-  const kinds = ['none', 'AES', 'LUKS'];
-  demand(encryption === 0, 'encryption', 32, 'none', kinds[encryption] ?? `method ${encryption}`);
+  const kind = ['none', 'AES', 'LUKS'][encryption];
+  if (encryption > 0 && kind) throw unsupportedImage(name, 'encryption', 32, 'none', kind);
+  demand(encryption === 0, 'encryption', 32, 'none', `method ${encryption}`);
   const parts = version === 3 ? partsOfV3(bytes, name) : V2;
   const area = extensionsOf(bytes, parts.headerBytes, name);
   demandKnown(bytes, parts.incompatible, area.extensions, name);
@@ -164,7 +169,10 @@ function demandKnown(bytes: Buffer, incompatible: bigint, extensions: readonly E
       named.push(FEATURES[bit] ?? featureName(bytes, bit, extensions) ?? `bit ${bit}`);
     }
   }
-  throw diskError(name, 'incompatible features', 72, 'features that this version reads', named.join(', '));
+  const expected = 'features that this version reads';
+  if ((incompatible & ~31n) === 0n)
+    throw unsupportedImage(name, 'incompatible features', 72, expected, named.join(', '));
+  throw diskError(name, 'incompatible features', 72, expected, named.join(', '));
 }
 
 type Demand = (holds: boolean, what: string, at: number, expected: string, found: string | number) => asserts holds;

@@ -4,7 +4,7 @@
  * `json:{…}` and `nbd://…` make it open something else. Those are refused, since what they name is no file.
  */
 import { decodePath, showPath } from '../../platform/path-bytes.js';
-import { diskError } from '../disk-bytes.js';
+import { diskError, unsupportedImage } from '../disk-bytes.js';
 import type { DiskFormat, ParentLink } from '../image.js';
 import { EXTENSION, type Extension } from './extensions.js';
 
@@ -17,6 +17,18 @@ export const FORMAT_NAMES: Readonly<Record<DiskFormat, string>> = {
   vhdx: 'vhdx',
   qcow2: 'qcow2',
 };
+
+/** Which QEMU reads, too. */
+const OTHER_FORMATS: ReadonlySet<string> = new Set([
+  'vmdk',
+  'vdi',
+  'qed',
+  'qcow',
+  'luks',
+  'parallels',
+  'nbd',
+  'host_device',
+]);
 
 /** A protocol's name ends with a colon that stands before the first slash. */
 export const PROTOCOL = /^[^/]*?:/s;
@@ -49,7 +61,7 @@ function pathOf(text: string, at: number, name: string): string {
   const path = text.replace(/^file:/, '');
   if (path === '' || path.includes('\0')) throw diskError(name, 'backing file name', at, 'a path', shown);
   if (path === text && PROTOCOL.test(text)) {
-    throw diskError(name, 'backing file name', at, 'the path of a file, no protocol or options', shown);
+    throw unsupportedImage(name, 'backing file name', at, 'the path of a file, no protocol or options', shown);
   }
   return path;
 }
@@ -61,6 +73,7 @@ function formatOf(firstCluster: Buffer, extensions: readonly Extension[], name: 
   const text = firstCluster.toString('latin1', at, at + Math.min(length, 64));
   const format = (Object.keys(FORMAT_NAMES) as DiskFormat[]).find((known) => FORMAT_NAMES[known] === text);
   if (format) return format;
-  const known = Object.values(FORMAT_NAMES).join(', ');
-  throw diskError(name, 'backing file format', at, `one of ${known}`, JSON.stringify(showPath(text)));
+  const known = `one of ${Object.values(FORMAT_NAMES).join(', ')}`;
+  if (OTHER_FORMATS.has(text)) throw unsupportedImage(name, 'backing file format', at, known, text);
+  throw diskError(name, 'backing file format', at, known, JSON.stringify(showPath(text)));
 }

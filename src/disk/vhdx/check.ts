@@ -115,7 +115,7 @@ async function checkLog(file: DiskBytes, header: VhdxHeader, found: Findings): P
   await attempt({ code: 'vhdx-log-place', severity: 'doubtful', ...at }, found, () => assertLogPlace(file, header));
   const log = await attempt({ code: 'vhdx-log', severity: 'wrong', ...at }, found, () => replayLog(file, header));
   if (header.logGuid === GUID_NONE) return undefined;
-  const message = `${file.name}: the log is not empty: the disk was not closed, or is in use; its content is right with the log`;
+  const message = `${file.name}: the log is not empty: the disk was not closed, or is in use; it is read with it`;
   found.add({ code: 'vhdx-log-dirty', severity: 'doubtful', message, ...at });
   if (log && file.size < log.fileBytes) {
     const cut = `${file.name}: the file has ${file.size} bytes, and ${log.fileBytes} once its log is replayed`;

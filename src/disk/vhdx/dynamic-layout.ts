@@ -30,8 +30,8 @@ const METADATA_BYTES = MiB;
 const BAT_AT = METADATA_AT + METADATA_BYTES;
 const BAT_PIECE_BYTES = MiB;
 
-/** The size of sector that every guest can start from. */
-const SECTOR_BYTES = 512;
+/** The size of sector that every guest can start from: where nothing else was said. */
+const SECTOR_BYTES_USUAL = 512;
 /** What the disks have on which images lie. */
 const PHYSICAL_SECTOR_BYTES = 4096;
 const BLOCK_BYTES_USUAL = 2 * MiB;
@@ -61,13 +61,14 @@ class DynamicLayout implements Layout {
   constructor(plan: LayoutPlan) {
     assertSize(plan.size);
     this.#plan = plan;
-    this.size = Math.ceil(plan.size / SECTOR_BYTES) * SECTOR_BYTES;
+    const sectorBytes = plan.sectorBytes ?? SECTOR_BYTES_USUAL;
+    this.size = Math.ceil(plan.size / sectorBytes) * sectorBytes;
     this.#metadata = {
       blockBytes: plan.blockBytes,
       leaveAllocated: false,
       size: this.size,
       id: readGuid(plan.uniqueId),
-      sectorBytes: SECTOR_BYTES,
+      sectorBytes,
       physicalSectorBytes: PHYSICAL_SECTOR_BYTES,
     };
     this.#geometry = batGeometry(this.#metadata);

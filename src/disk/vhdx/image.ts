@@ -48,6 +48,7 @@ export class VhdxImage implements DiskImage {
   readonly kind: string;
   readonly size: number;
   readonly blockBytes: number;
+  readonly sectorBytes: number;
   readonly identity: string;
   readonly parent?: ParentLink;
   readonly facts: NonNullable<DiskImage['facts']>;
@@ -62,6 +63,7 @@ export class VhdxImage implements DiskImage {
     this.kind = ref.kind;
     this.size = ref.geometry.size;
     this.blockBytes = ref.geometry.blockBytes;
+    this.sectorBytes = ref.geometry.sectorBytes;
     this.identity = ref.identity;
     this.facts = ref.facts;
     if (ref.parent) this.parent = ref.parent;
