@@ -18,7 +18,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadHasher } from '../../../src/core/digest.js';
 import { FRAME, frame, gapFrame } from '../../../src/core/frames.js';
 import { KiB } from '../../../src/core/units.js';
-import { chunked, dataFrame, endFrame, headOf, rawAnswer, rawCall, rawExchange, rawSocket } from '../../support/peer-client.js';
+import {
+  chunked,
+  dataFrame,
+  endFrame,
+  headOf,
+  rawAnswer,
+  rawCall,
+  rawExchange,
+  rawSocket,
+} from '../../support/peer-client.js';
 import { type PeerHost, startPeerHost } from '../../support/peer-host.js';
 import { Seeded } from '../../support/seeded.js';
 
@@ -123,7 +132,8 @@ test.each(ESCAPES)('a path that leads elsewhere is refused: %j', async (path) =>
 test('links are not followed, wherever on the way they stand, to read or to write', async () => {
   symlinkSync(join(outside, 'secret'), join(host.root, 'link'));
   symlinkSync(outside, join(host.root, 'away'));
-  const read = async (path: string) => (await rawCall(host, 'open-source', { root: 'images', path })).answer.error?.code;
+  const read = async (path: string) =>
+    (await rawCall(host, 'open-source', { root: 'images', path })).answer.error?.code;
   expect(await read('link')).toBe('E_SOURCE_KIND');
   expect(await read('away/secret')).toBe('E_SOURCE_MISSING');
   const prepare = { place: { root: 'images', path: 'away/new' }, size: 10, partial: 'create', sync: false };
@@ -183,7 +193,8 @@ test('sizes and counts that no Blockferry sends are refused', async () => {
     ['__proto__', {}],
     ['constructor', {}],
   ];
-  for (const [call, message] of hostile) expect([call, (await rawCall(host, call, message)).status]).toEqual([call, 400]);
+  for (const [call, message] of hostile)
+    expect([call, (await rawCall(host, call, message)).status]).toEqual([call, 400]);
 });
 
 interface Prepared {
@@ -232,7 +243,11 @@ test('frames that do not fit the range are refused, and nothing beyond it is wri
     chunked(dataFrame(new Uint8Array(300 * KiB)), end),
   ];
   for (const body of bodies) expect((await put(lease, bytes.length, body)).status).toBe(400);
-  expect(readFileSync(path).subarray(bytes.length).every((byte) => byte === 0)).toBe(true);
+  expect(
+    readFileSync(path)
+      .subarray(bytes.length)
+      .every((byte) => byte === 0),
+  ).toBe(true);
 });
 
 test('whoever has lost a part to a new run cannot write to it any more', async () => {
@@ -247,10 +262,14 @@ test('whoever has lost a part to a new run cannot write to it any more', async (
   await rawCall(host, 'mark', { lease: answer.lease });
   expect((await put(answer.lease, bytes.length, body)).body).toContain('E_TARGET_CHANGED');
   const other = host.tokens('add', 'other', '--rights', 'read,write');
-  expect((await rawCall({ port: host.port, token: other }, 'commit', {
-    lease: answer.lease,
-    commit: { overwrite: false, sync: true },
-  })).status).toBe(400);
+  expect(
+    (
+      await rawCall({ port: host.port, token: other }, 'commit', {
+        lease: answer.lease,
+        commit: { overwrite: false, sync: true },
+      })
+    ).status,
+  ).toBe(400);
   expect(existsSync(join(host.root, 'taken'))).toBe(false);
 });
 
