@@ -1,0 +1,58 @@
+/** What tests that start real servers share: free ports, waiting until one answers, and ending all of its processes. */
+import { type ChildProcess, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { systemClock } from '../../src/core/clock.js';
+import { errnoOf } from '../../src/core/errors.js';
+
+const environment = (): NodeJS.ProcessEnv => ({ ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` });
+
+export function commandAvailable(name: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${name}`], { env: environment() }).status === 0;
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port as number;
+}
+
+/** Ports that were free together. */
+export async function freePorts(count: number): Promise<number[]> {
+  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
+  await Promise.all(probes.map((probe) => once(probe, 'listening')));
+  const ports = probes.map((probe) => (probe.address() as { port: number }).port);
+  await Promise.all(probes.map((probe) => once(probe.close(), 'close')));
+  return ports;
+}
+
+/** Resolves when the port takes connections; a server that ended first says why in its log. */
+export async function portAnswers(port: number, child: ChildProcess, log: () => string): Promise<void> {
+  while (isRunning(child)) {
+    const socket = connect(port, '127.0.0.1');
+    const connected = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (connected) return;
+    await systemClock.sleep(10);
+  }
+  throw new Error(`the server ended (${child.exitCode ?? child.signalCode}): ${log()}`);
+}
+
+export function isRunning(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+/** kill -9 of a process that leads a group (`detached`), and of all that it started; waits until it is gone. */
+export async function killGroup(child: ChildProcess | undefined): Promise<void> {
+  if (child?.pid === undefined) return;
+  const gone = isRunning(child) ? once(child, 'exit') : undefined;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'ESRCH') throw thrown;
+  }
+  await gone;
+}
