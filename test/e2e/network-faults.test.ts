@@ -67,7 +67,6 @@ test('a long way (50 ms) is filled by chunks on their way at the same time', asy
   expectDone(pair);
   // One after the other, each chunk would have waited a round trip.
   const roundTripsMs = Math.ceil(SIZE / CHUNK) * 50;
-  expect(result.spent.lanes.readMs).toBeGreaterThan(0);
   expect(result.elapsedMs).toBeLessThan(roundTripsMs);
   expect(link.accepted).toBeLessThanOrEqual(12);
 });
