@@ -72,6 +72,11 @@ export interface CopyOptions {
   readonly check?: boolean;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
+  /**
+   * Take over those chunks of the existing target that are the same, and copy only the others: into a new file, which
+   * then replaces the old one as ever (so `overwrite` is needed). What was taken over is read back and hashed.
+   */
+  readonly delta?: boolean;
   /** Throw a partial copy away and start afresh. */
   readonly discard?: boolean;
   /** False: skip the flushes; a killed process still loses nothing, a power cut may. Default true. */
@@ -89,6 +94,7 @@ export function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
     rateBytesPerSecond: rateOf(options.limitBytesPerSecond),
     overwrite: options.overwrite ?? false,
     discard: options.discard ?? false,
+    delta: options.delta ?? false,
     sync: options.sync ?? true,
     readBack: options.readBack ?? false,
     check: options.check ?? true,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Clock, orLate } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { newStop } from '../core/stop.js';
 import { GiB, KiB, MiB } from '../core/units.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { ControlBlock } from '../transfer/control-block.js';
@@ -87,7 +88,7 @@ export class Benchmark {
   readonly #request: BenchmarkRequest;
   readonly #parts: BenchmarkParts;
   readonly #control = ControlBlock.create();
-  readonly #stop = new AbortController();
+  readonly #stop = newStop();
   readonly #scratches: Scratch[] = [];
   readonly #notes: string[] = [];
   #bytesWritten = 0;

@@ -114,7 +114,7 @@ Examples:
 /** The options of a command that has many, under what they are about. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'What is copied:': ['--recursive', '--include', '--exclude', '--preserve', '--dry-run'],
-  'The target:': ['--overwrite', '--discard'],
+  'The target:': ['--overwrite', '--delta', '--discard'],
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],

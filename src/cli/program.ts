@@ -36,6 +36,7 @@ export interface CopyFlags extends OutputFlags {
   readonly readBack?: boolean;
   readonly overwrite?: boolean;
   readonly discard?: boolean;
+  readonly delta?: boolean;
   readonly sync: boolean;
   readonly check: boolean;
   readonly to?: Layout;
@@ -124,6 +125,7 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))
     .option('--read-back', 'read the target past the cache before it gets its name, repair what differs')
     .option('--overwrite', 'replace an existing target, once the new copy is whole and proven')
+    .option('--delta', 'of the target that is replaced, take over the chunks that are the same')
     .option('--discard', 'throw a partial copy away and start afresh')
     .option('--no-sync', 'skip the flushes: faster, but a power cut may cost finished work')
     .option('--json', 'one event a line on the standard output')

@@ -4,6 +4,7 @@
  * ability leaves the method out; nothing above asks what kind of end it is. Implementations throw TransferError only.
  */
 import type { ByteRange } from './chunk.js';
+import type { Algorithm, Digest } from './digest.js';
 
 /**
  * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
@@ -109,6 +110,11 @@ export interface Source {
    * reverse.
    */
   extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
+  /**
+   * The digest of a chunk, computed where the bytes are, which costs less than to send them. Absent: they are read.
+   * @throws TransferError E_SOURCE_CHANGED
+   */
+  digest?(range: ByteRange, algorithm: Algorithm, signal: AbortSignal): Promise<Digest>;
   /** What `--preserve` keeps. Absent: there is nothing of the kind, or nothing but {@link modifiedNs}. */
   attributes?(): FileAttributes;
   /** Whether somebody of this machine has it open for writing; undefined, or absent: that cannot be told. */

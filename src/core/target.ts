@@ -50,6 +50,8 @@ export interface TargetSite {
   readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
   /** The target itself exists. */
   readonly existing?: FileIdentity;
+  /** A new copy can take over those chunks of it that stay the same. */
+  readonly adopts?: true;
   /** Bytes that can still be stored there, if that can be known. */
   readonly freeBytes?: number;
   /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
@@ -117,6 +119,11 @@ export interface Target {
   extents?(range: ByteRange, signal: AbortSignal): Iterable<Extent> | AsyncIterable<Extent>;
   /** Reads what was written; a target that ends early answers short. Absent: not before the commit. */
   openChunkBack?(range: ByteRange, signal: AbortSignal): ChunkReader;
+  /**
+   * Makes the range what the file that is to be replaced has there, if that has this digest; false: it has another, and
+   * the range is still to be written. Absent: it can't be done here.
+   */
+  adopt?(range: ByteRange, expected: Expected, signal: AbortSignal): Promise<boolean>;
   /**
    * Asks the storage whether the chunk that it holds is the one of this digest, which costs less than to read it.
    * Absent: it is read.

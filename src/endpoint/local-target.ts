@@ -5,11 +5,12 @@
  */
 import type { ByteRange } from '../core/chunk.js';
 import { type ChunkReader, type EndpointRef, type FileTimes, sameIdentity } from '../core/endpoint.js';
-import type { ChunkWriter, CommitRequest, PartMark, ReadBack, Target } from '../core/target.js';
+import type { ChunkWriter, CommitRequest, Expected, PartMark, ReadBack, Target } from '../core/target.js';
 import { DirectReader, dropCache } from '../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
+import { OldFile } from './local-old.js';
 import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './local-part.js';
 import { isLocalFile } from './local-source.js';
 
@@ -20,6 +21,7 @@ export class LocalTarget implements Target {
   readonly extents?: (range: ByteRange) => ReturnType<FileLayer['extentsOf']>;
   readonly #files: FileLayer;
   #direct: DirectReader | 'refused' | undefined;
+  #old: OldFile | undefined;
 
   constructor(files: FileLayer, ref: PreparedRef) {
     this.#files = files;
@@ -40,6 +42,11 @@ export class LocalTarget implements Target {
       finish: () => undefined,
       abort: () => undefined,
     };
+  }
+
+  adopt(range: ByteRange, expected: Expected): Promise<boolean> {
+    this.#old ??= new OldFile(this.#files, this.ref, (zeroes) => this.zero(zeroes));
+    return this.#old.adopt(range, expected);
   }
 
   clone(source: EndpointRef, range: ByteRange): string | undefined {
@@ -135,6 +142,8 @@ export class LocalTarget implements Target {
   detach(): void {
     if (this.#direct instanceof DirectReader) this.#direct.close();
     this.#direct = undefined;
+    this.#old?.close();
+    this.#old = undefined;
   }
 
   async close(): Promise<void> {

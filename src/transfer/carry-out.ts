@@ -78,6 +78,7 @@ export class CarryOut {
       target: work.prepared.ref,
       algorithm: job.algorithm,
       clone: work.clone,
+      delta: request.delta ?? false,
       alsoSource: work.alsoSource,
     });
   }

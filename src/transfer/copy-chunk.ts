@@ -3,15 +3,12 @@
  * first read to its last write. Nothing here knows what kind of end it serves, which thread it runs on, or which chunk
  * comes next.
  */
-import type { ByteRange } from '../core/chunk.js';
 import { type Digest, sameBytes } from '../core/digest.js';
 import type { ChunkReader, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { type ChunkWriter, openBack, type ReadBack, type Target } from '../core/target.js';
 import { assertRunning, type ChunkHost, type HashedRange, hashRange } from './hash-range.js';
-import type { ChunkOutcome, ChunkTask, CompareOutcome } from './requests.js';
-
-const DIFFERENCES_MAX = 256;
+import type { ChunkOutcome, ChunkTask } from './requests.js';
 
 export async function runChunk(
   task: ChunkTask,
@@ -22,7 +19,11 @@ export async function runChunk(
   const before = host.clock.nowNs();
   try {
     if (task.work === 'copy')
-      return (await cloneChunk(task, source, target, host)) ?? (await copyChunk(task, source, target, host));
+      return (
+        (await cloneChunk(task, source, target, host)) ??
+        (await adoptChunk(task, source, target, host)) ??
+        (await copyChunk(task, source, target, host))
+      );
     if (task.work === 'zero') return await zeroChunk(task, target, host);
     return await proveChunk(task, source, target, host);
   } catch (thrown) {
@@ -66,6 +67,26 @@ async function cloneChunk(
   control.add('writtenBytes', BigInt(length));
   control.add('clonedBytes', BigInt(length));
   return { digest, same: true, pastCache: false };
+}
+
+/** Takes over what the target that is to be replaced has of the chunk; undefined where that is not the same. */
+async function adoptChunk(
+  task: ChunkTask,
+  source: Source,
+  target: Target,
+  host: ChunkHost,
+): Promise<ChunkOutcome | undefined> {
+  const { range, algorithm, blockBytes } = task;
+  if (!task.delta || !target.adopt) return undefined;
+  assertRunning(host);
+  const digest = source.digest
+    ? await source.digest(range, algorithm, host.signal)
+    : (await hashRange(source.openChunk(range, host.signal), { length: range.length, blockBytes, of: 'source' }, host))
+        .digest;
+  const before = host.clock.nowNs();
+  const same = await target.adopt(range, { algorithm, digest }, host.signal);
+  host.control.add('writeNs', host.clock.nowNs() - before);
+  return same ? { digest, same, pastCache: false, adopted: true } : undefined;
 }
 
 export function cannotClone(name: string, why: string): TransferError {
@@ -132,7 +153,7 @@ async function pacedBlock(block: Uint8Array, host: ChunkHost): Promise<Uint8Arra
 }
 
 /** Fills the block from a source, which never ends early: undefined when that happened at once. */
-function fillBlock(reader: ChunkReader, block: Uint8Array): Promise<void> | undefined {
+export function fillBlock(reader: ChunkReader, block: Uint8Array): Promise<void> | undefined {
   const got = reader.next(block);
   if (typeof got === 'number') assertFull(got, block);
   else return got.then((bytes) => assertFull(bytes, block));
@@ -229,50 +250,4 @@ function unreadable(thrown: unknown): HashedRange {
 function readerOfTarget(task: ChunkTask, target: Target, host: ChunkHost): ReadBack {
   const readBack = task.work === 'read-back' ? target.openReadBack?.(task.range, host.signal) : undefined;
   return readBack ?? { reader: openBack(target, task.range, host.signal), pastCache: false };
-}
-
-/** Compares the same range of two sources, byte by byte. */
-export async function compareChunk(
-  range: ByteRange,
-  ends: { readonly one: Source; readonly other: Source; readonly blockBytes: number },
-  host: ChunkHost,
-): Promise<CompareOutcome> {
-  const readers = [ends.one, ends.other].map((end) => end.openChunk(range, host.signal)) as [ChunkReader, ChunkReader];
-  const buffers = [host.buffers.take(ends.blockBytes), host.buffers.take(ends.blockBytes)] as [Uint8Array, Uint8Array];
-  const hasher = host.newHasher();
-  const differing: { offset: number; length: number }[] = [];
-  try {
-    for (let done = 0; done < range.length; ) {
-      assertRunning(host);
-      const length = Math.min(ends.blockBytes, range.length - done);
-      const blocks = buffers.map((buffer) => buffer.subarray(0, length)) as [Uint8Array, Uint8Array];
-      const before = host.clock.nowNs();
-      await fillBlock(readers[0], blocks[0]);
-      await fillBlock(readers[1], blocks[1]);
-      host.control.add('readNs', host.clock.nowNs() - before);
-      hasher.update(blocks[0]);
-      host.control.add('readBytes', BigInt(length));
-      if (!sameBytes(blocks[0], blocks[1])) addDifferences(differing, blocks, range.offset + done);
-      done += length;
-    }
-    return { digest: hasher.digest(), differing };
-  } finally {
-    for (const reader of readers) reader.close();
-    for (const buffer of buffers) host.buffers.give(buffer);
-  }
-}
-
-/** Adds the runs of differing bytes; beyond the most that is listed, the last run grows over what lies between. */
-function addDifferences(
-  into: { offset: number; length: number }[],
-  [one, other]: readonly [Uint8Array, Uint8Array],
-  base: number,
-): void {
-  for (let at = 0; at < one.length; at++) {
-    if (one[at] === other[at]) continue;
-    const last = into.at(-1);
-    const end = last && last.offset + last.length;
-    if (last && (end === base + at || into.length >= DIFFERENCES_MAX)) last.length = base + at + 1 - last.offset;
-    else into.push({ offset: base + at, length: 1 });
-  }
 }

@@ -142,7 +142,8 @@ async function locate(
     });
   }
   const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind };
-  return { ...site, ref, laysOut: true };
+  const { adopts: _, ...place } = site;
+  return { ...place, ref, laysOut: true };
 }
 
 function kindOf({ kind }: LocatedRef, source: Source): LayoutKind {

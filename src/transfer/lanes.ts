@@ -8,6 +8,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { EventBody } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import { MiB } from '../core/units.js';
 import type { Claims } from '../journal/journal.js';
 import type { Checkpointer } from './checkpointer.js';
@@ -35,6 +36,8 @@ export interface LaneParts {
   readonly lanes: number;
   /** Share the blocks of the source, where that can be (auto) or else fail (always). */
   readonly clone: 'auto' | 'always' | undefined;
+  /** Take over what the target that is to be replaced has. */
+  readonly delta: boolean;
   /** The source may have changed since the claims were made: a proof reads it too. */
   readonly alsoSource: boolean;
   /** Aborts when the job is stopped. */
@@ -110,7 +113,7 @@ export class Lanes {
 
   async #runAll(step: () => Promise<boolean>): Promise<void> {
     const { lanes, control, clock, signal, progress } = this.#parts;
-    const ending = new AbortController();
+    const ending = newStop();
     const ends: number[] = [];
     const lane = async (): Promise<void> => {
       try {
@@ -169,7 +172,11 @@ export class Lanes {
       return;
     }
     claims.digests.set(outcome.digest, chunk * this.#digestBytes);
-    const { digest, token } = outcome;
+    const { digest, token, adopted } = outcome;
+    if (adopted) {
+      progress.bytesReused += length;
+      progress.bytesAdopted += length;
+    }
     if (token !== undefined) claims.tokens.set(chunk, token);
     checkpointer.add({ chunk, bytes: length, digest, ...(token !== undefined && { token }) }, epoch);
   }
@@ -202,7 +209,7 @@ export class Lanes {
       blockBytes: entry.work === 'read-back' ? READ_BACK_BYTES : blockBytes,
       alsoSource: entry.work === 'prove' && (entry.alsoSource ?? alsoSource),
       control: control.shared,
-      ...(entry.work === 'copy' && { clone }),
+      ...(entry.work === 'copy' && { clone, delta: this.#parts.delta }),
       ...(expected && { expected }),
       ...(expected && token !== undefined && { token }),
     };

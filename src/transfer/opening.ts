@@ -16,7 +16,7 @@ import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
-import { assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
+import { assertAdopts, assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
 import type { SourceInfo } from './requests.js';
 import { openSource, type RetryRules } from './retry.js';
 import { assertSameSource, isSameSource, mayHaveChanged } from './same-source.js';
@@ -42,6 +42,8 @@ export interface OpenRequest {
   readonly manifest?: string | undefined;
   /** Share the blocks of the source. Absent: auto, where that can be. */
   readonly reflink?: 'auto' | 'always' | 'never' | undefined;
+  /** Take over those chunks of the target that is to be replaced which are the same. */
+  readonly delta?: boolean | undefined;
   /** Look at what is copied, and at what was written: damage to a disk image ends the copy. */
   readonly check?: boolean | undefined;
 }
@@ -178,6 +180,7 @@ async function openWork(request: OpenRequest, found: Found, runner: ChunkRunner,
   const { source, site, content } = found;
   if (site.existing && !request.overwrite) throw targetExists(site, request);
   assertReadable(request, site);
+  assertAdopts(request, site);
   if (request.discard) await runner.run('discard-partial', { ref: site.ref, layout: found.discards });
   const partial = request.discard ? undefined : site.partial;
   if (partial && !content && site.publish === 'atomic') throw foreignPart(site);

@@ -20,6 +20,8 @@ export class Progress {
   proof: ProofLevel = 'written';
   bytesTotal = 0;
   bytesReused = 0;
+  /** Of those: taken over from the target that is replaced. */
+  bytesAdopted = 0;
   bytesZero = 0;
   /** On record from an earlier run, and not what the storage holds now. */
   bytesMismatched = 0;

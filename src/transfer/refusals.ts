@@ -45,3 +45,10 @@ export function raceLost(request: OpenRequest): never {
     hint: 'See what else copies to this target; nothing was changed.',
   });
 }
+
+export function assertAdopts({ delta }: OpenRequest, { existing, adopts, name }: TargetSite): void {
+  if (!delta || !existing || adopts) return;
+  throw new TransferError('E_USAGE', `--delta: nothing can be taken over from ${name} as it is`, {
+    hint: 'It takes a regular file, at a path or at peer://. Without --delta all of it is copied. Nothing was changed.',
+  });
+}

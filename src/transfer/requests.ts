@@ -72,6 +72,8 @@ export interface ChunkTask {
   readonly knownZero: boolean;
   /** copy: share the blocks of the source, where the target can (auto) or else fail (always). */
   readonly clone?: 'auto' | 'always' | undefined;
+  /** copy: take over what the target that is to be replaced has there, if it is the same. */
+  readonly delta?: boolean;
   /** prove: the source must give these bytes too, since its version does not vouch for them. */
   readonly alsoSource: boolean;
   /** prove, read-back. */
@@ -85,6 +87,8 @@ export interface ChunkOutcome {
   /** Of what was read: the chunk's digest after a copy; after a proof, only telling together with `same`. */
   readonly digest: Digest;
   readonly token?: Token;
+  /** copy: the bytes were taken over from the target that is to be replaced. */
+  readonly adopted?: true;
   /** prove, read-back: the bytes are those that were expected. */
   readonly same: boolean;
   /** read-back: the bytes came from the storage, and not from a cache of this machine. */

@@ -9,6 +9,8 @@ export interface TransferResult {
   readonly bytesTotal: number;
   /** Proven from an earlier run, and not sent again. */
   readonly bytesReused: number;
+  /** Taken over from the target that was replaced, and not sent. */
+  readonly bytesAdopted: number;
   readonly bytesZero: number;
   /** Written in this run. */
   readonly bytesCopied: number;

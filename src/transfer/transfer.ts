@@ -12,6 +12,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import type { PartMark } from '../core/target.js';
 import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
@@ -78,7 +79,7 @@ export class Transfer {
   readonly #control = ControlBlock.create();
   readonly #pace: Pace;
   readonly #progress: Progress;
-  readonly #stop = new AbortController();
+  readonly #stop = newStop();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
   #checksum: Checksum | undefined;
@@ -249,7 +250,7 @@ export class Transfer {
   }
 
   #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
-    const { bytesTotal, bytesReused, bytesZero, bytesMismatched, proof } = this.#progress;
+    const { bytesTotal, bytesReused, bytesAdopted, bytesZero, bytesMismatched, proof } = this.#progress;
     const bytesCloned = this.#control.counter('clonedBytes');
     const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
     const { algorithm } = job;
@@ -257,7 +258,8 @@ export class Transfer {
     return {
       ...this.#names,
       bytesTotal,
-      bytesReused,
+      bytesReused: bytesReused - bytesAdopted,
+      bytesAdopted,
       bytesZero,
       bytesMismatched,
       bytesCopied,

@@ -9,7 +9,7 @@ import { type Algorithm, DIGEST_BYTES, type Digest, type Hasher, sameBytes, zero
 import type { Location, Source } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
-import { compareChunk } from './copy-chunk.js';
+import { compareChunk } from './compare-chunk.js';
 import { mapExtents } from './extent-map.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
 import { type FileFinding, type FileProblem, type FileToVerify, MAP, type VerifyFilesTask } from './requests.js';

@@ -3,6 +3,7 @@ import { orLate } from '../core/clock.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { Phase } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
@@ -37,7 +38,7 @@ export class VerifyLanes {
   readonly #about: LanesAbout;
   readonly #control = ControlBlock.create();
   readonly #pace: Pace;
-  readonly #stop = new AbortController();
+  readonly #stop = newStop();
   #failure: TransferError | undefined;
 
   constructor(parts: TransferParts, about: LanesAbout = VERIFYING) {

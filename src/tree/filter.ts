@@ -6,7 +6,12 @@
 import picomatch from 'picomatch';
 import { TransferError } from '../core/errors.js';
 
-type Matcher = (path: string, name: string) => boolean;
+interface Matcher {
+  readonly pattern: string;
+  matches(path: string, name: string): boolean;
+  /** Something matched it. */
+  used: boolean;
+}
 
 export class Filter {
   readonly #includes: readonly Matcher[];
@@ -29,13 +34,26 @@ export class Filter {
 
   /** `inside`: a folder above was included as a whole. */
   includes(path: string, inside: boolean): boolean {
-    return inside || this.#includes.length === 0 || matches(this.#includes, path);
+    const matched = matches(this.#includes, path);
+    return inside || this.#includes.length === 0 || matched;
+  }
+
+  /** The patterns of what is to be included that nothing has matched. */
+  get unused(): readonly string[] {
+    return this.#includes.filter(({ used }) => !used).map(({ pattern }) => pattern);
   }
 }
 
 function matches(matchers: readonly Matcher[], path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1);
-  return matchers.some((matches) => matches(path, name));
+  let matched = false;
+  for (const matcher of matchers) {
+    if (matched && matcher.used) continue;
+    if (!matcher.matches(path, name)) continue;
+    matched = true;
+    matcher.used = true;
+  }
+  return matched;
 }
 
 function matcher(option: string, pattern: string): Matcher {
@@ -47,5 +65,6 @@ function matcher(option: string, pattern: string): Matcher {
   }
   const anchored = plain.includes('/');
   const match = picomatch(plain.replace(/^\//, ''), { dot: true, nonegate: true });
-  return anchored ? (path) => match(path) : (_path, name) => match(name);
+  const matches = (path: string, name: string): boolean => match(anchored ? path : name);
+  return { pattern, matches, used: false };
 }

@@ -8,6 +8,7 @@ import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
+import { newStop } from '../core/stop.js';
 import { type FileFailure, type FileGroup, type PlannedFile, specialFile, type TargetTree } from '../core/tree.js';
 import { ManifestWriter } from '../journal/manifest-writer.js';
 import { ControlBlock } from '../transfer/control-block.js';
@@ -80,7 +81,7 @@ export class TreeCopy {
   readonly #control = ControlBlock.create();
   readonly #pace: Pace;
   readonly #progress: Progress;
-  readonly #stop = new AbortController();
+  readonly #stop = newStop();
   readonly #filter: Filter;
   readonly #tally: Tally;
   #large: LargeFiles | undefined;
@@ -181,6 +182,7 @@ export class TreeCopy {
       if (!more) this.#tally.total = walk.files;
       await this.#large.run();
     }
+    for (const pattern of this.#filter.unused) this.#note(`--include ${pattern}: nothing in the source matches it`);
     if (dryRun) return;
     if (this.#request.readBack && small.pastCache && this.#large.pastCache) this.#progress.proof = 'read-back';
     if (!small.pastCache) this.#note('the target cannot be read past the cache here: small files were not read back');

@@ -5,7 +5,16 @@ import { expect, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import type { PlannedFile } from '../../src/index.js';
 import { bytesOf, failureOf } from '../support/copying.js';
-import { copyTreeNow, expectSameTree, listing, SAMPLE, treeFolders, troubles, writeTree } from '../support/trees.js';
+import {
+  copyTreeNow,
+  copyTreeTold,
+  expectSameTree,
+  listing,
+  SAMPLE,
+  treeFolders,
+  troubles,
+  writeTree,
+} from '../support/trees.js';
 import { blockferry, eventsOf } from './command.js';
 
 const FOREST = {
@@ -78,6 +87,14 @@ test('a pattern is a path below each source, whatever the source is called in th
   writeTree(source, FOREST);
   await copyTreeNow({ sources: [source], target, include: ['docs/b.txt'] });
   expect(filesIn(target)).toEqual(['source/docs/b.txt']);
+});
+
+test('an --include that nothing matches is told, and those that something matches are not', async () => {
+  const { source, target } = treeFolders();
+  writeTree(source, FOREST);
+  const { events } = await copyTreeTold({ sources: [`${source}/`], target, include: ['docs', 'b.txt', '['] });
+  const told = events.filter((event) => event.type === 'note' && event.message.startsWith('--include'));
+  expect(told).toEqual([expect.objectContaining({ message: '--include [: nothing in the source matches it' })]);
 });
 
 test('an empty pattern is refused', async () => {

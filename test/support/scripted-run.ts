@@ -113,6 +113,7 @@ export const sampleResult: TransferResult = {
   target: 'b.img',
   bytesTotal: GiB,
   bytesReused: 0,
+  bytesAdopted: 0,
   bytesMismatched: 0,
   bytesZero: 0,
   bytesCloned: 0,

@@ -64,6 +64,11 @@ function assertForTrees(flags: CopyFlags): void {
       hint: 'For folders and several files, --manifest writes down the digests of all of them.',
     });
   }
+  if (flags.delta) {
+    throw new TransferError('E_USAGE', '--delta is for the copy of a single file', {
+      hint: 'Files of a tree that did not change are skipped without it.',
+    });
+  }
   if (flags.to !== undefined || flags.flatten || flags.parents) {
     throw new TransferError('E_USAGE', '--to, --flatten and --parents are for the copy of a single disk', {
       hint: 'Copy the disks one by one.',

@@ -75,7 +75,7 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
   const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
-  const { sync, algorithm, check } = flags;
+  const { sync, algorithm, check, delta } = flags;
   return {
     sync,
     check,
@@ -85,6 +85,7 @@ export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 't
     reflink,
     overwrite: overwrite ?? false,
     discard: discard ?? false,
+    ...(delta && { delta }),
     ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),

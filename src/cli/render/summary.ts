@@ -15,6 +15,7 @@ export function copyLines(result: TransferResult, sync: boolean): string[] {
   const amounts = [
     amount(result.bytesCloned, 'shared with the source'),
     amount(result.bytesReused, 'from an earlier run, proven again'),
+    amount(result.bytesAdopted, 'taken over from the old target, hashed again'),
     amount(result.bytesZero, 'zero'),
     amount(result.bytesMismatched, 'on record but not on the storage, copied again'),
     amount(result.bytesRepaired, 'read back wrong and repaired'),
