@@ -45,7 +45,8 @@ test('a file is copied to a mounted share and back', async (context) => {
   expectSame(pair.source, back.target);
   // What was flushed is with the mount, which hands it on when the file is closed.
   await vi.waitFor(() => expectSame(join(samba.folder, 'target.img'), pair.source), { timeout: 20_000 });
-  expect(readdirSync(samba.folder)).toEqual(['target.img']);
+  // rclone makes a folder of its own there, whose name is a wide dot.
+  expect(readdirSync(samba.folder).filter((name) => name !== '．')).toEqual(['target.img']);
 });
 
 test('a copy from a share goes on after the share was mounted anew: inode numbers are not asked', async (context) => {
@@ -81,7 +82,9 @@ test('a copy to a share goes on after it was killed and the share was mounted an
   expectDone(pair);
 });
 
-test('a mount that hangs stalls its own copy alone: others of the process go on', async (context) => {
+test('a mount that hangs stalls its own copy alone: others of the process go on', {
+  timeout: 120_000,
+}, async (context) => {
   const { mount } = await share(context);
   const stalled = pairIn(mount.folder, SIZE);
   const run = copy({ ...stalled, chunkBytes: CHUNK, workers: 2, limitBytesPerSecond: 6 * MiB });
@@ -99,33 +102,46 @@ test('a mount that hangs stalls its own copy alone: others of the process go on'
   await expect(run.result).rejects.toMatchObject({ code: 'E_STOPPED' });
   expect(run.stuck).toBe(true);
   mount.thaw();
-  const claimed = (await status(stalled.target)).partial?.bytesClaimed ?? 0;
-  const { bytesReused } = await copy({ ...stalled, chunkBytes: CHUNK, workers: 2 }).result;
-  expect(bytesReused).toBeGreaterThanOrEqual(claimed);
+  // The stopped copy puts its work on record and lets go, now that it can.
+  const again = await vi.waitFor(() => copy({ ...stalled, chunkBytes: CHUNK, workers: 2 }).result, { timeout: 20_000 });
+  expect(again.bytesReused).toBeGreaterThanOrEqual(4 * MiB);
   expectDone(stalled);
 });
 
 test.for([
   ['in the middle of a copy', true],
   ['before it has begun', false],
-] as const)('Ctrl-C leaves a mount that hangs %s, and says what is kept', async ([, begun], context) => {
-  const { mount } = await share(context);
-  const pair = pairIn(mount.folder, SIZE);
-  const args = ['copy', '--json', '--chunk-size', '256KiB', pair.source, pair.target];
-  if (!begun) mount.freeze();
-  const { child, event, ended } = blockferry(scratchFolder(), ...args, '--limit', '6MiB');
-  await event(({ type }) => (begun ? type === 'checkpoint' : type === 'state'));
-  if (begun) mount.freeze();
-  onTestFinished(() => mount.thaw());
-  child.kill('SIGINT');
-  const { exitCode, err } = await ended;
-  expect(exitCode, err).toBe(130);
-  expect(err).toMatch(/what was on record is kept|nothing was changed/);
-  mount.thaw();
-  const again = await blockferry(scratchFolder(), ...args).ended;
-  expect(again, again.err).toMatchObject({ exitCode: 0 });
-  expectDone(pair);
-});
+] as const)(
+  'Ctrl-C leaves a mount that hangs %s, and says what is kept',
+  {
+    timeout: 120_000,
+  },
+  async ([, begun], context) => {
+    const { mount } = await share(context);
+    const pair = pairIn(mount.folder, SIZE);
+    const args = ['copy', '--json', '--chunk-size', '256KiB', pair.source, pair.target];
+    if (!begun) mount.freeze();
+    const { child, event, ended } = blockferry(scratchFolder(), ...args, '--limit', '6MiB');
+    await event(({ type }) => (begun ? type === 'checkpoint' : type === 'state'));
+    if (begun) mount.freeze();
+    onTestFinished(() => mount.thaw());
+    let said = '';
+    child.stderr.on('data', (text: string) => {
+      said += text;
+    });
+    child.kill('SIGINT');
+    await vi.waitFor(() => expect(said).toMatch(/A thread is stuck in a system call of the storage/), {
+      timeout: 60_000,
+    });
+    expect(said).toMatch(/what was on record is kept\n {2}Go on with: /);
+    // The kernel lets a process go only when the mount has answered what it was asked.
+    mount.thaw();
+    expect(await ended).toMatchObject({ exitCode: 130 });
+    const again = await blockferry(scratchFolder(), ...args).ended;
+    expect(again, again.err).toMatchObject({ exitCode: 0 });
+    expectDone(pair);
+  },
+);
 
 test('a copy whose mount hangs and comes back goes on by itself', async (context) => {
   const { mount } = await share(context);
