@@ -23,6 +23,10 @@ async function local(): Promise<EndpointScheme> {
   return localScheme(realFiles);
 }
 
+async function sftp(): Promise<EndpointScheme> {
+  return (await import('./endpoint/sftp.js')).sftpScheme();
+}
+
 async function zero(): Promise<EndpointScheme> {
   return (await import('./endpoint/null.js')).zeroScheme();
 }
@@ -33,7 +37,7 @@ async function nothing(): Promise<EndpointScheme> {
 }
 
 export function defaultRegistry(): Registry {
-  return { file: local, http, https: http, zero, null: nothing };
+  return { file: local, http, https: http, sftp, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

@@ -56,6 +56,8 @@ export interface TargetSite {
   readonly freeBytes?: number;
   /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
   readonly writesPerWorker: number;
+  /** What it cannot promise, as sentences for people. */
+  readonly notes?: readonly string[];
 }
 
 /**

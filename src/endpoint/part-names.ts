@@ -5,7 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { hiddenBeside, hiddenName } from '../platform/hidden-name.js';
 
-const PART_SUFFIX = '.blockferry-part';
+export const PART_SUFFIX = '.blockferry-part';
 
 /**
  * The partial name of a small file of a tree, which no other copy uses, nor another file of this one: two names may be

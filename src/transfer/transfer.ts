@@ -134,7 +134,7 @@ export class Transfer {
       }
       const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
-      for (const sentence of job.gate?.notes ?? []) this.#note(sentence);
+      for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? [])]) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');

@@ -1,0 +1,175 @@
+/**
+ * The hidden part beside a target on a server: made, opened again, and given its name (crash contract, rules 1, 6 and
+ * 7), with the extensions that the server has, or, where it lacks them, in a way of which the lack is told.
+ */
+import { posix } from 'node:path';
+import type { EndpointRef } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../core/target.js';
+import { hiddenName } from '../platform/hidden-name.js';
+import { PART_SUFFIX } from './part-names.js';
+import { fileNameAt, type SftpAddress } from './sftp-address.js';
+import type { Secrets } from './sftp-auth.js';
+import { StatusError } from './sftp-channel.js';
+import { ifThere } from './sftp-errors.js';
+import { closeQuietly } from './sftp-file.js';
+import type { Handle, SftpSession } from './sftp-session.js';
+import { identityAt, nanoseconds } from './sftp-source.js';
+import { EXTENSION, kindOf, OPEN, type RemoteStat } from './sftp-wire.js';
+
+export interface SftpTargetRef extends EndpointRef {
+  readonly address: SftpAddress;
+  readonly secrets: Secrets;
+  /** In a folder without links. */
+  readonly path: string;
+}
+
+export interface SftpPreparedRef extends SftpTargetRef {
+  readonly size: number;
+  /** Each chunk is made durable when it is finished. */
+  readonly sync: boolean;
+}
+
+export function partAt(path: string): string {
+  return posix.join(posix.dirname(path), hiddenName(posix.basename(path), PART_SUFFIX));
+}
+
+export async function preparePart(
+  session: SftpSession,
+  ref: SftpTargetRef,
+  { size, partial, sync }: PrepareRequest,
+): Promise<PreparedTarget> {
+  const path = partAt(ref.path);
+  const creates = partial === 'create';
+  if (!creates) assertPart(fileNameAt(ref.address, path), await session.lstat(path));
+  const flags = OPEN.read | OPEN.write | (creates ? OPEN.create | OPEN.exclusive : 0);
+  const handle = await session.open(path, flags, creates ? { mode: 0o600 } : {});
+  try {
+    await session.fsetstat(handle, { mode: 0o600 }).catch(unlessUnsupported);
+    await setSize(session, handle, size, fileNameAt(ref.address, path));
+    if (creates && sync) await syncFolder(session, posix.dirname(path));
+  } catch (thrown) {
+    // A part without a journal would look like somebody else's.
+    if (creates) await session.remove(path).catch(() => undefined);
+    throw thrown;
+  } finally {
+    await closeQuietly(session, handle);
+  }
+  const prepared: SftpPreparedRef = { ...ref, size, sync };
+  return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
+}
+
+/** A link or a folder in its place could carry our bytes to where they do not belong. */
+export function assertPart(name: string, stat: RemoteStat): void {
+  if (kindOf(stat) === 'file') return;
+  throw new TransferError('E_PART_UNSAFE', `${name} is no file; Blockferry made no such thing and won't write to it`, {
+    hint: 'See who put it there, then remove it. Nothing was changed.',
+  });
+}
+
+/** What is never written has to read as zero, up to the end: a server that does not set sizes gets a last byte. */
+async function setSize(session: SftpSession, handle: Handle, size: number, name: string): Promise<void> {
+  const has = async (): Promise<boolean> => (await session.fstat(handle)).size === size;
+  if (await has()) return;
+  await session.fsetstat(handle, { size }).catch(unlessUnsupported);
+  if (!(await has())) await session.write(handle, new Uint8Array(1), size - 1, handle);
+  if (await has()) return;
+  throw new TransferError('E_TARGET_WRITE', `${name}: the server cannot make a file of ${size} bytes`, {
+    hint: 'Check its limits, and what file system it has. Nothing was put under the name of the target.',
+  });
+}
+
+/** Servers refuse what they cannot do with one status or another. */
+export function unlessUnsupported(thrown: unknown): void {
+  if (!(thrown instanceof StatusError)) throw thrown;
+}
+
+/** OpenSSH opens folders like files, and so their names are made durable. Answers whether they are. */
+export async function syncFolder(session: SftpSession, folder: string): Promise<boolean> {
+  if (!session.has(EXTENSION.fsync)) return false;
+  let handle: Handle | undefined;
+  try {
+    handle = await session.open(folder, OPEN.read);
+    await session.fsync(handle);
+    return true;
+  } catch (thrown) {
+    unlessUnsupported(thrown);
+    return false;
+  } finally {
+    if (handle) await closeQuietly(session, handle);
+  }
+}
+
+/** @throws TransferError E_TARGET_EXISTS */
+export async function publish(session: SftpSession, ref: SftpTargetRef, request: CommitRequest): Promise<void> {
+  const { path } = ref;
+  const part = partAt(path);
+  if (request.overwrite) await replace(session, part, path);
+  else if (!(await link(session, part, path))) await renameNew(session, ref, part);
+  if (request.sync) await syncFolder(session, posix.dirname(path));
+}
+
+async function replace(session: SftpSession, part: string, path: string): Promise<void> {
+  if (session.has(EXTENSION.posixRename)) return session.posixRename(part, path);
+  // The note of the lack has said that there is a moment without either.
+  if (await ifThere(session.lstat(path))) await session.remove(path);
+  await session.rename(part, path);
+}
+
+/** Answers whether it has the name: some file systems know no second name of a file. */
+async function link(session: SftpSession, part: string, path: string): Promise<boolean> {
+  if (!session.has(EXTENSION.hardlink)) return false;
+  try {
+    await session.hardlink(part, path);
+  } catch (thrown) {
+    unlessUnsupported(thrown);
+    return false;
+  }
+  await session.remove(part);
+  return true;
+}
+
+/** Some servers replace what stands there, so it is looked at first. */
+async function renameNew(session: SftpSession, { address, path }: SftpTargetRef, part: string): Promise<void> {
+  if (await ifThere(session.lstat(path))) throw targetExists(fileNameAt(address, path));
+  await session.rename(part, path);
+}
+
+export async function markAt(session: SftpSession, handle: Handle, ref: SftpTargetRef): Promise<PartMark> {
+  return markOf(await session.fstat(handle), ref);
+}
+
+export function markOf({ size = -1, modifiedSeconds = 0 }: RemoteStat, { address, path }: SftpTargetRef): PartMark {
+  return { ...identityAt(address, partAt(path)), size, mtimeNs: String(nanoseconds(modifiedSeconds)) };
+}
+
+/**
+ * Whether two names are of one file, which the protocol does not tell: a time that is set under one of them shows under
+ * the other.
+ */
+export async function isSameFile(session: SftpSession, one: string, other: string): Promise<boolean> {
+  const { accessedSeconds = 0, modifiedSeconds = 0 } = await session.lstat(one);
+  const setTime = (seconds: number) => session.setstat(one, { accessedSeconds, modifiedSeconds: seconds });
+  await setTime(modifiedSeconds + 1);
+  try {
+    return (await session.lstat(other)).modifiedSeconds === modifiedSeconds + 1;
+  } finally {
+    await setTime(modifiedSeconds);
+  }
+}
+
+export function targetExists(name: string): TransferError {
+  return new TransferError('E_TARGET_EXISTS', `${name} exists already and was left as it is`, {
+    hint: 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.',
+  });
+}
+
+export function vanished(name: string): TransferError {
+  return new TransferError(
+    'E_TARGET_CHANGED',
+    `the partial copy ${name} was removed or replaced while it was written`,
+    {
+      hint: 'Nothing was put under the name of the target. Find out what cleans that folder, then copy again.',
+    },
+  );
+}
