@@ -15,6 +15,10 @@ async function http(): Promise<EndpointScheme> {
   return { openSource: (location) => openHttpSource(location), attachSource: (ref) => attachHttpSource(ref) };
 }
 
+async function s3(): Promise<EndpointScheme> {
+  return (await import('./endpoint/s3.js')).s3Scheme();
+}
+
 async function local(): Promise<EndpointScheme> {
   const [{ localScheme }, { realFiles }] = [
     await import('./endpoint/local.js'),
@@ -37,7 +41,7 @@ async function nothing(): Promise<EndpointScheme> {
 }
 
 export function defaultRegistry(): Registry {
-  return { file: local, http, https: http, sftp, zero, null: nothing };
+  return { file: local, http, https: http, s3, sftp, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

@@ -94,6 +94,8 @@ export interface CommitRequest {
   readonly mode?: number;
   /** All attributes of the source, which win over `mode` and over those of a target that is replaced. */
   readonly attributes?: FileAttributes;
+  /** What each chunk is known by, where the target gave them names; by the number of the chunk. */
+  readonly tokens?: ReadonlyMap<number, Token>;
   readonly sync: boolean;
 }
 
@@ -145,8 +147,8 @@ export interface Target {
   /** The mark of the partial data, which gets these times first; to be asked after the last write. */
   mark(times?: FileTimes): PartMark | Promise<PartMark>;
   /**
-   * Makes the target visible under its name, whole; may be called again after a crash. Answers in sentences which
-   * attributes could not be kept. @throws TransferError E_TARGET_EXISTS
+   * Makes the target visible under its name, whole; may be called again after a crash. Answers in sentences what could
+   * not be kept or promised. @throws TransferError E_TARGET_EXISTS
    */
   commit(request: CommitRequest): Promise<readonly string[]>;
   /** Lets go of what this thread holds; the target stays open for the others. */

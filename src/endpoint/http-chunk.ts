@@ -8,7 +8,15 @@ import type { ChunkReader, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { headerOf, statusError } from './http-errors.js';
 import type { Exchange } from './http-exchange.js';
-import type { HttpResource } from './http-resource.js';
+
+/** What gives ranges of one file. */
+export interface RangeResource {
+  /** For people: without secrets. */
+  readonly name: string;
+  get(headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Exchange>;
+  /** Why a range is refused, where the status does not say all; undefined: it does. */
+  explain?(status: number, range: ByteRange): Promise<TransferError | undefined>;
+}
 
 /** An HTTP source as it was opened. */
 export interface HttpVersion {
@@ -77,7 +85,7 @@ export function rangeHeader(range: ByteRange): string {
 }
 
 /** @throws TransferError when the body would be anything but the bytes of the range as they are in the file. */
-export function checkRange(name: string, exchange: Exchange, range: ByteRange): void {
+export function checkRange(name: string, exchange: Pick<Exchange, 'headers'>, range: ByteRange): void {
   const encoding = headerOf(exchange.headers, 'content-encoding');
   const answered = headerOf(exchange.headers, 'content-range');
   const got = parseContentRange(answered)?.range;
@@ -95,7 +103,7 @@ export function checkRange(name: string, exchange: Exchange, range: ByteRange): 
 }
 
 export class HttpChunkReader implements ChunkReader {
-  readonly #resource: HttpResource;
+  readonly #resource: RangeResource;
   readonly #opened: HttpVersion;
   readonly #range: ByteRange;
   readonly #signal: AbortSignal;
@@ -105,7 +113,7 @@ export class HttpChunkReader implements ChunkReader {
   #exchange: Exchange | undefined;
   #left: number;
 
-  constructor(resource: HttpResource, opened: HttpVersion, range: ByteRange, signal: AbortSignal) {
+  constructor(resource: RangeResource, opened: HttpVersion, range: ByteRange, signal: AbortSignal) {
     this.#resource = resource;
     this.#opened = opened;
     this.#range = range;
@@ -143,7 +151,7 @@ export class HttpChunkReader implements ChunkReader {
       this.#check(exchange);
     } catch (error) {
       exchange.abort();
-      throw error;
+      throw (await this.#resource.explain?.(exchange.status, this.#range)) ?? error;
     }
     exchange.expect(this.#range.length);
     this.#exchange = exchange;

@@ -40,7 +40,7 @@ interface Clients {
 let clients: Clients | undefined;
 
 /** The connections of this thread, made when they are first needed. */
-function threadClient(): HttpClient {
+export function httpClient(): HttpClient {
   if (clients === undefined) {
     const plain = new PlainClient(SILENCE_MS_MAX);
     clients = { plain, fast: new FastClient(plain, { silenceMsMax: SILENCE_MS_MAX }) };
@@ -61,14 +61,14 @@ export async function closeHttp(): Promise<void> {
  * @throws TransferError E_SOURCE_MISSING, E_AUTH, E_NO_RANGES, E_NO_SIZE, E_UNAVAILABLE, E_HTTP_STATUS, E_NETWORK,
  * E_TIMEOUT, E_PROTOCOL
  */
-export async function openHttpSource(location: Location, client: HttpClient = threadClient()): Promise<Source> {
+export async function openHttpSource(location: Location, client: HttpClient = httpClient()): Promise<Source> {
   const resource = new HttpResource(client, location.text);
   const { size, headers } = await probe(resource);
   return new HttpSource(resource, versionOf(headers, size), modifiedNs(headers));
 }
 
 /** The source that `ref` was taken from, without asking the server. */
-export function attachHttpSource(ref: EndpointRef, client: HttpClient = threadClient()): Source {
+export function attachHttpSource(ref: EndpointRef, client: HttpClient = httpClient()): Source {
   const { url, finalUrl, ...opened } = ref as HttpRef;
   return new HttpSource(new HttpResource(client, url, finalUrl), opened);
 }

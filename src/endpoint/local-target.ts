@@ -125,7 +125,7 @@ export class LocalTarget implements Target {
 
   async commit(request: CommitRequest): Promise<readonly string[]> {
     if (this.ref.kind === 'device')
-      return request.attributes ? ['a device keeps its own attributes, and not those of a source'] : [];
+      return request.attributes ? ['--preserve: a device keeps its own attributes, and not those of a source'] : [];
     const { fd, path, writtenPath } = this.ref;
     try {
       const named = this.#files.lstat(encodePath(writtenPath));
@@ -133,7 +133,7 @@ export class LocalTarget implements Target {
       const notKept = setAccess(this.#files, this.ref, request);
       if (request.sync) syncFile(this.#files, fd, writtenPath);
       publish(this.#files, path, request);
-      return notKept;
+      return notKept.map((sentence) => `--preserve: ${sentence}`);
     } catch (thrown) {
       throw localError('commit-target', path, thrown);
     }

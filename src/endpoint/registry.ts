@@ -25,7 +25,7 @@ export interface EndpointScheme {
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
   probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;
   /** How a located target will lay out an opened source, or where. Absent: byte for byte. */
-  layOutTarget?(source: Source, target: EndpointRef): Promise<TargetLayout>;
+  layOutTarget?(source: Source, target: EndpointRef, chunkBytes: number): Promise<TargetLayout>;
   /** Makes or reopens the partial data of a located target. @throws TransferError E_PART_LOST */
   prepareTarget?(ref: EndpointRef, request: PrepareRequest): Promise<PreparedTarget>;
   /** Attaches to a prepared target from its ref, on any thread. */

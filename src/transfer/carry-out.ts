@@ -244,9 +244,9 @@ export class CarryOut {
       sync: request.sync,
       ...(mode !== undefined && { mode }),
       ...(attributes && { attributes }),
+      ...(work.claims.tokens.size > 0 && { tokens: work.claims.tokens }),
     };
-    for (const sentence of await runner.run('commit-target', { ref, request: commit }))
-      emit({ type: 'note', message: `--preserve: ${sentence}` });
+    for (const message of await runner.run('commit-target', { ref, request: commit })) emit({ type: 'note', message });
     await manifest?.publish();
     // A journal of a finished file that comes back after a power cut is known as that, by its `committing` record.
     const sync = request.sync && job.site.publish === 'in-place';

@@ -214,7 +214,8 @@ async function begin(
   const plan = new Plan(grid, facts);
   if (!spaceless) assertSpace(plan, source, site);
   const laysOut = site.laysOut || site.partialOnRecord;
-  const layout = laysOut && (await runner.run('lay-out-target', { source: source.ref, target: site.ref }));
+  const layOut = { source: source.ref, target: site.ref, chunkBytes };
+  const layout = laysOut && (await runner.run('lay-out-target', layOut));
   const position = await runner.run('begin-journal', {
     ref: journal,
     header: {

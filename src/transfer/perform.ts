@@ -93,9 +93,9 @@ export class Performer {
       const scheme = await schemeOf(this.#parts.registry, target.scheme);
       return scheme.probeClone?.(source, target) ?? { refused: 'the target is no local file' };
     },
-    'lay-out-target': async ({ source, target }) => {
+    'lay-out-target': async ({ source, target, chunkBytes }) => {
       const { layOutTarget } = await schemeOf(this.#parts.registry, target.scheme);
-      return layOutTarget?.(await this.#source(source), target);
+      return layOutTarget?.(await this.#source(source), target, chunkBytes);
     },
     'prepare-target': async ({ ref, request }) => (await this.#ability(ref, 'prepareTarget'))(ref, request),
     'map-target': async ({ ref, size, chunkBytes }) => {

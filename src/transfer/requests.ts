@@ -184,7 +184,10 @@ export interface Work extends MeasureWork, DiskWork {
   'close-source': { in: { ref: EndpointRef }; out: void };
   'locate-target': { in: { location: Location; sourceName: string }; out: TargetSite };
   'probe-clone': { in: { source: EndpointRef; target: EndpointRef }; out: CloneProbe };
-  'lay-out-target': { in: { source: EndpointRef; target: EndpointRef }; out: TargetLayout | undefined };
+  'lay-out-target': {
+    in: { source: EndpointRef; target: EndpointRef; chunkBytes: number };
+    out: TargetLayout | undefined;
+  };
   'prepare-target': { in: { ref: EndpointRef; request: PrepareRequest }; out: PreparedTarget };
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };

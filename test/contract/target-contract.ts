@@ -92,7 +92,8 @@ export function targetContract(
     const locate = (): Promise<TargetSite> => scheme.locateTarget(under.location, 'disk.img');
     async function prepare(partial: 'create' | 'reopen'): Promise<{ prepared: PreparedTarget; target: Target }> {
       const site = await locate();
-      if (site.laysOut || site.partialOnRecord) layout ??= await scheme.layOutTarget(memorySource(bytes), site.ref);
+      if (site.laysOut || site.partialOnRecord)
+        layout ??= await scheme.layOutTarget(memorySource(bytes), site.ref, cut);
       const request = { size, partial, sync: true, ...(layout && { layout }) };
       const prepared = await scheme.prepareTarget(site.ref, request);
       return { prepared, target: await scheme.attachTarget(structuredClone(prepared.ref)) };
