@@ -10,9 +10,15 @@ import type { ChunkRunner } from './transfer/chunk-runner.js';
 import type { Gate } from './transfer/gate.js';
 import type { PerformerParts } from './transfer/perform.js';
 
-async function http(): Promise<EndpointScheme> {
-  const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
-  return { openSource: (location) => openHttpSource(location), attachSource: (ref) => attachHttpSource(ref) };
+/** Servers are asked over so many connections, divided among the threads. */
+function httpAmong(threads: number): () => Promise<EndpointScheme> {
+  return async () => {
+    const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
+    return {
+      openSource: (location) => openHttpSource(location, { threads }),
+      attachSource: (ref) => attachHttpSource(ref, { threads }),
+    };
+  };
 }
 
 async function s3(): Promise<EndpointScheme> {
@@ -40,7 +46,9 @@ async function nothing(): Promise<EndpointScheme> {
   return nullScheme(() => join(tmpdir(), `.null-${randomUUID()}.blockferry-journal`));
 }
 
-export function defaultRegistry(): Registry {
+/** @param threads that work on the same job */
+export function defaultRegistry(threads = 1): Registry {
+  const http = httpAmong(threads);
   return { file: local, http, https: http, s3, sftp, zero, null: nothing };
 }
 
@@ -55,8 +63,8 @@ async function diskGate(): Promise<Gate> {
   return { source: lookAtSource, target: lookAtTarget };
 }
 
-/** What a thread works with. */
-export async function performerParts(): Promise<PerformerParts> {
+/** What each of so many threads of a job works with. */
+export async function performerParts(threads = 1): Promise<PerformerParts> {
   const [{ systemClock }, { FileJournals }, { realFiles }, { withFirstBytes }] = await Promise.all([
     import('./core/clock.js'),
     import('./journal/file-journal.js'),
@@ -70,7 +78,7 @@ export async function performerParts(): Promise<PerformerParts> {
     const { TreeJournals } = await import('./journal/tree-journal.js');
     return new TreeJournals(realFiles, journals);
   };
-  const registry = withDisks(withFirstBytes(defaultRegistry()));
+  const registry = withDisks(withFirstBytes(defaultRegistry(threads)));
   return { registry, journals, treeJournals, gate: diskGate, clock: systemClock };
 }
 
@@ -85,17 +93,20 @@ export async function startRunnerEarly(): Promise<void> {
   await Promise.allSettled([early]);
 }
 
-/** Threads for one job, as many as there are cores unless `workers` says otherwise. */
-export async function createRunner(workers?: number): Promise<ChunkRunner> {
+/**
+ * Threads for one job, as many as there are cores unless `workers` says otherwise, and in no case more than
+ * `workersMax`.
+ */
+export async function createRunner(workers?: number, workersMax = Number.POSITIVE_INFINITY): Promise<ChunkRunner> {
   const taken = early;
   early = undefined;
   const started = await taken;
-  if (started && workers === undefined) return started;
+  if (started && workers === undefined && started.workers <= workersMax) return started;
   await started?.close();
-  return newRunner(workers);
+  return newRunner(workers, workersMax);
 }
 
-async function newRunner(workers?: number): Promise<ChunkRunner> {
-  const { PoolRunner } = await import('./transfer/pool-runner.js');
-  return new PoolRunner(workers);
+async function newRunner(workers?: number, workersMax?: number): Promise<ChunkRunner> {
+  const { PoolRunner, defaultWorkers } = await import('./transfer/pool-runner.js');
+  return new PoolRunner(Math.min(workers ?? defaultWorkers(), workersMax ?? Number.POSITIVE_INFINITY));
 }

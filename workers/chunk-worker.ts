@@ -4,7 +4,9 @@ import { TransferError } from '../src/core/errors.js';
 import { Performer } from '../src/transfer/perform.js';
 import type { Work, WorkName } from '../src/transfer/requests.js';
 
-const performer = new Performer(await performerParts());
+/** How many threads this is one of. */
+const threads = Number(process.argv[2]);
+const performer = new Performer(await performerParts(threads));
 
 export default async function work({ name, request }: { name: WorkName; request: Work[WorkName]['in'] }) {
   try {

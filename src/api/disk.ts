@@ -3,6 +3,7 @@ import { createRunner } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import type { DigestOf } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
+import type { HttpOptions } from '../core/http-options.js';
 import type { DiskCheck } from '../disk/check.js';
 import type { ChainDescription } from '../disk/describe.js';
 import type { DiskMap } from '../disk/disk-map.js';
@@ -12,12 +13,15 @@ import type { MergeResult } from '../transfer/disk/merge-job.js';
 import type { DiskRequest } from '../transfer/disk/tasks.js';
 import type { Work, WorkName } from '../transfer/requests.js';
 import { locationOf, rateOf } from './options.js';
+import { overHttp } from './over-http.js';
 import { Run } from './run.js';
 
 /** Where to look for the images that an image builds on. */
 export interface DiskOptions {
   /** Folders in which parents may be, besides where the image says; they are looked for by name. */
   readonly parentFolders?: readonly string[];
+  /** How an image is asked for that is reached over HTTP. */
+  readonly http?: HttpOptions;
 }
 
 export interface MapDiskOptions extends DiskOptions {
@@ -27,7 +31,7 @@ export interface MapDiskOptions extends DiskOptions {
   readonly cells?: number;
 }
 
-export interface MergeDiskOptions extends DiskOptions {
+export interface MergeDiskOptions extends Omit<DiskOptions, 'http'> {
   /** The image that is merged; a path. */
   readonly child: string;
   /** What it is merged into: its parent (the default), the base of its chain, or one in between by its path. */
@@ -53,7 +57,7 @@ export interface DiskDigestOptions extends DiskOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface SetDiskParentOptions extends DiskOptions {
+export interface SetDiskParentOptions extends Omit<DiskOptions, 'http'> {
   readonly child: string;
   readonly parent: string;
   /** Also one that is not what the image was made on: the disk then reads other bytes. Default false. */
@@ -121,8 +125,9 @@ export function mergeDisk(options: MergeDiskOptions): Run<MergeResult> {
   }, options);
 }
 
-function diskRequest(image: string, { parentFolders = [] }: DiskOptions): DiskRequest {
-  return { location: locationOf('image', image), parentFolders };
+function diskRequest(image: string, { parentFolders = [], http }: DiskOptions): DiskRequest {
+  const [location] = overHttp(http, [locationOf('image', image)]);
+  return { location, parentFolders };
 }
 
 async function once<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {

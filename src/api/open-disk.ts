@@ -3,10 +3,12 @@ import { performerParts } from '../compose.js';
 import type { ByteRange } from '../core/chunk.js';
 import type { Extent, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { HttpOptions } from '../core/http-options.js';
 import { formatBytes, MiB } from '../core/units.js';
 import type { DiskFormat } from '../disk/image.js';
 import type { OpenedLink } from '../disk/open-chain.js';
 import { locationOf } from './options.js';
+import { overHttp } from './over-http.js';
 
 const READ_BYTES_MAX = 16 * MiB;
 const NEVER = new AbortController().signal;
@@ -16,6 +18,8 @@ export interface OpenDiskOptions {
   readonly format?: DiskFormat;
   /** Folders in which images that others build on are looked for, too. */
   readonly parentFolders?: readonly string[];
+  /** How an image is asked for that is reached over HTTP. */
+  readonly http?: HttpOptions;
 }
 
 /** One file of a disk. */
@@ -40,9 +44,10 @@ export interface DiskLink {
  */
 export async function openDisk(location: string, options: OpenDiskOptions = {}): Promise<Disk> {
   const [{ registry }, { openDiskSource }] = [await performerParts(), await import('../transfer/disk-ends.js')];
-  const { format, parentFolders } = options;
+  const { format, parentFolders, http } = options;
+  const [image] = overHttp(http, [locationOf('location', location)]);
   const request = {
-    location: locationOf('location', location),
+    location: image,
     ...(format !== undefined && { format }),
     ...(parentFolders && { parentFolders }),
   };

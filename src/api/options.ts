@@ -3,11 +3,13 @@ import { basename, join, resolve } from 'node:path';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { HttpOptions } from '../core/http-options.js';
 import { diskLocation } from '../disk/disk-location.js';
 import type { LayoutKind } from '../disk/layout.js';
 import { LAYOUT_KINDS } from '../disk/layouts.js';
 import { parseLocation } from '../endpoint/location.js';
 import type { ChecksumRequest } from '../transfer/checksum.js';
+import { overHttp } from './over-http.js';
 
 export type Reflink = 'auto' | 'always' | 'never';
 
@@ -70,6 +72,8 @@ export interface CopyOptions {
    * starts, and the copy before it gets its name; damage is E_DISK_FORMAT.
    */
   readonly check?: boolean;
+  /** How an end is asked that is reached over HTTP. */
+  readonly http?: HttpOptions;
   /** Replace an existing target, once the new copy is whole and proven. */
   readonly overwrite?: boolean;
   /**
@@ -106,8 +110,10 @@ export function requestOf(options: Omit<CopyOptions, 'source' | 'target'>) {
 /** Of a copy that makes a new disk these are disks, and else the files. */
 export function endsOf(options: CopyOptions): { readonly source: Location; readonly target: Location } {
   const { to, flatten = false, parentFolders = [] } = options;
-  const source = locationOf('source', options.source);
-  const target = locationOf('target', options.target);
+  const [source, target] = overHttp(options.http, [
+    locationOf('source', options.source),
+    locationOf('target', options.target),
+  ]);
   if (to !== undefined && !LAYOUT_KINDS.includes(to)) {
     throw new TransferError('E_USAGE', `the layout is ${to}; one of ${LAYOUT_KINDS.join(', ')} was expected`);
   }

@@ -3,6 +3,7 @@ import { createRunner } from '../compose.js';
 import { orLate, systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
+import type { HttpOptions } from '../core/http-options.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { wholeNumber } from './options.js';
 
@@ -24,10 +25,14 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   /** @internal */
   constructor(
     make: (runner: ChunkRunner) => Work | Promise<Work>,
-    options: { readonly workers?: number; readonly signal?: AbortSignal },
+    options: { readonly workers?: number; readonly http?: HttpOptions; readonly signal?: AbortSignal },
   ) {
     const workers = wholeNumber('workers', options.workers, WORKERS_MAX);
-    this.opened = createRunner(workers).then(async (runner) => ({ runner, work: await make(runner) }));
+    // Each thread has connections of its own: with more threads there would be more than were allowed.
+    this.opened = createRunner(workers, options.http?.connections).then(async (runner) => ({
+      runner,
+      work: await make(runner),
+    }));
     this.result = this.#run(options.signal);
     // Whoever reads only the events must not be killed by a rejection that they tell of too.
     this.result.catch(() => undefined);

@@ -2,10 +2,12 @@
 import { systemClock } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import type { HttpOptions } from '../core/http-options.js';
 import { diskLocation } from '../disk/disk-location.js';
 import type { VerifyResult } from '../transfer/verify.js';
 import type { TreeVerifyResult } from '../tree/verify-report.js';
 import { locationOf } from './options.js';
+import { overHttp } from './over-http.js';
 import { Run } from './run.js';
 
 /** What to compare. */
@@ -22,6 +24,8 @@ export interface VerifyOptions {
   readonly content?: boolean;
   /** Folders in which images that others build on are looked for, too. */
   readonly parentFolders?: readonly string[];
+  /** How a location is asked that is reached over HTTP. */
+  readonly http?: HttpOptions;
   readonly workers?: number;
   readonly signal?: AbortSignal;
 }
@@ -31,11 +35,12 @@ export interface VerifyOptions {
  * no error.
  */
 export function verify(options: VerifyOptions): Run<VerifyResult> {
-  const target = locationOf('target', options.target);
+  const typed = locationOf('target', options.target);
   const against = otherSide(options);
   assertParentsMeant(options);
   const parts = { clock: systemClock, random: Math.random };
   if ('manifest' in against) {
+    const [target] = overHttp(options.http, [typed]);
     const request = { target, content: contentOf(target, options), manifest: against.manifest };
     return new Run(async (runner) => {
       const { ManifestVerification } = await import('../transfer/verify-manifest.js');
@@ -43,7 +48,10 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
     }, options);
   }
   const end = (location: Location): Location => (options.content ? contentOf(location, options) : location);
-  const request = { one: end(target), other: end(locationOf('source', against.source)), algorithm: 'xxh64' } as const;
+  // Nothing is lost when this is stopped, so that one stream is as good as chunks.
+  const http = { ...options.http, noResumeOk: true };
+  const [target, source] = overHttp(http, [typed, locationOf('source', against.source)]);
+  const request = { one: end(target), other: end(source), algorithm: 'xxh64' } as const;
   return new Run(async (runner) => {
     const { Verification } = await import('../transfer/verify.js');
     return new Verification(request, { ...parts, runner });
@@ -51,7 +59,7 @@ export function verify(options: VerifyOptions): Run<VerifyResult> {
 }
 
 /** Compares the files of a folder with those of another folder, or with a manifest. */
-export function verifyTree(options: Omit<VerifyOptions, 'content' | 'parentFolders'>): Run<TreeVerifyResult> {
+export function verifyTree(options: Omit<VerifyOptions, 'content' | 'parentFolders' | 'http'>): Run<TreeVerifyResult> {
   const against = otherSide(options);
   const other = 'manifest' in against ? against : { source: folderOf('source', against.source) };
   const request = { target: folderOf('target', options.target), ...other };

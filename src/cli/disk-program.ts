@@ -9,9 +9,10 @@ import {
   DISK_MAP_HELP,
   DISK_MERGE_HELP,
 } from './disk-help.js';
+import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { collect, count, type OutputFlags, rate, WORKERS_MAX } from './option-values.js';
 
-export interface DiskFlags extends OutputFlags {
+export interface DiskFlags extends OutputFlags, HttpFlags {
   readonly parents?: readonly string[];
 }
 
@@ -55,19 +56,19 @@ export function addDisk(program: Command, commands: () => DiskCommands): void {
     .description('look into disk images (VHD, VHDX, qcow2, raw), check and merge them')
     .usage('<command> [options] <image>')
     .addHelpText('after', DISK_HELP);
-  onImage(disk, 'info', 'format, sizes, identity and parent of an image')
+  onImageAnywhere(disk, 'info', 'format, sizes, identity and parent of an image')
     .addHelpText('after', DISK_INFO_HELP)
     .action((image: string, flags: DiskFlags) => commands().info(image, flags));
-  onImage(disk, 'map', 'what is allocated, as a picture and as a list')
+  onImageAnywhere(disk, 'map', 'what is allocated, as a picture and as a list')
     .option('--list', 'list the extents: where each begins, its length, and the image that holds it')
     .option('--alone', 'this image alone, without those that it builds on')
     .option('--svg <file>', 'draw the picture, in a new file')
     .addHelpText('after', DISK_MAP_HELP)
     .action((image: string, flags: DiskMapFlags) => commands().map(image, flags));
-  onImage(disk, 'check', 'find what is wrong with an image and with those that it builds on')
+  onImageAnywhere(disk, 'check', 'find what is wrong with an image and with those that it builds on')
     .addHelpText('after', DISK_CHECK_HELP)
     .action((image: string, flags: DiskFlags) => commands().check(image, flags));
-  onImage(disk, 'chain', 'the images that an image builds on, and where each was found')
+  onImageAnywhere(disk, 'chain', 'the images that an image builds on, and where each was found')
     .option('--set-parent <file>', 'make the image name this file as its parent, in place')
     .option('--any-parent', 'with --set-parent: also one that is not what the image was made on')
     .addHelpText('after', DISK_CHAIN_HELP)
@@ -89,7 +90,7 @@ function addMerge(disk: Command, commands: () => DiskCommands): void {
 }
 
 function addDigest(disk: Command, commands: () => DiskCommands): void {
-  onImage(disk, 'digest', 'what an image is known by: the file, and what a guest sees')
+  onImageAnywhere(disk, 'digest', 'what an image is known by: the file, and what a guest sees')
     .addOption(
       new Option('--of <what>', 'only one of the two').choices(['container', 'content', 'both']).default('both'),
     )
@@ -108,6 +109,11 @@ function onImage(disk: Command, name: string, about: string): Command {
     .argument('<image>', 'a path or an http(s) URL')
     .option('--parents <folder>', 'look for the images that it builds on here, too; may be repeated', collect)
     .option('--json', JSON_ABOUT[name] ?? 'one object on the standard output');
+}
+
+/** Those that only read have what is needed to ask a server. */
+function onImageAnywhere(disk: Command, name: string, about: string): Command {
+  return addHttpOptions(onImage(disk, name, about));
 }
 
 const JSON_ABOUT: Readonly<Record<string, string>> = { merge: 'one event a line on the standard output' };

@@ -3,6 +3,7 @@
  * page takes them from here too.
  */
 import type { Command, Option } from 'commander';
+import { HTTP_GROUP, HTTP_OPTIONS } from './http-flags.js';
 
 export const EXAMPLES = `
 Examples:
@@ -50,12 +51,21 @@ elsewhere only what it knows by an identity, or what is in a folder that
 and the copy before it gets its name: a damaged one is refused without
 --no-check.
 
+Credentials for a server come from its URL, from a netrc file (NETRC, or
+~/.netrc), from --token-file or the variable BLOCKFERRY_HTTP_TOKEN, or from a
+header, and go to that server alone. Arguments can be seen by everybody on this
+machine: "--header @FILE" keeps a secret out of them. HTTP_PROXY, HTTPS_PROXY,
+ALL_PROXY and NO_PROXY say which proxy stands between. Without byte ranges a
+server is good for files of up to 8 MiB; with --no-resume-ok also for larger
+ones, but a copy that is stopped begins again.
+
 Examples:
   blockferry copy disk.vhd /backup/            into a folder, under its name
   blockferry copy disk.vhd /backup/monday.vhd  under another name
   blockferry copy -r --preserve vms/ /backup/vms
   blockferry copy -r --exclude '*.log' --dry-run vms/ /backup/vms
   blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
+  blockferry copy --header @secret.txt https://host/disk.vhd disk.vhd
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
   blockferry copy --manifest disk.manifest disk.vhd /backup/
   blockferry copy --explain disk.vhd /backup/  and where the time went
@@ -118,6 +128,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
   'What is told:': ['--explain', '--json', '--quiet'],
 };
 const GROUPED = ['copy'];

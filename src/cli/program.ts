@@ -7,6 +7,7 @@ import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
+import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { collect, count, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -17,7 +18,7 @@ export type Reflink = 'auto' | 'always' | 'never';
 const LAYOUTS = ['raw', 'vhd-fixed', 'vhd-dynamic', 'vhdx'] as const;
 export type Layout = (typeof LAYOUTS)[number];
 
-export interface CopyFlags extends OutputFlags {
+export interface CopyFlags extends OutputFlags, HttpFlags {
   readonly recursive?: boolean;
   readonly preserve?: boolean;
   readonly include?: readonly string[];
@@ -44,7 +45,7 @@ export interface CopyFlags extends OutputFlags {
   readonly parents?: readonly string[];
 }
 
-export interface VerifyFlags extends OutputFlags {
+export interface VerifyFlags extends OutputFlags, HttpFlags {
   readonly content?: boolean;
   readonly parents?: readonly string[];
   readonly recursive?: boolean;
@@ -89,7 +90,7 @@ export function createProgram(commands: Commands): Command {
 }
 
 function addCopy(program: Command, commands: Commands): void {
-  program
+  const copy = program
     .command('copy')
     .description('copy files or whole folders, or go on with an interrupted copy')
     .usage('[options] <source...> <target>')
@@ -124,6 +125,7 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
     .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))
     .option('--read-back', 'read the target past the cache before it gets its name, repair what differs')
+    .option('--no-resume-ok', 'copy a large file also from a server without byte ranges, in one stream')
     .option('--overwrite', 'replace an existing target, once the new copy is whole and proven')
     .option('--delta', 'of the target that is replaced, take over the chunks that are the same')
     .option('--discard', 'throw a partial copy away and start afresh')
@@ -136,10 +138,11 @@ function addCopy(program: Command, commands: Commands): void {
       if (locations.length < 2 || target === undefined) throw targetMissing();
       return commands.copy(locations.slice(0, -1), target, flags);
     });
+  addHttpOptions(copy);
 }
 
 function addVerify(program: Command, commands: Commands): void {
-  program
+  const verify = program
     .command('verify')
     .description('compare two files or folders, or one with a manifest, and say where they differ')
     .argument('<target>', 'what is to be proven')
@@ -160,6 +163,7 @@ function addVerify(program: Command, commands: Commands): void {
       if (source === undefined && flags.manifest === undefined) throw nothingToCompare();
       return commands.verify(target, source, flags);
     });
+  addHttpOptions(verify);
 }
 
 function comparesWithTwo(): TransferError {

@@ -25,10 +25,16 @@ function characterBytes(character: string): Uint8Array {
  * is left out, for it would throw away what was just kept.
  */
 export function resumeCommand(args: readonly string[], invocation: readonly string[]): string | undefined {
+  if (args.some((arg, at) => isHeader(args[at - 1], arg))) return undefined;
   if (args.some((arg) => /^[a-z][a-z0-9+.-]*:\/\/.*[@?]/is.test(arg))) return undefined;
   const end = args.indexOf('--');
   const kept = args.filter((arg, at) => arg !== '--discard' || (end >= 0 && at > end));
   return [...invocation, ...kept].map(shellQuote).join(' ');
+}
+
+/** A header in the arguments may be a secret; one from a file is not there. */
+function isHeader(before: string | undefined, arg: string): boolean {
+  return (before === '--header' && !arg.startsWith('@')) || /^--header=[^@]/.test(arg);
 }
 
 /** The line that says how to go on after an interruption. */

@@ -5,6 +5,7 @@
  */
 import type { ByteRange } from './chunk.js';
 import type { Algorithm, Digest } from './digest.js';
+import type { HttpAsked } from './http-options.js';
 
 /**
  * What a user typed, understood: the scheme (`file` for paths) and the rest. `text` may hold secrets, `name` never
@@ -18,6 +19,8 @@ export interface Location {
   readonly shown?: string;
   /** refuse: it must not be a symbolic link. */
   readonly links?: 'refuse';
+  /** How its server is asked, where that is HTTP; may hold secrets. */
+  readonly http?: HttpAsked;
 }
 
 /**
@@ -103,6 +106,8 @@ export interface Source {
   readonly readsPerWorker: number;
   /** It can be read in one piece alone, from its start: all of it is one chunk, and a stop costs all of it. */
   readonly oneChunk?: true;
+  /** The SHA-256 of all of it, in hex, where whoever serves it says so; nobody has proven it yet. */
+  readonly sha256?: string;
   /** Any chunk, in any order, any number of times. */
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
   /**

@@ -50,11 +50,17 @@ const isUrl = ({ scheme, text }: Location): boolean => scheme !== 'file' && text
 const folderOf = (url: string): string => new URL('.', url).href;
 
 /** Relative paths alone, segment by segment, so that nothing in them becomes a host, a query or another scheme. */
-function urlPlace(folder: string, { kind, path }: ParentPath, { locate }: PlacesRequest): ParentPlace | undefined {
+function urlPlace(
+  folder: string,
+  { kind, path }: ParentPath,
+  { child, locate }: PlacesRequest,
+): ParentPlace | undefined {
   if (kind !== 'relative') return undefined;
   const segments = path.split('/').filter((segment) => segment !== '');
   const { href } = new URL(segments.map((segment) => encodeURIComponent(wellFormed(segment))).join('/'), folder);
-  return { location: locate(href), trusted: href.startsWith(folder) };
+  // The same server, asked as it was for the child.
+  const location = { ...locate(href), ...(child.http && { http: child.http }) };
+  return { location, trusted: href.startsWith(folder) };
 }
 
 function pathPlace(folder: string, { path }: ParentPath, request: PlacesRequest): ParentPlace | undefined {

@@ -18,8 +18,10 @@ const IDLE_MS_MAX = 4_000;
 
 export interface ConnectionParts {
   readonly silenceMsMax: number;
-  /** What is trusted beside or instead of Node's own certificate authorities. */
-  readonly tls?: Pick<ConnectionOptions, 'ca'>;
+  /** What is trusted instead of Node's own certificate authorities, and what this side shows. */
+  readonly tls?: Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
+  /** Connections to one origin at the same time. */
+  readonly connections?: number;
 }
 
 export interface ConnectionOwner {

@@ -13,6 +13,12 @@ export function headerOf(headers: IncomingHttpHeaders, name: string): string | u
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
+/** What an answer with all of the file says of its size. */
+export function wholeBytes(headers: IncomingHttpHeaders): number | undefined {
+  const length = headerOf(headers, 'content-length') ?? '';
+  return /^\d{1,15}$/.test(length) ? Number(length) : undefined;
+}
+
 /** `Retry-After` (RFC 9110 §10.2.3), seconds or a date, as milliseconds from now; undefined when it is neither. */
 export function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
@@ -21,7 +27,20 @@ export function parseRetryAfter(value: string | undefined, nowMs: number): numbe
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
 
-const AUTH_HINT = 'Check the credentials in the URL; a presigned URL may have expired: give a fresh one and resume.';
+/** @throws TransferError E_PROTOCOL where the bytes would be others than those of the file */
+export function assertIdentity(name: string, headers: IncomingHttpHeaders): void {
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  if (encoding.toLowerCase() === 'identity') return;
+  const what = `asked for the file as it is, was answered with content-encoding ${encoding}`;
+  throw new TransferError('E_PROTOCOL', `${name}: ${what}`, { hint: CHECK_SERVER });
+}
+
+export const CHECK_SERVER = 'Check the server and the proxies before it, then resume.';
+const AUTH_HINT =
+  'Check the credentials: in the URL, a netrc file, --token-file or --header. A presigned URL may have expired: give ' +
+  'a fresh one and resume.';
+const CERT = '; over https a server that wants a client certificate (--cert) may answer so, too';
+const PROXY_AUTH_HINT = 'Give user and password in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.';
 
 /** What an answer that is neither success nor redirect means. */
 export function statusError(name: string, status: number, headers: IncomingHttpHeaders): TransferError {
@@ -33,8 +52,9 @@ export function statusError(name: string, status: number, headers: IncomingHttpH
       });
     case 401:
     case 403:
-    case 407:
       return new TransferError('E_AUTH', `${name}: the server refuses access (status ${status})`, { hint: AUTH_HINT });
+    case 407:
+      return proxyRefuses(name, status);
     case 408:
     case 429:
     case 500:
@@ -52,45 +72,81 @@ export function statusError(name: string, status: number, headers: IncomingHttpH
         'E_HTTP_STATUS',
         `${name}: the server answered with status ${status}, not with the file`,
         {
-          hint: 'Check that the URL names a file that can be downloaded with a plain GET.',
+          hint: `Check that the URL names a file that can be downloaded with a plain GET${status === 400 ? CERT : ''}.`,
         },
       );
   }
 }
 
-const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT']);
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/;
+function proxyRefuses(name: string, status: number): TransferError {
+  if (status === 407) {
+    const message = `${name}: the proxy before it wants to know who asks (status 407)`;
+    return new TransferError('E_AUTH', message, { hint: PROXY_AUTH_HINT });
+  }
+  const message = `${name}: the proxy before it does not reach it (status ${status})`;
+  const hint = 'Check the proxy and what it allows; NO_PROXY names hosts that are asked without it.';
+  return new TransferError(status >= 500 ? 'E_UNAVAILABLE' : 'E_HTTP_STATUS', message, { hint });
+}
 
 /** The code of an error for bytes beyond the announced length. */
 export const SURPLUS_BYTES = 'SURPLUS_BYTES';
 
+const CHECK_NETWORK = 'Check host name, port, proxy and network, then run the same command again.';
+
+/** What errors of these codes mean, and what to do about them. */
+const MEANINGS: readonly (readonly [codes: RegExp, kind: ErrorCode, what: string, hint: string])[] = [
+  [
+    /^(UND_ERR_(CONNECT|HEADERS|BODY)_TIMEOUT|ETIMEDOUT)$/,
+    'E_TIMEOUT',
+    'the server was silent for too long',
+    'Check the network and the server, then resume.',
+  ],
+  [
+    /^(HPE_.*|UND_ERR_HEADERS_OVERFLOW)$/,
+    'E_PROTOCOL',
+    'the answer is not valid HTTP',
+    'Check what listens there: server, proxy or another service.',
+  ],
+  [/^SURPLUS_BYTES$/, 'E_PROTOCOL', 'the server sent more than it had announced', CHECK_SERVER],
+  [
+    /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/,
+    'E_NETWORK',
+    "the server's certificate is not trusted, for it is not valid at this time",
+    'Check the clock of this machine; else the server needs a new certificate.',
+  ],
+  [
+    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
+    'E_NETWORK',
+    "the server's certificate is not trusted, for it is that of another host",
+    'Ask the server by a name that its certificate has, or check what answers there.',
+  ],
+  [
+    /CERT_REQUIRED|CERTIFICATE_REQUIRED|ALERT_(BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE|HANDSHAKE_FAILURE)/,
+    'E_NETWORK',
+    'the server did not take the certificate of this side, or wants one',
+    'Give a client certificate that it knows, with --cert FILE and --key FILE.',
+  ],
+  [
+    /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/,
+    'E_NETWORK',
+    "the server's certificate is not trusted",
+    'Give the certificate authority that signed it, with --ca FILE or in the variable NODE_EXTRA_CA_CERTS.',
+  ],
+  [
+    /^(EPROTO|ERR_SSL_.*)$/,
+    'E_NETWORK',
+    'no secure connection came about',
+    'Check whether https is spoken there, and which versions of TLS.',
+  ],
+];
+
 /** What a failed connection means; `progress` says how far its answer had come. */
 export function networkError(name: string, cause: unknown, progress: string): TransferError {
   const code = errnoOf(cause) ?? '';
-  const reason = code || (cause instanceof Error ? cause.message : String(cause));
-  const fail = (kind: ErrorCode, what: string, hint: string): TransferError =>
-    new TransferError(kind, `${name}: ${what}${progress} (${reason})`, { hint, cause });
-  if (TIMEOUTS.has(code)) {
-    return fail('E_TIMEOUT', 'the server was silent for too long', 'Check the network and the server, then resume.');
-  }
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') {
-    return fail(
-      'E_PROTOCOL',
-      'the answer is not valid HTTP',
-      'Check what listens there: server, proxy or another service.',
-    );
-  }
-  if (code === SURPLUS_BYTES) {
-    const hint = 'Check the server and the proxies before it, then resume.';
-    return fail('E_PROTOCOL', 'the server sent more than it had announced', hint);
-  }
-  if (CERTIFICATE.test(code)) {
-    const hint = 'Set NODE_EXTRA_CA_CERTS to a file with the certificate authority that signed it.';
-    return fail('E_NETWORK', "the server's certificate is not trusted", hint);
-  }
-  return fail(
-    'E_NETWORK',
-    'the connection failed',
-    'Check host name, port and network, then run the same command again.',
-  );
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const proxyStatus = /^Proxy response \((\d+)\)/.exec(text)?.[1];
+  if (proxyStatus !== undefined) return proxyRefuses(name, Number(proxyStatus));
+  const [, kind, what, hint] = MEANINGS.find(([codes]) => codes.test(code)) ?? [];
+  const message = `${name}: ${what ?? 'the connection failed'}${progress} (${code || text})`;
+  return new TransferError(kind ?? 'E_NETWORK', message, { hint: hint ?? CHECK_NETWORK, cause });
 }

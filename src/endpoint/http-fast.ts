@@ -6,7 +6,7 @@ import type { Dispatcher } from 'undici';
 import { Call } from './http-call.js';
 import { type ConnectionParts, HttpConnection } from './http-connection.js';
 import type { HttpClient, HttpRequest } from './http-exchange.js';
-import { CONNECTIONS_PER_ORIGIN_MAX } from './http-plain.js';
+import { CONNECTIONS_DEFAULT } from './http-plain.js';
 
 const PLAIN_ORIGINS_MAX = 1000;
 
@@ -28,7 +28,8 @@ export class FastClient implements HttpClient {
 
   dispatch(request: HttpRequest, handler: Dispatcher.DispatchHandler): boolean {
     const { origin } = request;
-    const text = requestText(request);
+    // Whole files come with any framing, and are seldom asked for.
+    const text = request.headers.range === undefined ? undefined : requestText(request);
     if (text === undefined || this.#plainOrigins.has(origin)) return this.#plain.dispatch(request, handler);
     const onRefused = (): void => {
       if (this.#plainOrigins.size >= PLAIN_ORIGINS_MAX) this.#plainOrigins.clear();
@@ -73,7 +74,7 @@ class Pool {
   carry(call: Call): void {
     const idle = this.#idle.pop();
     if (idle !== undefined) idle.carry(call);
-    else if (this.#open.size < CONNECTIONS_PER_ORIGIN_MAX) this.#connect(call);
+    else if (this.#open.size < (this.#parts.connections ?? CONNECTIONS_DEFAULT)) this.#connect(call);
     else this.#waiting.push(call);
   }
 

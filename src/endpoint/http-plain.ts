@@ -1,24 +1,35 @@
 /**
- * The plain way to read an HTTP source: undici, which knows all of HTTP/1.1. It is loaded when it is first needed,
- * because loading it costs every thread more than reading 100 MiB the fast way.
+ * The plain way to read an HTTP source: undici, which knows all of HTTP/1.1, and proxies. It is loaded when it is first
+ * needed, because loading it costs every thread more than reading 100 MiB the fast way.
  */
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { HttpTls } from './http-access.js';
 import type { HttpClient, HttpRequest } from './http-exchange.js';
+import type { ProxyServer } from './http-proxy.js';
 
-export const CONNECTIONS_PER_ORIGIN_MAX = 8;
+export const CONNECTIONS_DEFAULT = 8;
+
+export interface PlainParts {
+  readonly silenceMsMax: number;
+  readonly tls?: HttpTls;
+  /** Through which all requests go. */
+  readonly proxy?: ProxyServer | undefined;
+  /** Connections to one origin at the same time. */
+  readonly connections?: number;
+}
 
 export class PlainClient implements HttpClient {
-  readonly #silenceMsMax: number;
-  #agent: Promise<Agent> | undefined;
+  readonly #parts: PlainParts;
+  #agent: Promise<Dispatcher> | undefined;
 
-  constructor(silenceMsMax: number) {
-    this.#silenceMsMax = silenceMsMax;
+  constructor(parts: PlainParts) {
+    this.#parts = parts;
   }
 
   dispatch(request: HttpRequest, handler: Dispatcher.DispatchHandler): boolean {
-    this.#agent ??= this.#load();
+    this.#agent ??= this.#load(request.origin);
     this.#agent
-      .then((agent) => agent.dispatch(request, handler))
+      .then((agent) => agent.dispatch(this.#asSent(request), handler))
       .catch((error) => handler.onResponseError?.(NOTHING_SENT, error));
     return true;
   }
@@ -28,17 +39,42 @@ export class PlainClient implements HttpClient {
     await agent?.destroy();
   }
 
-  async #load(): Promise<Agent> {
+  /** To a proxy of http a request names all of its URL (RFC 9112 §3.2.2). */
+  #asSent(request: HttpRequest): HttpRequest {
+    const { proxy } = this.#parts;
+    if (proxy === undefined || isSecure(request.origin)) return request;
+    const { url: origin, authorization } = proxy;
+    const headers = {
+      host: new URL(request.origin).host,
+      ...request.headers,
+      ...(authorization !== undefined && { 'proxy-authorization': authorization }),
+    };
+    return { ...request, origin, path: request.origin + request.path, headers };
+  }
+
+  async #load(origin: string): Promise<Dispatcher> {
+    const { silenceMsMax, tls = {}, proxy, connections = CONNECTIONS_DEFAULT } = this.#parts;
     const undici = await import('undici');
-    return new undici.Agent({
-      connections: CONNECTIONS_PER_ORIGIN_MAX,
-      pipelining: 1,
-      allowH2: false,
-      headersTimeout: this.#silenceMsMax,
-      bodyTimeout: this.#silenceMsMax,
+    const options = {
+      ...{ connections, pipelining: 1, allowH2: false },
+      ...{ headersTimeout: silenceMsMax, bodyTimeout: silenceMsMax },
+    };
+    if (proxy === undefined) return new undici.Agent({ ...options, connect: tls });
+    const proxyTls = tls.ca === undefined ? {} : { ca: tls.ca };
+    if (!isSecure(origin)) return new undici.Agent({ ...options, connect: proxyTls });
+    return new undici.ProxyAgent({
+      ...options,
+      uri: proxy.url,
+      ...(proxy.authorization !== undefined && { token: proxy.authorization }),
+      requestTls: tls,
+      proxyTls,
+      // A proxy that says nothing must not be waited for longer than a server.
+      clientFactory: (url, more) => new undici.Pool(url, { ...more, ...options }),
     });
   }
 }
+
+const isSecure = (origin: string): boolean => origin.startsWith('https:');
 
 const NOTHING_SENT: Dispatcher.DispatchController = {
   aborted: true,

@@ -3,6 +3,7 @@
  * that they were given for and nowhere else, and a redirect never leads from https to http.
  */
 import { TransferError } from '../core/errors.js';
+import { type HttpAccess, headersFor } from './http-access.js';
 import { Exchange, type HttpClient } from './http-exchange.js';
 import { redactedUrl } from './location.js';
 
@@ -16,17 +17,17 @@ export class HttpResource {
   /** For people: without secrets. */
   readonly name: string;
   readonly url: string;
+  readonly access: HttpAccess;
   readonly #given: URL;
-  readonly #authorization: string | undefined;
   readonly #client: HttpClient;
   #final: URL;
 
-  constructor(client: HttpClient, url: string, finalUrl = url) {
+  constructor(client: HttpClient, access: HttpAccess, url: string, finalUrl = url) {
     this.#client = client;
+    this.access = access;
     this.url = url;
     this.#given = parseUrl(url);
     this.#final = finalUrl === url ? this.#given : parseUrl(finalUrl);
-    this.#authorization = basicAuthorization(this.#given);
     this.name = redactedUrl(url);
   }
 
@@ -60,13 +61,12 @@ export class HttpResource {
   }
 
   #headersFor(url: URL, headers: Readonly<Record<string, string>>): Record<string, string> {
-    const authorization = url.origin === this.#given.origin ? this.#authorization : undefined;
     return {
       'user-agent': 'blockferry',
       // A compressed answer would have other bytes at these offsets.
       'accept-encoding': 'identity',
+      ...headersFor(this.access, url),
       ...headers,
-      ...(authorization === undefined ? {} : { authorization }),
     };
   }
 }
@@ -87,24 +87,11 @@ function refused(at: URL, what: string, hint: string): TransferError {
   return new TransferError('E_HTTP_STATUS', `${redactedUrl(at.href)}: refused to follow ${what}`, { hint });
 }
 
-function parseUrl(text: string): URL {
+/** @throws TransferError E_USAGE */
+export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
   throw new TransferError('E_USAGE', 'the location is not an http or https URL', {
     hint: 'Write it as https://host/path; special characters in user name or password as %XX.',
   });
-}
-
-/** RFC 7617: user and password in UTF-8. */
-function basicAuthorization(url: URL): string | undefined {
-  if (url.username === '' && url.password === '') return undefined;
-  try {
-    const text = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-    return `Basic ${Buffer.from(text).toString('base64')}`;
-  } catch (cause) {
-    throw new TransferError('E_USAGE', `${redactedUrl(url.href)}: user name or password cannot be read`, {
-      hint: 'Write special characters in user name or password as %XX, % itself as %25.',
-      cause,
-    });
-  }
 }

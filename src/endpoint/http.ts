@@ -2,58 +2,33 @@
  * The http(s) source. It is opened by reading one byte, since only a real answer to a range proves that ranges work.
  * Every chunk is then bound to the version that this answer named: a changed source is told, never mixed.
  */
-import type { ByteRange } from '../core/chunk.js';
+import { type ByteRange, CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
-import {
-  checkRange,
-  checkVersion,
-  HttpChunkReader,
-  type HttpVersion,
-  noRanges,
-  parseContentRange,
-  rangeHeader,
-  sizeChanged,
-  versionOf,
-} from './http-chunk.js';
-import { headerOf, statusError } from './http-errors.js';
-import type { Exchange, HttpClient } from './http-exchange.js';
-import { FastClient } from './http-fast.js';
-import { PlainClient } from './http-plain.js';
-import { HttpResource } from './http-resource.js';
+import type { TransferError } from '../core/errors.js';
+import { formatBytes } from '../core/units.js';
+import { type HttpAccess, httpAccess } from './http-access.js';
+import { checkVersion, HttpChunkReader, type HttpVersion, noRanges, sizeChanged, versionOf } from './http-chunk.js';
+import { clientFor, connectionsOfThread } from './http-client.js';
+import type { HttpClient } from './http-exchange.js';
+import { probe } from './http-probe.js';
+import { HttpResource, parseUrl } from './http-resource.js';
 
 /** Holds the URL with its secrets: it may cross threads, and must not be written down. */
 export interface HttpRef extends EndpointRef, HttpVersion {
   readonly scheme: 'http';
   readonly url: string;
   readonly finalUrl: string;
+  readonly access: HttpAccess;
 }
 
-const SILENCE_MS_MAX = 60_000;
-const FIRST_BYTE: ByteRange = { offset: 0, length: 1 };
+/** Reads that keep one thread busy. */
+const READS_PER_WORKER = 4;
 
-interface Clients {
-  readonly plain: PlainClient;
-  readonly fast: FastClient;
-}
-
-let clients: Clients | undefined;
-
-/** The connections of this thread, made when they are first needed. */
-export function httpClient(): HttpClient {
-  if (clients === undefined) {
-    const plain = new PlainClient(SILENCE_MS_MAX);
-    clients = { plain, fast: new FastClient(plain, { silenceMsMax: SILENCE_MS_MAX }) };
-  }
-  return clients.fast;
-}
-
-/** Drops this thread's connections; requests under way fail. The next source makes new ones. */
-export async function closeHttp(): Promise<void> {
-  const closing = clients;
-  clients = undefined;
-  closing?.fast.destroy();
-  await closing?.plain.destroy();
+export interface HttpParts {
+  /** Default: this thread's own. */
+  readonly client?: HttpClient | undefined;
+  /** Among which the connections are divided. Default 1. */
+  readonly threads?: number;
 }
 
 /**
@@ -61,35 +36,49 @@ export async function closeHttp(): Promise<void> {
  * @throws TransferError E_SOURCE_MISSING, E_AUTH, E_NO_RANGES, E_NO_SIZE, E_UNAVAILABLE, E_HTTP_STATUS, E_NETWORK,
  * E_TIMEOUT, E_PROTOCOL
  */
-export async function openHttpSource(location: Location, client: HttpClient = httpClient()): Promise<Source> {
-  const resource = new HttpResource(client, location.text);
-  const { size, headers } = await probe(resource);
-  return new HttpSource(resource, versionOf(headers, size), modifiedNs(headers));
+export async function openHttpSource(location: Location, { client, threads = 1 }: HttpParts = {}): Promise<Source> {
+  const access = await httpAccess(parseUrl(location.text), location.http);
+  const resource = new HttpResource(client ?? clientFor(access, threads), access, location.text);
+  const { size, headers, rangeless } = await probe(resource);
+  if (rangeless !== undefined && size > CHUNK_BYTES_DEFAULT && !location.http?.noResumeOk)
+    throw noRangesForLarge(resource.name, size, rangeless);
+  const opened: HttpVersion = { ...versionOf(headers, size), ...(rangeless !== undefined && { oneChunk: true }) };
+  return new HttpSource(resource, opened, readsOf(access, threads));
 }
 
 /** The source that `ref` was taken from, without asking the server. */
-export function attachHttpSource(ref: EndpointRef, client: HttpClient = httpClient()): Source {
-  const { url, finalUrl, ...opened } = ref as HttpRef;
-  return new HttpSource(new HttpResource(client, url, finalUrl), opened);
+export function attachHttpSource(ref: EndpointRef, { client, threads = 1 }: HttpParts = {}): Source {
+  const { url, finalUrl, access, ...opened } = ref as HttpRef;
+  const resource = new HttpResource(client ?? clientFor(access, threads), access, url, finalUrl);
+  return new HttpSource(resource, opened, readsOf(access, threads));
+}
+
+function readsOf(access: HttpAccess, threads: number): number {
+  return Math.min(READS_PER_WORKER, connectionsOfThread(access, threads));
 }
 
 class HttpSource implements Source {
-  readonly readsPerWorker = 4;
   readonly sizeIs = 'exact';
+  readonly readsPerWorker: number;
+  readonly modifiedNs?: string;
+  readonly oneChunk?: true;
+  readonly sha256?: string;
   readonly #resource: HttpResource;
   readonly #opened: HttpVersion;
-  readonly modifiedNs?: string;
 
-  constructor(resource: HttpResource, opened: HttpVersion, modifiedNs?: string) {
+  constructor(resource: HttpResource, opened: HttpVersion, readsPerWorker: number) {
     this.#resource = resource;
     this.#opened = opened;
+    this.readsPerWorker = readsPerWorker;
+    const { modifiedNs, oneChunk, sha256 } = opened;
     if (modifiedNs !== undefined) this.modifiedNs = modifiedNs;
+    if (oneChunk) this.oneChunk = oneChunk;
+    if (sha256 !== undefined) this.sha256 = sha256;
   }
 
   get ref(): HttpRef {
-    const { size, version, validator } = this.#opened;
-    const { url, finalUrl } = this.#resource;
-    return { scheme: 'http', url, finalUrl, size, version, ...(validator === undefined ? {} : { validator }) };
+    const { url, finalUrl, access } = this.#resource;
+    return { scheme: 'http', url, finalUrl, access, ...this.#opened };
   }
 
   get name(): string {
@@ -123,58 +112,10 @@ class HttpSource implements Source {
   }
 }
 
-interface Found {
-  readonly size: number;
-  readonly headers: Exchange['headers'];
-}
-
-function modifiedNs(headers: Exchange['headers']): string | undefined {
-  const ms = Date.parse(headerOf(headers, 'last-modified') ?? '');
-  return Number.isNaN(ms) ? undefined : String(BigInt(ms) * 1_000_000n);
-}
-
-/** Reads the first byte, which tells size and version as the chunks will see them. A HEAD would promise, not prove. */
-async function probe(resource: HttpResource): Promise<Found> {
-  const signal = new AbortController().signal;
-  const exchange = await resource.get({ range: rangeHeader(FIRST_BYTE) }, signal);
-  try {
-    if (exchange.status === 416) return await probeEmpty(resource, signal);
-    if (exchange.status === 200)
-      return emptyOrNoRanges(resource.name, exchange, 'it answered a range with the whole file');
-    if (exchange.status !== 206) throw statusError(resource.name, exchange.status, exchange.headers);
-    checkRange(resource.name, exchange, FIRST_BYTE);
-    const total = parseContentRange(headerOf(exchange.headers, 'content-range'))?.total;
-    if (total === undefined) throw noSize(resource.name);
-    exchange.expect(FIRST_BYTE.length);
-    await exchange.read(new Uint8Array(FIRST_BYTE.length));
-    return { size: total, headers: exchange.headers };
-  } finally {
-    exchange.abort();
-  }
-}
-
-/** An empty file has no first byte to give (RFC 9110 §14.1.2); a GET of the whole tells whether that is the reason. */
-async function probeEmpty(resource: HttpResource, signal: AbortSignal): Promise<Found> {
-  const exchange = await resource.get({}, signal);
-  try {
-    if (exchange.status !== 200) throw statusError(resource.name, exchange.status, exchange.headers);
-    return emptyOrNoRanges(resource.name, exchange, 'it refuses to give the first byte');
-  } finally {
-    exchange.abort();
-  }
-}
-
-function emptyOrNoRanges(name: string, exchange: Exchange, reason: string): Found {
-  const length = headerOf(exchange.headers, 'content-length');
-  if (length === undefined) throw noSize(name);
-  if (Number(length) !== 0) throw noRanges(name, reason);
-  return { size: 0, headers: exchange.headers };
-}
-
-function noSize(name: string): TransferError {
-  return new TransferError('E_NO_SIZE', `${name}: the server does not say how large the file is`, {
-    hint: 'Blockferry copies files of known size: serve it as a file, not as a stream made on the fly.',
-  });
+function noRangesForLarge(name: string, size: number, reason: string): TransferError {
+  const [most, has] = [formatBytes(CHUNK_BYTES_DEFAULT), formatBytes(size)];
+  const what = `without them no more than ${most} are copied, and it has ${has}`;
+  return noRanges(name, `${reason}; ${what}`, 'With --no-resume-ok it is copied in one stream, and a stop costs all.');
 }
 
 /** The last part of the path, decoded where it can be: the target's end judges whether it is a name. */

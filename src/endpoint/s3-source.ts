@@ -5,7 +5,7 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { httpClient } from './http.js';
+import { signedClient } from './http-client.js';
 import {
   checkRange,
   checkVersion,
@@ -122,7 +122,7 @@ class S3Object implements RangeResource {
     const url = urlOf(this.place, versionQuery(this.place));
     const toSign = { method: 'GET', url, headers: { ...headers, 'accept-encoding': 'identity' }, payload: UNSIGNED };
     const signed = await signedFor(this.place, toSign);
-    return Exchange.open(httpClient(), url, { ...signed.headers, 'user-agent': 'blockferry' }, signal);
+    return Exchange.open(signedClient(), url, { ...signed.headers, 'user-agent': 'blockferry' }, signal);
   }
 
   /** The fast way of reading gives no bodies but those of ranges, and a refusal's reason is in its body. */

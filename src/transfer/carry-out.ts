@@ -215,6 +215,8 @@ export class CarryOut {
       size,
       pastCache: request.readBack,
       name: job.site.name,
+      // Of the file; a disk that is laid out anew is another one.
+      said: job.site.laysOut ? undefined : job.source.sha256,
     } as const;
     this.checksum = await checksumOf(request.checksum, part, this.#parts);
   }

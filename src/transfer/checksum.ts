@@ -20,6 +20,13 @@ export interface ChecksumRequest {
   readonly expected?: string;
 }
 
+/** What is hashed, and what is known of it. */
+export interface ChecksumSubject extends Pick<ChecksumTask, 'end' | 'ref' | 'size' | 'pastCache'> {
+  readonly name: string;
+  /** What the server of the source says that the value is. */
+  readonly said?: string | undefined;
+}
+
 export interface Checksum {
   readonly algorithm: 'sha256';
   /** 64 hex digits, in lower case. */
@@ -55,17 +62,18 @@ export interface ChecksumParts {
 /** @throws TransferError E_INTEGRITY when it is not the expected one, E_STOPPED */
 export async function checksumOf(
   { algorithm, expected }: ChecksumRequest,
-  target: Pick<ChecksumTask, 'end' | 'ref' | 'size' | 'pastCache'> & { readonly name: string },
+  target: ChecksumSubject,
   { runner, clock, control, progress, signal }: ChecksumParts,
 ): Promise<Checksum> {
-  const { name, ...about } = target;
+  const { name, said, ...about } = target;
   progress.startReading('checksumming', target.size);
   const task: ChecksumTask = { ...about, algorithm, control: control.shared };
   const value = await orLate(runner.run('checksum', task), clock, STUCK_MS, signal);
   if (value === 'late') throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
-  if (expected === undefined) return { algorithm, value };
-  if (value === expected) return { algorithm, value, expected };
-  throw new TransferError('E_INTEGRITY', `${name}: the SHA-256 is ${value}, and not ${expected}`, {
+  const other = [expected, said].find((known) => known !== undefined && known !== value);
+  if (other === undefined) return { algorithm, value, ...(expected !== undefined && { expected }) };
+  const whose = other === expected ? '' : ', which its source is said to have';
+  throw new TransferError('E_INTEGRITY', `${name}: the SHA-256 is ${value}, and not ${other}${whose}`, {
     hint: HINTS[target.end],
   });
 }

@@ -2,6 +2,7 @@
  * Disks as ends of a copy, in containers at any location: the guest's content of an image and its parents as a source,
  * and a new image as a target. The containers are opened, written and named by the schemes of their locations.
  */
+import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import type { EndpointRef, Location, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type {
@@ -61,7 +62,13 @@ class Containers {
   }
 
   async open(location: Location): Promise<Source> {
-    return ability(await schemeOf(this.#registry, location.scheme), location.name, 'openSource')(location);
+    const scheme = await schemeOf(this.#registry, location.scheme);
+    const source = await ability(scheme, location.name, 'openSource')(location);
+    if (!source.oneChunk || source.size <= CHUNK_BYTES_DEFAULT) return source;
+    await source.close();
+    throw new TransferError('E_NO_RANGES', `${source.name} comes in one stream: no disk can be read from it`, {
+      hint: 'Copy the file first, with --no-resume-ok, and use the copy.',
+    });
   }
 
   async attach(ref: EndpointRef): Promise<Source> {

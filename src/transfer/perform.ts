@@ -263,7 +263,7 @@ async function loadTreeDeeds(
 /** What crosses the thread of an opened source; this thread lets go of it. */
 async function sourceInfo(source: Source): Promise<SourceInfo> {
   const { ref, name, fileName, size, sizeIs, version, readsPerWorker } = source;
-  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes, oneChunk } = source;
+  const { of, mode, modifiedNs, identity, alsoReads, allocatedBytes, oneChunk, sha256 } = source;
   await source.detach?.();
   return {
     ...{ ref, name, fileName, size, sizeIs, version, readsPerWorker },
@@ -274,5 +274,6 @@ async function sourceInfo(source: Source): Promise<SourceInfo> {
     ...(alsoReads && { alsoReads }),
     ...(allocatedBytes !== undefined && { allocatedBytes }),
     ...(oneChunk && { oneChunk }),
+    ...(sha256 !== undefined && { sha256 }),
   };
 }

@@ -43,7 +43,7 @@ interface Thread {
 export class PoolRunner implements ChunkRunner {
   readonly workers: number;
   /** Started one by one, when those that there are have work: a small copy needs a single one. */
-  readonly #threads: Thread[] = [newThread()];
+  readonly #threads: Thread[];
   /**
    * One more for flushes while all are busy: they take seconds, and neither they nor chunks may wait for each other.
    */
@@ -52,6 +52,7 @@ export class PoolRunner implements ChunkRunner {
 
   constructor(workers = defaultWorkers()) {
     this.workers = workers;
+    this.#threads = [newThread(workers)];
   }
 
   async run<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
@@ -72,18 +73,18 @@ export class PoolRunner implements ChunkRunner {
   }
 
   startAll(): void {
-    while (this.#threads.length < this.workers) this.#threads.push(newThread());
+    while (this.#threads.length < this.workers) this.#threads.push(newThread(this.workers));
   }
 
   #threadFor(name: WorkName, request: object): Thread {
     const idlest = this.#threads.reduce((least, thread) => (thread.running < least.running ? thread : least));
     if (idlest.running === 0) return idlest;
     if (name === 'checkpoint' && 'sync' in request && request.sync) {
-      this.#flusher ??= newThread();
+      this.#flusher ??= newThread(this.workers);
       return this.#flusher;
     }
     if (this.#threads.length === this.workers) return idlest;
-    const started = newThread();
+    const started = newThread(this.workers);
     this.#threads.push(started);
     return started;
   }
@@ -108,10 +109,12 @@ const LOAD_BY_IMPORT = ['--no-experimental-require-module'].filter((flag) =>
   process.allowedNodeEnvironmentFlags.has(flag),
 );
 
-function newThread(): Thread {
+/** One of so many, which is what it is told. */
+function newThread(workers: number): Thread {
   const pool = new Piscina({
     filename: workerFile(),
     execArgv: LOAD_BY_IMPORT,
+    argv: [String(workers)],
     minThreads: 1,
     maxThreads: 1,
     // Only network chunks overlap on a thread; lanes, and not the pool, decide how many.

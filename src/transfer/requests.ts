@@ -47,6 +47,7 @@ export type SourceInfo = Pick<
   | 'allocatedBytes'
   | 'readsPerWorker'
   | 'oneChunk'
+  | 'sha256'
 >;
 
 /** What a map says of each chunk. */

@@ -44,13 +44,17 @@ export async function tidyUp(
 }
 
 /** The run that was cut short need not have been asked for it, and its value is not on record. */
-async function checksumCommitted({ site, whole }: OpenedJob, parts: TidyUpParts): Promise<Checksum | undefined> {
+async function checksumCommitted(
+  { source, site, whole }: OpenedJob,
+  parts: TidyUpParts,
+): Promise<Checksum | undefined> {
   const { runner, request, memoryBytes } = parts;
   if (!request.checksum) return undefined;
   const { ref, size } = await runner.run('open-committed', { ref: site.ref, layout: whole?.header.layout });
   const sparing = sparingCache(ref, size, memoryBytes);
   try {
-    const about = { end: 'committed', ref: sparing, size, pastCache: false, name: site.name } as const;
+    const said = site.laysOut ? undefined : source.sha256;
+    const about = { end: 'committed', ref: sparing, size, pastCache: false, name: site.name, said } as const;
     return await checksumOf(request.checksum, about, parts);
   } finally {
     await runner.run('close-source', { ref });

@@ -6,7 +6,7 @@
  *
  * However it ends, what was finished is on record first.
  */
-import type { ChunkGrid } from '../core/chunk.js';
+import { CHUNK_BYTES_DEFAULT, type ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
@@ -192,6 +192,8 @@ export class Transfer {
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
     if (job.source.version.strength === 'none')
       this.#note(`nothing tells when ${job.source.name} changes: see that nobody writes to it while it is copied`);
+    if (job.grid.count === 1 && job.grid.size > CHUNK_BYTES_DEFAULT)
+      this.#note(`${job.source.name} is copied in one piece: a copy that is stopped begins again`);
     const carryOut = new CarryOut({
       ...this.#parts,
       request: this.#request,

@@ -1,5 +1,5 @@
 /** Compares two locations chunk by chunk, on the workers, and tells exactly where they differ. Nothing is written. */
-import { type ByteRange, CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
+import { type ByteRange, CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, ChunkGrid } from '../core/chunk.js';
 import { nowMs } from '../core/clock.js';
 import {
   type Algorithm,
@@ -100,7 +100,9 @@ export class Verification {
   }
 
   async #compare(one: SourceInfo, other: SourceInfo): Promise<CompareOutcome & { readonly grid: ChunkGrid }> {
-    const grid = new ChunkGrid(Math.min(one.size, other.size), CHUNK_BYTES_DEFAULT);
+    const size = Math.min(one.size, other.size);
+    const inOne = one.oneChunk || other.oneChunk;
+    const grid = new ChunkGrid(size, inOne ? Math.max(CHUNK_BYTES_MIN, size) : CHUNK_BYTES_DEFAULT);
     const { algorithm } = this.#request;
     const digests = new Uint8Array(grid.count * DIGEST_BYTES[algorithm]);
     const differing: ByteRange[][] = [];

@@ -17,6 +17,8 @@ export interface NginxServer {
   readonly etag?: boolean;
   /** Certificate and key, PEM files: an https server. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Instead of a free one. */
+  readonly port?: number;
   /** More directives, such as `location /old { return 302 /new; }`. */
   readonly directives?: string;
 }
@@ -41,7 +43,8 @@ export function nginxAvailable(): boolean {
 export async function startNginx(folder: string, ...servers: readonly NginxServer[]): Promise<Nginx> {
   const scratch = await mkdtemp(join(tmpdir(), 'nginx-'));
   const wanted = servers.length === 0 ? [{}] : servers;
-  const ports = await freePorts(wanted.length);
+  const free = await freePorts(wanted.length);
+  const ports = wanted.map(({ port }, at) => port ?? (free[at] as number));
   const config = join(scratch, 'nginx.conf');
   await writeFile(config, nginxConfig(scratch, folder, wanted, ports));
   const log = join(scratch, 'error.log');

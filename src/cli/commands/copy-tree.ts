@@ -4,6 +4,7 @@ import { ERROR_KINDS, TransferError } from '../../core/errors.js';
 import { formatBytes } from '../../core/units.js';
 import { type CopyTreeOptions, copyTree, type PlannedFile, type TreeResult } from '../../index.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
+import { httpOptions } from '../http-flags.js';
 import type { CopyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
 import { planTotalLines, treeLines } from '../render/tree-copy-summary.js';
@@ -72,6 +73,11 @@ function assertForTrees(flags: CopyFlags): void {
   if (flags.to !== undefined || flags.flatten || flags.parents) {
     throw new TransferError('E_USAGE', '--to, --flatten and --parents are for the copy of a single disk', {
       hint: 'Copy the disks one by one.',
+    });
+  }
+  if (Object.keys(httpOptions(flags)).length > 0) {
+    throw new TransferError('E_USAGE', 'options for a server are for the copy of a single file', {
+      hint: 'Leave them out, or copy the files of a server one by one.',
     });
   }
   if (flags.explain) {

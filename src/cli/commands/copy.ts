@@ -12,6 +12,7 @@ import {
   type TransferResult,
 } from '../../index.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
+import { httpOptions } from '../http-flags.js';
 import type { CopyFlags } from '../program.js';
 import { explainLines } from '../render/explain-text.js';
 import { createReporter } from '../render/reporter.js';
@@ -65,6 +66,7 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     source,
     target,
     ...sharedOptions(flags),
+    ...httpOptions(flags),
     ...(flags.manifest !== undefined && { manifest: flags.manifest }),
     ...(flags.to !== undefined && { to: flags.to }),
     ...(flags.flatten && { flatten: true }),

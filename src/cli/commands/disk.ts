@@ -1,16 +1,17 @@
 /** `blockferry disk info`, `check`, `chain` and `digest`: what is known of an image. */
 import { ERROR_KINDS, TransferError } from '../../core/errors.js';
-import { checkDisk, describeDisk, diskDigest, setDiskParent } from '../../index.js';
+import { checkDisk, type DiskOptions, describeDisk, diskDigest, setDiskParent } from '../../index.js';
 import type { DiskChainFlags, DiskDigestFlags, DiskFlags } from '../disk-program.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
+import { httpOptions } from '../http-flags.js';
 import { chainLines, checkLines, digestLines, infoLines, parentChangedLines } from '../render/disk-text.js';
 import { createReporter } from '../render/reporter.js';
 import type { Session } from '../session.js';
 
 const WRONG = ERROR_KINDS.E_DISK_FORMAT.exitCode;
 
-export function lookFor({ parents }: DiskFlags): { readonly parentFolders: readonly string[] } {
-  return { parentFolders: parents ?? [] };
+export function lookFor(flags: DiskFlags): DiskOptions & { readonly parentFolders: readonly string[] } {
+  return { parentFolders: flags.parents ?? [], ...httpOptions(flags) };
 }
 
 export async function runDiskInfo(session: Session, image: string, flags: DiskFlags): Promise<number> {
@@ -41,7 +42,7 @@ export async function runDiskChain(session: Session, image: string, flags: DiskC
       hint: 'Give the parent, or leave it out.',
     });
   }
-  const chain = await describeDisk(image, { parentFolders: folders });
+  const chain = await describeDisk(image, { ...lookFor(flags), parentFolders: folders });
   if (flags.json) session.out.json({ schema: 1, type: 'disk-chain', ...chain });
   else for (const line of chainLines(chain)) session.out.line(line);
   return chain.broken ? WRONG : 0;

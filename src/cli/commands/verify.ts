@@ -4,6 +4,7 @@ import { ERROR_KINDS, TransferError } from '../../core/errors.js';
 import { type Run, type VerifyOptions, verify, verifyTree } from '../../index.js';
 import { encodePath } from '../../platform/path-bytes.js';
 import { EXIT_INTERRUPTED, follow } from '../follow.js';
+import { httpOptions } from '../http-flags.js';
 import type { VerifyFlags } from '../program.js';
 import { createReporter } from '../render/reporter.js';
 import { verifyLines } from '../render/summary.js';
@@ -23,6 +24,7 @@ export async function runVerify(
     ...(manifest !== undefined && { manifest }),
     ...(workers !== undefined && { workers }),
     ...(content && { content }),
+    ...httpOptions(flags),
     ...(parents && { parentFolders: parents }),
   };
   const tree = flags.recursive || (manifest !== undefined && (await isFolder(target)));

@@ -31,6 +31,10 @@ test('the command to go on never throws away what was kept', () => {
 test('a command that holds secrets is not printed', () => {
   expect(resumeCommand(['copy', 'https://user:pw@host/x', 'b'], ['blockferry'])).toBeUndefined();
   expect(resumeCommand(['copy', 'https://host/x?signature=1', 'b'], ['blockferry'])).toBeUndefined();
+  expect(resumeCommand(['copy', '--header', 'X-Key: secret', 'a', 'b'], ['blockferry'])).toBeUndefined();
+  expect(resumeCommand(['copy', '--header=X-Key: secret', 'a', 'b'], ['blockferry'])).toBeUndefined();
+  const files = ['copy', '--header', '@headers', '--header=@more', '--token-file', 'token', '--ca', 'ca.pem', 'a', 'b'];
+  expect(resumeCommand(files, ['blockferry'])).toBe(['blockferry', ...files].join(' '));
   expect(resumeCommand(['copy', 'https://host/x', 'b@c'], ['blockferry'])).toBe('blockferry copy https://host/x b@c');
 });
 

@@ -14,10 +14,11 @@ test('a body waits in the socket while its reader is slow', async () => {
       scheme: 'http',
       url: 'http://h/f',
       finalUrl: 'http://h/f',
+      access: { origin: 'http://h', headers: {}, tls: {}, proxies: {} },
       size: 8 * MiB,
       version: { strength: 'none', value: '' },
     } as never,
-    pushed as unknown as Dispatcher,
+    { client: pushed as unknown as Dispatcher },
   );
   const reader = source.openChunk({ offset: 0, length: 8 * MiB }, never);
   const block = new Uint8Array(65_536);

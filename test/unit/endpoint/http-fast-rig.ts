@@ -45,8 +45,9 @@ export async function rig(
   );
   const url = `${server.url.replace('127.0.0.1', host)}/disk.img?a=b`;
   const version = { strength: 'strong', value: 'etag "v1"' };
-  const ref = { scheme: 'http', url, finalUrl: url, size, version, validator: '"v1"' };
-  return { server, plain, client, source: attachHttpSource(ref as never, client) };
+  const access = { origin: new URL(url).origin, headers: {}, tls: {}, proxies: {} };
+  const ref = { scheme: 'http', url, finalUrl: url, access, size, version, validator: '"v1"' };
+  return { server, plain, client, source: attachHttpSource(ref as never, { client }) };
 }
 
 const body = ({ range }: RawRequest): Buffer => disk.subarray(range.first, range.last + 1);

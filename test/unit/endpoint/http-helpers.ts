@@ -4,7 +4,9 @@ import { Agent } from 'undici';
 import { afterAll, afterEach } from 'vitest';
 import type { Source } from '../../../src/core/endpoint.js';
 import { TransferError } from '../../../src/core/errors.js';
-import { closeHttp, openHttpSource } from '../../../src/endpoint/http.js';
+import type { HttpAsked } from '../../../src/core/http-options.js';
+import { openHttpSource } from '../../../src/endpoint/http.js';
+import { closeHttp } from '../../../src/endpoint/http-client.js';
 import type { HttpClient } from '../../../src/endpoint/http-exchange.js';
 import { FastClient } from '../../../src/endpoint/http-fast.js';
 import { parseLocation } from '../../../src/endpoint/location.js';
@@ -43,8 +45,8 @@ export function newClient({ silenceMsMax = 60_000, ca }: { silenceMsMax?: number
   return fast;
 }
 
-export function open(url: string, client: HttpClient | undefined = plain): Promise<Source> {
-  return openHttpSource(parseLocation(url), client);
+export function open(url: string, client: HttpClient | undefined = plain, http?: HttpAsked): Promise<Source> {
+  return openHttpSource({ ...parseLocation(url), ...(http && { http }) }, { client });
 }
 
 /** The TransferError that the promise fails with; anything else fails the test. */

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { attachHttpSource, closeHttp } from '../../../src/endpoint/http.js';
+import { attachHttpSource } from '../../../src/endpoint/http.js';
+import { closeHttp } from '../../../src/endpoint/http-client.js';
 import { type Nginx, nginxAvailable, startNginx } from '../../support/nginx.js';
 import { never, readChunk, readOn } from '../../support/reading.js';
 import { failure, newClient, open, someBytes } from './http-helpers.js';
@@ -138,11 +139,33 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
     expect(error.message).toContain(`${plain}/nothing.img`);
   });
 
-  test('a server without ranges is refused, with the reason', async () => {
-    const error = await failure(open(`${rangeless}/disk.img`));
+  test('a large file without ranges is refused, with the reason, unless one stream is allowed', async () => {
+    const size = 8 * MiB + 1;
+    await writeFile(join(folder, 'large.img'), Buffer.concat([disk, Buffer.alloc(size - disk.length)]));
+    const error = await failure(open(`${rangeless}/large.img`));
     expect(error).toMatchObject({ code: 'E_NO_RANGES', retryable: false });
     expect(error.message).toContain('answered a range with the whole file');
     expect(error.detail.hint).toContain('resumed');
+    expect(error.detail.hint).toContain('--no-resume-ok');
+    const source = await open(`${rangeless}/large.img`, undefined, { noResumeOk: true });
+    expect(source).toMatchObject({ oneChunk: true, size, version: { strength: 'strong' } });
+    const whole = await readChunk(source, { offset: 0, length: size });
+    expect(whole.subarray(0, disk.length).equals(disk)).toBe(true);
+  });
+
+  test('a small file needs no ranges: any part of it is read from a GET of the whole', async () => {
+    const source = await open(`${rangeless}/disk.img`);
+    expect(source).toMatchObject({ oneChunk: true, size: disk.length });
+    for (const [offset, length] of [
+      [0, disk.length],
+      [MiB + 5, 100],
+      [disk.length - 7, 7],
+      [0, 1],
+    ] as const) {
+      const bytes = await readChunk(attachHttpSource(structuredClone(source.ref)), { offset, length });
+      expect(bytes.equals(disk.subarray(offset, offset + length)), `${length} bytes at ${offset}`).toBe(true);
+    }
+    await source.assertUnchanged();
   });
 
   test('redirects are followed, and the given location stays the name', async () => {
@@ -241,7 +264,13 @@ test('a host that does not answer is a network error that may be tried again', a
 test('a location that is no http URL, or has a password that cannot be read, is a usage error', async () => {
   const location = { scheme: 'http', text: 'http:', name: 'http:' };
   expect(
-    (await failure(Promise.resolve().then(() => attachHttpSource({ scheme: 'http', url: 'ftp://h/f' } as never)))).code,
+    (
+      await failure(
+        Promise.resolve().then(() =>
+          attachHttpSource({ scheme: 'http', url: 'ftp://h/f', access: { tls: {} } } as never),
+        ),
+      )
+    ).code,
   ).toBe('E_USAGE');
   expect((await failure(open('http://user:50%zz@h/f'))).message).not.toContain('50%zz');
   const { openHttpSource } = await import('../../../src/endpoint/http.js');
