@@ -14,15 +14,21 @@ import type { PerformerParts } from './transfer/perform.js';
 function httpAmong(threads: number): () => Promise<EndpointScheme> {
   return async () => {
     const { openHttpSource, attachHttpSource } = await import('./endpoint/http.js');
+    const { httpTargets } = await import('./endpoint/http-put.js');
     return {
       openSource: (location) => openHttpSource(location, { threads }),
       attachSource: (ref) => attachHttpSource(ref, { threads }),
+      ...httpTargets(),
     };
   };
 }
 
 async function s3(): Promise<EndpointScheme> {
   return (await import('./endpoint/s3.js')).s3Scheme();
+}
+
+async function webdav(): Promise<EndpointScheme> {
+  return (await import('./endpoint/webdav.js')).webdavScheme();
 }
 
 async function local(): Promise<EndpointScheme> {
@@ -49,7 +55,7 @@ async function nothing(): Promise<EndpointScheme> {
 /** @param threads that work on the same job */
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
-  return { file: local, http, https: http, s3, sftp, zero, null: nothing };
+  return { file: local, http, https: http, s3, sftp, webdav, webdavs: webdav, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

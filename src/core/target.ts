@@ -44,6 +44,11 @@ export interface TargetSite {
   readonly unreadable?: true;
   /** Where the partial data is, the layout on record alone says, which is decided before anything is written. */
   readonly partialOnRecord?: true;
+  /**
+   * Its flush makes nothing durable, and only tells when a connection broke: then what is on record is in doubt, too,
+   * and is proven again.
+   */
+  readonly vouchesForNothing?: true;
   /** What is written is kept nowhere, so that there is nothing to look at. */
   readonly forgets?: true;
   /** Partial data exists, of this or of another job, and takes this many bytes of storage. */

@@ -3,7 +3,7 @@
  * Every chunk is then bound to the version that this answer named: a changed source is told, never mixed.
  */
 import { type ByteRange, CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
-import type { ChunkReader, EndpointRef, Location, Source, Version } from '../core/endpoint.js';
+import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../core/endpoint.js';
 import type { TransferError } from '../core/errors.js';
 import { formatBytes } from '../core/units.js';
 import { type HttpAccess, httpAccess } from './http-access.js';
@@ -95,6 +95,12 @@ class HttpSource implements Source {
 
   get version(): Version {
     return this.#opened.version;
+  }
+
+  /** By where it is: a target at the same place would be written over while it is read. */
+  get identity(): FileIdentity {
+    const { origin, pathname } = new URL(this.#resource.finalUrl);
+    return { device: origin, inode: pathname };
   }
 
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader {

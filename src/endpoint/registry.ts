@@ -20,7 +20,10 @@ export interface EndpointScheme {
   openCommittedSource?(target: EndpointRef, layout?: TargetLayout): Promise<Source>;
   /** Attaches to an opened source from its ref, on any thread, without asking the storage. */
   attachSource?(ref: EndpointRef): Source | Promise<Source>;
-  /** Looks where a target would be; `sourceName` names a file inside a target that is a folder. */
+  /**
+   * Looks where a target would be; `sourceName` names a file inside a target that is a folder. Empty: somebody only
+   * looks, and nothing is to be tried out there.
+   */
   locateTarget?(location: Location, sourceName: string): Promise<TargetSite>;
   /** Whether a located target could share blocks with an opened source of any scheme; nothing is left behind. */
   probeClone?(source: EndpointRef, target: EndpointRef): CloneProbe;

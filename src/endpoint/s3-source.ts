@@ -5,7 +5,6 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { signedClient } from './http-client.js';
 import {
   checkRange,
   checkVersion,
@@ -18,6 +17,7 @@ import {
   sizeChanged,
   versionOf,
 } from './http-chunk.js';
+import { signedClient } from './http-client.js';
 import { headerOf } from './http-errors.js';
 import { Exchange } from './http-exchange.js';
 import { ask, signedFor } from './s3-client.js';

@@ -63,12 +63,15 @@ export class CarryOut {
       position: work.position,
       sync: request.sync,
       unsynced: work.unsynced,
+      vouchesForNothing: job.site.vouchesForNothing,
       commitFollows: !request.readBack && job.site.publish === 'atomic',
       onCheckpoint: (chunks, bytes, flushMs) => emit({ type: 'checkpoint', chunks, bytes, flushMs }),
       onGivenBack: (bytes, error) => {
-        progress.bytesVoid += bytes;
+        const doubted = error && job.site.vouchesForNothing ? work.plan.doubtSettled() : 0;
+        progress.bytesVoid += bytes + doubted;
         const what = `${formatBytes(bytes)} that were not on record are written again`;
-        if (error) emit({ type: 'note', message: `${error.message}; ${what}` });
+        const proven = doubted > 0 ? `, and ${formatBytes(doubted)} on record are proven again` : '';
+        if (error) emit({ type: 'note', message: `${error.message}; ${what}${proven}` });
       },
     });
     this.#lanes = new Lanes({

@@ -39,6 +39,8 @@ export interface CheckpointerParts {
   readonly unsynced: boolean;
   /** When all is on record, nothing comes before the record of the commit that could take long. */
   readonly commitFollows: boolean;
+  /** A failed flush is a doubt, and not the end of a storage: what counts is how many follow one another. */
+  readonly vouchesForNothing?: boolean | undefined;
   readonly onCheckpoint: (chunks: number, bytes: number, flushMs: number) => void;
   /** A flush failed and these bytes have to be written again. */
   readonly onGivenBack: (bytes: number, error?: TransferError) => void;
@@ -143,6 +145,7 @@ export class Checkpointer {
       const answer = await runner.run('checkpoint', request);
       this.#position = answer.position;
       this.#unsynced = false;
+      if (this.#parts.vouchesForNothing) this.#failures = 0;
       for (const { chunk } of batch) plan.settle(chunk);
       const bytes = batch.reduce((sum, written) => sum + written.bytes, 0);
       if (batch.length > 0) onCheckpoint(batch.length, bytes, nowMs(clock) - before);

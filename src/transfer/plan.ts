@@ -165,6 +165,19 @@ export class Plan {
     this.#letGo(chunk);
   }
 
+  /** What is at the target and on record may be lost: it is proven again. Answers how many bytes that is. */
+  doubtSettled(): number {
+    let bytes = 0;
+    this.#states.forEach((state, chunk) => {
+      if (state !== STATE.settled || (!this.#touched[chunk] && this.#facts.claims?.[chunk] !== CLAIM.chunk)) return;
+      this.#unsettled++;
+      this.#states[chunk] = STATE.prove;
+      this.#returned.push(chunk);
+      bytes += this.grid.range(chunk).length;
+    });
+    return bytes;
+  }
+
   #letGo(chunk: number): void {
     this.#touched[chunk] = 1;
     this.#states[chunk] = this.#isHole(chunk) ? STATE.zero : STATE.copy;

@@ -5,7 +5,7 @@ import type { TargetSite } from '../core/target.js';
 import type { OpenRequest } from './opening.js';
 import type { SourceInfo } from './requests.js';
 
-const ON_DEVICE = 'It is a device: --overwrite writes over what is on it.';
+const IN_PLACE = 'It is written in place: --overwrite writes over what is there.';
 const REPLACE = 'Say --overwrite to replace it, once the new copy is complete and proven, or choose another target.';
 
 export function assertApart(source: SourceInfo, site: TargetSite): void {
@@ -19,10 +19,10 @@ export function assertApart(source: SourceInfo, site: TargetSite): void {
 }
 
 export function targetExists(site: TargetSite, { manifest }: OpenRequest): TransferError {
-  const device = site.publish === 'in-place';
+  const inPlace = site.publish === 'in-place';
   const only = manifest === undefined ? '' : '\nA copy to null: writes the manifest of a file that is there already.';
   return new TransferError('E_TARGET_EXISTS', `${site.name} exists already and was left as it is`, {
-    hint: `${device ? ON_DEVICE : REPLACE}${only}`,
+    hint: `${inPlace ? IN_PLACE : REPLACE}${only}`,
   });
 }
 

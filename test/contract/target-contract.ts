@@ -21,6 +21,8 @@ export interface TargetUnderTest {
   readonly location: Location;
   /** Bytes of its smallest chunk but the last, where it takes whole chunks alone. */
   readonly chunkBytes?: number;
+  /** It takes a file as one chunk alone. */
+  readonly oneChunk?: true;
   /** What stands under the target's name. */
   read(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   close?(): Promise<void>;
@@ -102,10 +104,13 @@ export function targetContract(
       await target.complete?.({ sync: true, readBack: false });
       await target.commit(request);
     }
-    const chunks = (): ByteRange[] => [
-      { offset: 0, length: cut },
-      { offset: cut, length: size - cut },
-    ];
+    const chunks = (): ByteRange[] => {
+      if (under.oneChunk) return [{ offset: 0, length: size }];
+      return [
+        { offset: 0, length: cut },
+        { offset: cut, length: size - cut },
+      ];
+    };
     const stands = async (): Promise<Buffer | undefined> => {
       const read = await under.read();
       return read && Buffer.from(read);
@@ -123,8 +128,7 @@ export function targetContract(
 
     test('chunks are written in any order, and are seen under the name only after the commit', async () => {
       const { target, prepared } = await prepare('create');
-      await write(target, { offset: cut, length: size - cut }, bytes);
-      await write(target, { offset: 0, length: cut }, bytes);
+      for (const range of chunks().reverse()) await write(target, range, bytes);
       await target.flush();
       expect(await under.read()).toBeUndefined();
       if (!lacks.includes('seen-partial')) expect((await locate()).partial?.identity).toEqual(prepared.identity);
@@ -181,13 +185,14 @@ export function targetContract(
 
     test('partial data outlives its process, and is opened again as the same', async () => {
       const first = await prepare('create');
-      await write(first.target, { offset: 0, length: cut }, bytes);
+      const [begin, ...rest] = chunks() as [ByteRange, ...ByteRange[]];
+      await write(first.target, begin, bytes);
       await first.target.flush();
       await first.target.close();
       const second = await prepare('reopen');
       expect(second.prepared.identity).toEqual(first.prepared.identity);
       expect(second.prepared.zeroed).toBe(false);
-      await write(second.target, { offset: cut, length: size - cut }, bytes);
+      for (const range of rest) await write(second.target, range, bytes);
       await finish(second.target);
       await second.target.close();
       expect((await stands())?.equals(bytes)).toBe(true);

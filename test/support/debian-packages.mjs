@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, chmodSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** One row for each package: the command that shows that it is there, and the tests that need it. */
+/** One row for each package: the command, or file, that shows that it is there, and the tests that need it. */
 export const debianPackages = [
   { name: 'util-linux', command: 'unshare', neededBy: 'every test that mounts (private mount namespace)' },
   { name: 'mount', command: 'losetup', neededBy: 'copies on loop-mounted file systems, and to block devices' },
@@ -29,9 +29,16 @@ export const debianPackages = [
   { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },
   { name: 'samba', command: 'smbd', neededBy: 'copies to and from a mounted share' },
-  { name: 'rclone', command: 'rclone', neededBy: 'copies to and from a mounted share' },
   { name: 'iproute2', command: 'ip', neededBy: 'copies between two hosts (network namespaces)' },
   { name: 'nftables', command: 'nft', neededBy: 'copies over a cable that loses packets' },
+  { name: 'apache2', command: 'apache2', neededBy: 'WebDAV against a real Apache' },
+  { name: 'apache2-utils', command: 'htpasswd', neededBy: 'WebDAV with a password' },
+  {
+    name: 'lighttpd-mod-webdav',
+    command: '/usr/lib/lighttpd/mod_webdav.so',
+    neededBy: 'WebDAV against a real lighttpd',
+  },
+  { name: 'rclone', command: 'rclone', neededBy: 'WebDAV that takes only whole files, and a mounted share' },
   { name: 'tmux', command: 'tmux', neededBy: 'what the terminal shows' },
   { name: 'bash', command: 'bash', neededBy: 'completion in bash' },
   { name: 'zsh', command: 'zsh', neededBy: 'completion in zsh' },
@@ -76,6 +83,7 @@ export function installMissingPackages(say) {
 }
 
 function hasCommand(command) {
+  if (command.startsWith('/')) return existsSync(command);
   return searchPath.split(delimiter).some((folder) => {
     if (folder === '') return false;
     try {

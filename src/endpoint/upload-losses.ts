@@ -1,0 +1,67 @@
+/**
+ * Whether what was written may be lost. A web server vouches for nothing that it took: all that can be seen of its
+ * restart is that a connection broke. So writes are numbered, over all threads of a job; when a connection breaks, those
+ * that no flush has been asked about are in doubt, and the next flush says so.
+ */
+import { TransferError } from '../core/errors.js';
+
+const [WRITTEN, DOUBTED, FLUSHED, BREAKS] = [0, 1, 2, 3];
+const COUNTERS = 4;
+
+export class Losses {
+  readonly #counters: Int32Array;
+
+  /** `shared` is of {@link newLosses}; all threads of a job have the same. */
+  constructor(shared: SharedArrayBuffer) {
+    this.#counters = new Int32Array(shared);
+  }
+
+  /** How often a connection broke, to be asked for before a write. */
+  get breaks(): number {
+    return Atomics.load(this.#counters, BREAKS);
+  }
+
+  /** A write is done. @throws TransferError E_NETWORK where a connection broke since it began: it is to be repeated */
+  wrote(name: string, breaksBefore: number): void {
+    Atomics.add(this.#counters, WRITTEN, 1);
+    if (this.breaks === breaksBefore) return;
+    throw new TransferError('E_NETWORK', `${name}: another connection to the server broke while this was written`, {
+      hint: 'Finished work is kept. Check the server and the network, then run the same command again.',
+    });
+  }
+
+  /** A connection broke, by whatever. */
+  broke(): void {
+    Atomics.add(this.#counters, BREAKS, 1);
+    Atomics.store(this.#counters, DOUBTED, Atomics.load(this.#counters, WRITTEN));
+  }
+
+  /** @throws TransferError E_FLUSH, once, where a connection broke since the last flush and after a write */
+  flush(name: string): void {
+    const written = Atomics.load(this.#counters, WRITTEN);
+    const before = Atomics.exchange(this.#counters, FLUSHED, written);
+    if (Atomics.load(this.#counters, DOUBTED) - before <= 0) return;
+    throw new TransferError('E_FLUSH', `${name}: a connection to the server broke, and it may have been restarted`, {
+      hint: 'Finished work is kept. Check the server and the network, then run the same command again.',
+    });
+  }
+}
+
+/** Those of this thread, by the origin of their server. */
+const watched = new Set<{ readonly origin: string; readonly losses: WeakRef<Losses> }>();
+const WATCHED_MAX = 100;
+
+/** Tells the losses of connections that end between two requests, for as long as somebody holds them. */
+export function watchLosses(origin: string, losses: Losses): void {
+  if (watched.size >= WATCHED_MAX) for (const one of watched) if (!one.losses.deref()) watched.delete(one);
+  watched.add({ origin, losses: new WeakRef(losses) });
+}
+
+/** A server ended a connection by itself. */
+export function connectionEnded(origin: string): void {
+  for (const one of watched) if (one.origin === origin) one.losses.deref()?.broke();
+}
+
+export function newLosses(): SharedArrayBuffer {
+  return new SharedArrayBuffer(COUNTERS * Int32Array.BYTES_PER_ELEMENT);
+}

@@ -1,0 +1,71 @@
+/** A prepared target on a web server, on any thread: chunks in, chunks read back, and the commit. */
+import type { ByteRange } from '../core/chunk.js';
+import type { ChunkReader } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { ChunkWriter, CommitRequest, PartMark, Target } from '../core/target.js';
+import { MiB } from '../core/units.js';
+import { SILENCE_MS_MAX } from './upload-client.js';
+import { Losses, watchLosses } from './upload-losses.js';
+import { commitUpload, markUpload, type UploadPartRef, writtenTo } from './upload-part.js';
+import { UploadPlace } from './upload-place.js';
+import { UploadReader } from './upload-reader.js';
+import { NEVER } from './upload-site.js';
+import { RangeWriter, WholeWriter, type WritingParts } from './upload-writers.js';
+
+const ZERO_BYTES = MiB;
+
+export function attachUpload(ref: UploadPartRef, silenceMsMax = SILENCE_MS_MAX): Target {
+  return ref.way === 'ranges' ? new RangesTarget(ref, silenceMsMax) : new UploadTarget(ref, silenceMsMax);
+}
+
+class UploadTarget implements Target {
+  readonly ref: UploadPartRef;
+  protected readonly parts: WritingParts;
+
+  constructor(ref: UploadPartRef, silenceMsMax: number) {
+    this.ref = ref;
+    const losses = new Losses(ref.losses);
+    const place = new UploadPlace(ref.access, ref.speaks, losses);
+    watchLosses(new URL(ref.url).origin, losses);
+    this.parts = { place, losses, url: writtenTo(ref), size: ref.size, silenceMsMax };
+  }
+
+  openChunk({ length }: ByteRange, signal: AbortSignal): ChunkWriter {
+    if (length !== this.ref.size) throw new TransferError('E_BUG', 'a file that is sent whole was cut into chunks');
+    return new WholeWriter(this.parts, this.ref.way === 'in-place' && !this.ref.exists, signal);
+  }
+
+  openChunkBack(range: ByteRange, signal: AbortSignal): ChunkReader {
+    return new UploadReader(this.parts.place, this.parts.url, range, signal);
+  }
+
+  async flush(): Promise<void> {
+    this.parts.losses.flush(this.parts.place.nameOf(this.parts.url));
+  }
+
+  mark(): Promise<PartMark> {
+    return markUpload(this.parts.place, this.ref);
+  }
+
+  commit(request: CommitRequest): Promise<readonly string[]> {
+    return commitUpload(this.parts.place, this.ref, request);
+  }
+
+  async close(): Promise<void> {
+    // The connections belong to the thread.
+  }
+}
+
+class RangesTarget extends UploadTarget {
+  override openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter {
+    return new RangeWriter(this.parts, range, signal);
+  }
+
+  /** No web server punches holes. */
+  async zero({ offset, length }: ByteRange): Promise<void> {
+    const writer = this.openChunk({ offset, length }, NEVER);
+    const zeroes = new Uint8Array(Math.min(ZERO_BYTES, length));
+    for (let done = 0; done < length; done += zeroes.length) await writer.write(zeroes.subarray(0, length - done));
+    await writer.finish(new Uint8Array(0));
+  }
+}

@@ -1,0 +1,110 @@
+/** Whole copies to and from real web servers, stopped and killed half way. */
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vitest';
+import { MiB } from '../../src/core/units.js';
+import { copy, type TransferEvent } from '../../src/index.js';
+import { apacheAvailable, startApache } from '../support/apache.js';
+import { startCopy } from '../support/copy-process.js';
+import { bytesOf, CHUNK, leftIn, makeFile, scratchFolder } from '../support/copying.js';
+import { lighttpdAvailable, startLighttpd } from '../support/lighttpd.js';
+import { copyNoting } from '../support/noting.js';
+import { rcloneAvailable, startRcloneWebdav } from '../support/rclone-webdav.js';
+import type { ServerProcess } from '../support/server-process.js';
+
+type Served = ServerProcess & { readonly url: string; readonly folder: string };
+
+const PATCHING = [
+  ['Apache', apacheAvailable, startApache],
+  ['lighttpd', lighttpdAvailable, startLighttpd],
+] as const;
+const SERVERS = [...PATCHING, ['rclone', rcloneAvailable, startRcloneWebdav]] as const;
+const SIZE = 12 * MiB + 4711;
+
+async function serve(context: TestContext, available: () => boolean, start: () => Promise<Served>): Promise<Served> {
+  context.skip(!available(), 'this machine lacks the server');
+  vi.stubEnv('BLOCKFERRY_STATE', join(scratchFolder(), 'state'));
+  const server = await start();
+  onTestFinished(async () => {
+    vi.unstubAllEnvs();
+    await server.stop();
+  });
+  return server;
+}
+
+const dav = (server: Served, file: string): string => `webdav${server.url.slice(4)}/${file}`;
+
+function expectStored(server: Served, file: string, bytes: Buffer): void {
+  expect(readFileSync(join(server.folder, file)).equals(bytes)).toBe(true);
+  expect(leftIn(server.folder)).toEqual([]);
+}
+
+describe.each(SERVERS)('a file is copied to %s and back', (name, available, start) => {
+  test('with the same bytes, and nothing is left beside it', async (context) => {
+    const server = await serve(context, available, start);
+    const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
+    const { notes } = await copyNoting({
+      source,
+      target: dav(server, ''),
+      ...(name !== 'rclone' && { chunkBytes: CHUNK }),
+    });
+    expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
+    expect(notes.some((note) => note.includes('in one piece'))).toBe(name === 'rclone');
+    const back = join(scratchFolder(), 'back.img');
+    await copyNoting({ source: dav(server, 'disk.img'), target: back });
+    expect(readFileSync(back).equals(bytesOf(SIZE, 'source'))).toBe(true);
+  });
+
+  test('an empty file, and a name that needs to be encoded', async (context) => {
+    const server = await serve(context, available, start);
+    const source = join(scratchFolder(), 'a b%ü#?.img');
+    writeFileSync(source, '');
+    mkdirSync(join(server.folder, 'sub'));
+    chmodSync(join(server.folder, 'sub'), 0o777);
+    await copyNoting({ source, target: dav(server, 'sub') });
+    expect(readdirSync(join(server.folder, 'sub'))).toEqual(['a b%ü#?.img']);
+  });
+});
+
+describe.each(PATCHING)('to %s', (_name, available, start) => {
+  test('a copy that is killed goes on where it was, with the same bytes', async (context) => {
+    const server = await serve(context, available, start);
+    const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
+    const options = { source, target: dav(server, 'disk.img'), chunkBytes: CHUNK, workers: 2 };
+    const first = startCopy({ ...options, limitBytesPerSecond: 3 * MiB });
+    await first.reached(8 * MiB);
+    await first.kill();
+    const { result } = await copyNoting(options);
+    expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
+    expect(result.bytesReused).toBeGreaterThan(MiB);
+    expect(result.bytesCopied).toBeLessThan(SIZE - MiB);
+  });
+
+  test('a server that is killed and comes back costs the copy nothing but time', async (context) => {
+    const server = await serve(context, available, start);
+    const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
+    const run = copy({
+      source,
+      target: dav(server, 'disk.img'),
+      chunkBytes: CHUNK,
+      workers: 2,
+      limitBytesPerSecond: 4 * MiB,
+    });
+    let killed = false;
+    const events: TransferEvent[] = [];
+    for await (const event of run) {
+      events.push(event);
+      if (killed || event.type !== 'progress' || event.bytesDone < 4 * MiB) continue;
+      killed = true;
+      await server.kill();
+      await server.start();
+      await run.setLimit(0);
+    }
+    await run.result;
+    expect(killed).toBe(true);
+    // Between two requests nothing fails: that the connections ended is enough.
+    const noticed = events.filter(({ type }) => type === 'retry' || type === 'note');
+    expect(JSON.stringify(noticed)).toMatch(/connection/);
+    expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
+  });
+});
