@@ -43,6 +43,15 @@ async function sftp(): Promise<EndpointScheme> {
   return (await import('./endpoint/sftp.js')).sftpScheme();
 }
 
+async function peer(): Promise<EndpointScheme> {
+  return (await import('./endpoint/peer.js')).peerScheme();
+}
+
+/** The peers that this user knows. */
+export function peerBook(): Promise<typeof import('./endpoint/peer-book.js')> {
+  return import('./endpoint/peer-book.js');
+}
+
 async function zero(): Promise<EndpointScheme> {
   return (await import('./endpoint/null.js')).zeroScheme();
 }
@@ -55,7 +64,7 @@ async function nothing(): Promise<EndpointScheme> {
 /** @param threads that work on the same job */
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
-  return { file: local, http, https: http, s3, sftp, webdav, webdavs: webdav, zero, null: nothing };
+  return { file: local, http, https: http, peer, s3, sftp, webdav, webdavs: webdav, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

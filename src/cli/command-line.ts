@@ -9,12 +9,16 @@ import { argvPaths } from '../platform/path-bytes.js';
 import type { DiskCommands } from './disk-program.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
+import type { PeerCommands, ServeCommands } from './serve-program.js';
 import { Session } from './session.js';
 
 async function runCommand(session: Session): Promise<number> {
   const args = argvPaths(process.argv.slice(2));
   session.args = args;
   let exitCode = 0;
+  const ended = (code: number): void => {
+    exitCode = code;
+  };
   const program = createProgram({
     copy: async (sources, target, flags) => {
       const { runCopy } = await import('./commands/copy.js');
@@ -32,9 +36,9 @@ async function runCommand(session: Session): Promise<number> {
       const { runBench } = await import('./commands/bench.js');
       exitCode = await runBench(session, locations, flags);
     },
-    disk: diskCommands(session, (code) => {
-      exitCode = code;
-    }),
+    disk: diskCommands(session, ended),
+    serve: serveCommands(session, ended),
+    peer: peerCommands(session, ended),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);
@@ -64,6 +68,25 @@ function diskCommands(session: Session, ended: (exitCode: number) => void): Disk
       ended(await runDiskMerge(session, image, flags));
     },
     digest: async (image, flags) => ended(await (await disk()).runDiskDigest(session, image, flags)),
+  };
+}
+
+function serveCommands(session: Session, ended: (exitCode: number) => void): ServeCommands {
+  const serve = () => import('./commands/serve.js');
+  return {
+    serve: async (flags) => ended(await (await serve()).runServe(session, flags)),
+    tokenAdd: async (name, flags) => ended((await serve()).runTokenAdd(session, name, flags)),
+    tokenList: async (flags) => ended((await serve()).runTokenList(session, flags)),
+    tokenRemove: async (name) => ended((await serve()).runTokenRemove(session, name)),
+  };
+}
+
+function peerCommands(session: Session, ended: (exitCode: number) => void): PeerCommands {
+  const peer = () => import('./commands/peer.js');
+  return {
+    add: async (where, flags) => ended(await (await peer()).runPeerAdd(session, where, flags)),
+    list: async (flags) => ended(await (await peer()).runPeerList(session, flags)),
+    remove: async (where) => ended(await (await peer()).runPeerRemove(session, where)),
   };
 }
 

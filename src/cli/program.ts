@@ -9,6 +9,7 @@ import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { collect, count, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
+import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -66,6 +67,8 @@ export interface Commands {
   status(target: string, flags: OutputFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
   readonly disk: DiskCommands;
+  readonly serve: ServeCommands;
+  readonly peer: PeerCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
 
@@ -84,6 +87,8 @@ export function createProgram(commands: Commands): Command {
   addStatus(program, commands);
   addBench(program, commands);
   addDisk(program, () => commands.disk);
+  addServe(program, () => commands.serve);
+  addPeerCommands(program, () => commands.peer);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;

@@ -108,8 +108,11 @@ export interface Source {
   readonly oneChunk?: true;
   /** The SHA-256 of all of it, in hex, where whoever serves it says so; nobody has proven it yet. */
   readonly sha256?: string;
-  /** Any chunk, in any order, any number of times. */
-  openChunk(range: ByteRange, signal: AbortSignal): ChunkReader;
+  /**
+   * Any chunk, in any order, any number of times. `algorithm`: the caller hashes all of it by that, and asks the reader
+   * to {@link ChunkReader.verify} the digest; else the reader proves by itself what comes over a network.
+   */
+  openChunk(range: ByteRange, signal: AbortSignal, algorithm?: Algorithm): ChunkReader;
   /**
    * Extents of the range in order and without gaps. Absent: everything is data. May call data what is zero, never the
    * reverse.
@@ -142,6 +145,11 @@ export interface ChunkReader {
    * answer synchronously. A source that ends early is E_SOURCE_CHANGED, never a short answer.
    */
   next(into: Uint8Array): number | Promise<number>;
+  /**
+   * Compares the digest of all that was read with what the other side says of it, by the algorithm that was named.
+   * Absent: nobody says. @throws TransferError E_PROTOCOL when the bytes were changed on their way
+   */
+  verify?(digest: Digest): void;
   /** Gives up what the reader holds, connections included; harmless when called twice. */
   close(): void;
 }

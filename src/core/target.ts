@@ -115,8 +115,11 @@ export type CloneProbe = 'shares' | 'unknown' | { readonly refused: string };
 
 export interface Target {
   readonly ref: EndpointRef;
-  /** Writing a chunk twice is the same as writing it once. */
-  openChunk(range: ByteRange, signal: AbortSignal): ChunkWriter;
+  /**
+   * Writing a chunk twice is the same as writing it once. `algorithm`: of the digest that `finish` gets, which then is
+   * of all that was written and passed over; absent: nothing can be told from that digest.
+   */
+  openChunk(range: ByteRange, signal: AbortSignal, algorithm?: Algorithm): ChunkWriter;
   /**
    * Makes the range share the blocks of the same range of the source, instead of writing it. Answers why that cannot be
    * done here, and then nothing was changed; undefined: it is done.

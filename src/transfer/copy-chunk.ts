@@ -99,8 +99,8 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
   const { control, clock } = host;
   const hasher = host.newHasher();
   const buffer = host.buffers.take(task.blockBytes);
-  const reader = source.openChunk(task.range, host.signal);
-  const writer = target.openChunk(task.range, host.signal);
+  const reader = source.openChunk(task.range, host.signal, task.algorithm);
+  const writer = target.openChunk(task.range, host.signal, task.algorithm);
   const sink = task.sparseBytes > 0 ? sparseSink(task, target, writer) : writer;
   let counted = 0;
   try {
@@ -122,6 +122,7 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
       rest -= block.length;
     }
     const digest = hasher.digest();
+    reader.verify?.(digest);
     const before = clock.nowNs();
     const token = await writer.finish(digest);
     control.add('writeNs', clock.nowNs() - before);

@@ -103,6 +103,14 @@ export class Performer {
       return target.extents && mapExtents(target.extents(whole(size), NEVER), whole(size), chunkBytes);
     },
     'commit-target': async ({ ref, request }) => (await this.#target(ref)).commit(request),
+    'flush-target': async ({ ref }) => (await this.#target(ref)).flush(),
+    'reads-past-cache': async ({ ref }) => {
+      const target = await this.#target(ref);
+      const readBack = target.openReadBack?.({ offset: 0, length: 0 }, NEVER);
+      readBack?.reader.close();
+      await target.detach?.();
+      return readBack?.pastCache ?? false;
+    },
     'complete-target': async ({ ref, request }) => (await this.#target(ref)).complete?.(request),
     'mark-target': async ({ ref, times }) => (await this.#target(ref)).mark(times),
     'finish-commit': async ({ ref, part, request }) => {

@@ -79,7 +79,7 @@ export class PoolRunner implements ChunkRunner {
   #threadFor(name: WorkName, request: object): Thread {
     const idlest = this.#threads.reduce((least, thread) => (thread.running < least.running ? thread : least));
     if (idlest.running === 0) return idlest;
-    if (name === 'checkpoint' && 'sync' in request && request.sync) {
+    if (name === 'flush-target' || (name === 'checkpoint' && 'sync' in request && request.sync)) {
       this.#flusher ??= newThread(this.workers);
       return this.#flusher;
     }

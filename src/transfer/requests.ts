@@ -193,6 +193,10 @@ export interface Work extends MeasureWork, DiskWork {
   'map-target': { in: { ref: EndpointRef; size: number; chunkBytes: number }; out: Uint8Array | undefined };
   'commit-target': { in: { ref: EndpointRef; request: CommitRequest }; out: readonly string[] };
   'finish-commit': { in: { ref: EndpointRef; part: PartMark; request: CommitRequest }; out: boolean };
+  /** Outside of a checkpoint: for whom the journal is elsewhere. */
+  'flush-target': { in: { ref: EndpointRef }; out: void };
+  /** Whether what was written can be read past the cache. */
+  'reads-past-cache': { in: { ref: EndpointRef }; out: boolean };
   'complete-target': { in: { ref: EndpointRef; request: CompleteRequest }; out: void };
   'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: void };

@@ -12,7 +12,8 @@ and proven, or not at all. After any stop, a power cut included, the same comman
 proves again what that one had copied. On a terminal a bar and a map of the chunks show how far a copy is; in a pipe a
 line every few seconds does.`;
 
-const LOCATIONS = `A location is a path or an http(s) URL. A target that is a folder gets the file under its own name.
+const LOCATIONS = `A location is a path, an http(s) URL, or peer://host/NAME/path for what the Blockferry of
+another host serves. A target that is a folder gets the file under its own name.
 Sizes and rates take units: KiB, MiB and GiB are powers of 1024 (as are K, M and G), KB, MB and GB of 1000, and Mbit
 counts bits.`;
 
@@ -33,6 +34,7 @@ const ENVIRONMENT = [
     'BLOCKFERRY_STATE',
     'Folder of the journals of devices and of trees. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
   ],
+  ['BLOCKFERRY_PEER_TOKEN', 'The token for peers; it stands before what "blockferry peer add" has kept.'],
   ['BLOCKFERRY_DEBUG', 'When 1, errors come with their code, their cause and where they were thrown.'],
 ];
 
@@ -40,6 +42,8 @@ const FILES = [
   ['.NAME.blockferry-part', 'The partial data of an unfinished copy, beside its target.'],
   ['.NAME.blockferry-journal', 'Which chunks of it are on record. It takes both to go on.'],
   ['.NAME.blockferry-merge', 'What a merge of that image remembers until it is finished. Leave it where it is.'],
+  ['BLOCKFERRY_STATE/peers.json', 'The hosts that "blockferry peer add" has kept, with their tokens.'],
+  ['BLOCKFERRY_STATE/serve', 'What "blockferry serve" keeps: hashes of tokens, its key and its certificate.'],
   [
     'BLOCKFERRY_STATE/trees',
     'One journal for each target folder of a tree copy: what is finished. It stays, so that the next run skips that.',
@@ -58,7 +62,7 @@ export function manPage(program) {
     `${program.name()} \\- resumable copies of huge files, proven`,
     '.SH SYNOPSIS',
     ...commands
-      .filter((command) => command.commands.length === 0)
+      .filter((command) => command.commands.length === 0 || command.options.length > 0)
       .flatMap((command, at) => [
         ...(at > 0 ? ['.br'] : []),
         `\\fB${fullName(command)}\\fR ${dashes(command.usage())}`.trimEnd(),

@@ -1,0 +1,52 @@
+/** What the help of `serve` and `peer` says behind their options; 80 columns, and examples last. */
+
+export const SERVE_HELP = `
+Nothing is served without a token, and nothing outside the roots: paths with
+"..", links and devices are refused. Other hosts copy from peer://host/NAME/path
+and to it, where NAME is what the root is called: the last name of its folder,
+unless NAME=FOLDER says otherwise. The first start makes a key and a certificate
+in the state folder, and each start prints its fingerprint, which clients pin.
+It runs until a signal ends it; copies under way go on with the next start.
+
+Examples:
+  blockferry serve --root /vms --listen :7421
+  blockferry serve --root images=/srv/vm --listen 10.0.0.5:7421 --limit 400Mbit
+  blockferry serve token add backup-host --rights read,write
+`;
+
+export const TOKEN_HELP = `
+Only hashes are kept. A running "blockferry serve" of the same user follows each
+change at once.
+
+Examples:
+  blockferry serve token add backup-host --rights read
+  blockferry serve token list
+  blockferry serve token remove backup-host
+`;
+
+export const TOKEN_ADD_HELP = `
+Examples:
+  blockferry serve token add mover --rights read,write --root images
+  blockferry serve token add guest --rights read --days 7
+`;
+
+export const PEER_HELP = `
+What is known lies in peers.json of the state folder, for this user alone.
+For scripts BLOCKFERRY_PEER_TOKEN holds the token, and a location may say
+?pin=sha256:HEX, or ?ca=FILE for a certificate authority of your own.
+
+Examples:
+  blockferry peer add peer://host:7421
+  blockferry copy disk.vhdx peer://host/images/
+  blockferry copy peer://host/images/disk.vhdx .
+`;
+
+export const PEER_ADD_HELP = `
+Asks for the token, or reads it from the standard input, and shows the
+fingerprint of the certificate: compare it with what "blockferry serve" has
+printed there. Without a terminal --pin says which one it must be.
+
+Examples:
+  blockferry peer add peer://host:7421
+  blockferry peer add peer://host --pin sha256:HEX < token-file
+`;

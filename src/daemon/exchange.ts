@@ -1,0 +1,116 @@
+/** The small things of an HTTP exchange: who asks, what was asked, and answers that say plainly what went wrong. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '../core/clock.js';
+import { ERROR_KINDS, TransferError } from '../core/errors.js';
+import { LEASE_HEADER, PROTOCOL, PROTOCOL_HEADER, WIRE_LIMITS } from '../core/peer-wire.js';
+import { lostState } from './leases.js';
+import type { TokenBook, TokenEntry } from './tokens.js';
+
+/** A guess costs this, so that guessing is hopeless. */
+const REFUSED_MS = 500;
+/** Shorter than the silence after which either side gives up. */
+const BEAT_MS = 15_000;
+
+/** @throws TransferError E_AUTH without a token that counts, after a while */
+export async function authenticate(request: IncomingMessage, book: TokenBook, clock: Clock): Promise<TokenEntry> {
+  const [, token] = /^Bearer ([\w-]{1,200})$/.exec(request.headers.authorization ?? '') ?? [];
+  const entry = token === undefined ? undefined : book.find(token, clock.wallMs());
+  if (entry) return entry;
+  await clock.sleep(REFUSED_MS);
+  throw new TransferError('E_AUTH', 'the token is unknown here, has expired or was removed', {
+    hint: 'Ask whoever runs the peer for a token: blockferry serve token add NAME. Then: blockferry peer add.',
+  });
+}
+
+/** @throws TransferError E_USAGE where the client speaks another protocol */
+export function assertProtocol(request: IncomingMessage): void {
+  const spoken = request.headers[PROTOCOL_HEADER];
+  if (spoken === String(PROTOCOL)) return;
+  throw new TransferError(
+    'E_USAGE',
+    `this Blockferry speaks protocol ${PROTOCOL} between hosts, not ${spoken ?? 'none'}`,
+    {
+      hint: 'Bring both hosts to the same version.',
+    },
+  );
+}
+
+/** @throws TransferError E_PROTOCOL for what is no JSON, or too much of it */
+export async function readMessage(request: IncomingMessage): Promise<unknown> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    if (bytes > WIRE_LIMITS.messageBytesMax) throw badMessage('it is too long');
+    pieces.push(piece);
+  }
+  try {
+    return JSON.parse(Buffer.concat(pieces).toString('utf8'));
+  } catch {
+    throw badMessage('it is no JSON');
+  }
+}
+
+function badMessage(why: string): TransferError {
+  return new TransferError('E_PROTOCOL', `a message cannot be read: ${why}`, { hint: 'Check the client.' });
+}
+
+export function answer(response: ServerResponse, content: unknown): void {
+  const body = Buffer.from(JSON.stringify(content));
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length });
+  response.end(body);
+}
+
+/** Whoever sends more than was read is not listened to any more: then the connection ends with the answer. */
+export function answerError(request: IncomingMessage, response: ServerResponse, error: TransferError): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const { code, message, hint } = error;
+  const { retryAfterMs, offset } = error.detail;
+  const told = {
+    code,
+    message,
+    ...(hint && { hint }),
+    ...(retryAfterMs && { retryAfterMs }),
+    ...(offset && { offset }),
+  };
+  const body = Buffer.from(JSON.stringify({ error: told }));
+  const lost = lostState(error);
+  response.writeHead(statusOf(error), {
+    'content-type': 'application/json',
+    'content-length': body.length,
+    ...(lost && { [LEASE_HEADER]: lost }),
+    ...(!request.complete && { connection: 'close' }),
+  });
+  response.end(body);
+  if (!request.complete) request.resume();
+}
+
+function statusOf({ code }: TransferError): number {
+  if (code === 'E_AUTH') return 401;
+  if (code === 'E_SOURCE_MISSING') return 404;
+  if (code === 'E_PART_LOST') return 410;
+  if (code === 'E_UNAVAILABLE') return 503;
+  return ERROR_KINDS[code].exitCode === 2 || code === 'E_PROTOCOL' ? 400 : 500;
+}
+
+/** While work takes long, the client hears now and then that it goes on (102, RFC 2518 §10.1). */
+export async function beating<T>(response: ServerResponse, clock: Clock, work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const beat = async (): Promise<void> => {
+    for (;;) {
+      await clock.sleep(BEAT_MS, done.signal);
+      if (done.signal.aborted || response.headersSent || response.destroyed) return;
+      response.writeProcessing();
+    }
+  };
+  const beats = beat();
+  try {
+    return await work;
+  } finally {
+    done.abort();
+    await beats;
+  }
+}

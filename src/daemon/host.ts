@@ -1,0 +1,255 @@
+/**
+ * What the daemon does to targets, on its main thread: it opens parts, holds their leases, and has the engine's own
+ * local end do the rest on threads of the runner, so that a slow storage keeps nobody else waiting.
+ */
+import { closeSync } from 'node:fs';
+import { type Clock, nowMs } from '../core/clock.js';
+import type { FileAttributes } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { CallAnswer, CallName, CallRequest, Place } from '../core/peer-wire.js';
+import type { CommitRequest, TargetSite } from '../core/target.js';
+import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import { type Lease, Leases, type LeaseView } from './leases.js';
+import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
+
+export interface HostParts {
+  readonly roots: readonly Root[];
+  readonly runner: ChunkRunner;
+  readonly clock: Clock;
+  readonly host: string;
+  readonly instance: string;
+  /** Tells all threads about a lease, and resolves when all know. */
+  readonly tell: (about: { readonly lease: string; readonly what: 'revoked' | 'sealed' }) => Promise<void>;
+}
+
+/** Calls that the serving threads hand on, with the name of the client's token. */
+export type HostCall = Extract<
+  CallName,
+  'locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard'
+>;
+type HostDeeds = { [N in HostCall]: (request: CallRequest<N>, client: string) => Promise<CallAnswer<N>> };
+
+/** As asked by a thread. */
+export interface HostAsk {
+  readonly call: HostCall;
+  readonly request: unknown;
+  readonly client: string;
+}
+
+const SWEEP_MS = 60_000;
+
+/** Work at one place, one after the other. */
+class Turns {
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  async take<T>(place: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(place);
+    const turn = (async () => {
+      await before?.catch(() => undefined);
+      return work();
+    })();
+    this.#last.set(place, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#last.get(place) === turn) this.#last.delete(place);
+    }
+  }
+}
+
+export class Host {
+  readonly #parts: HostParts;
+  readonly #leases: Leases;
+  readonly #turns = new Turns();
+  #sweptMs: number;
+
+  constructor(parts: HostParts) {
+    const { runner, clock, instance, tell } = parts;
+    this.#parts = parts;
+    this.#sweptMs = nowMs(clock);
+    this.#leases = new Leases({
+      instance,
+      clock,
+      revoke: (lease) => tell({ lease, what: 'revoked' }),
+      close: (ref) => runner.run('close-target', { ref }),
+    });
+  }
+
+  /** What threads may ask. */
+  readonly deeds = {
+    call: async ({ call, request, client }: HostAsk): Promise<unknown> => {
+      await this.#sweep();
+      return (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+    },
+    lease: ({ lease, client }: { readonly lease: string; readonly client: string }): LeaseView => {
+      const { ref, found, root, size, sealed } = this.#leases.get(lease, client);
+      return { ref, root, client, size, sealed, shown: found.shown };
+    },
+  };
+
+  async close(): Promise<void> {
+    await this.#leases.endAll();
+  }
+
+  readonly #calls: HostDeeds = {
+    'locate-target': async ({ place, sourceName }) => {
+      const found = findTarget(this.#parts.roots, place, sourceName);
+      try {
+        return { host: this.#parts.host, site: siteOf(found, await this.#locate(found)) };
+      } catch (thrown) {
+        throw asTold(thrown, found);
+      } finally {
+        closeSync(found.folder.fd);
+      }
+    },
+    'prepare-target': (request, client) => {
+      const { root, path } = request.place;
+      return this.#turns.take(`${root}/${path}`, () => this.#prepare(request, client));
+    },
+    flush: async ({ lease: id, seen }, client) => {
+      const lease = this.#leases.get(id, client);
+      if (lease.failures > seen) return { failures: lease.failures };
+      try {
+        await this.#parts.runner.run('flush-target', { ref: lease.ref });
+      } catch (thrown) {
+        lease.failures++;
+        if (TransferError.from(thrown).code !== 'E_FLUSH') throw asTold(thrown, lease.found);
+      }
+      return { failures: lease.failures };
+    },
+    mark: async ({ lease: id, times }, client) => {
+      const lease = this.#leases.get(id, client);
+      await this.#seal(lease);
+      return this.#told(lease.found, () => {
+        return this.#parts.runner.run('mark-target', { ref: lease.ref, ...(times && { times }) });
+      });
+    },
+    commit: async ({ lease: id, commit }, client) => {
+      const lease = this.#leases.get(id, client);
+      if (lease.committed) return { sentences: lease.committed };
+      await this.#seal(lease);
+      const { request, sentences } = localCommit(commit);
+      const kept = await this.#told(lease.found, () => {
+        return this.#parts.runner.run('commit-target', { ref: lease.ref, request });
+      });
+      lease.committed = [...sentences, ...kept];
+      return { sentences: lease.committed };
+    },
+    'close-target': async ({ lease: id }, client) => {
+      await this.#leases.end(this.#leases.get(id, client));
+      return {};
+    },
+    'finish-commit': ({ place, part, commit }) => {
+      return this.#at(place, async (found, { ref }) => {
+        const { request } = localCommit(commit);
+        const whole = await this.#parts.runner.run('finish-commit', { ref, part, request });
+        if (whole) await this.#leases.endAt(found.shown);
+        return { whole };
+      });
+    },
+    discard: ({ place }) => {
+      return this.#at(place, async (found, { ref }) => {
+        await this.#leases.endAt(found.shown);
+        await this.#parts.runner.run('discard-partial', { ref });
+        return {};
+      });
+    },
+  };
+
+  /** Opening it again ends the lease of whoever had it open: a run that was killed, most of the time. */
+  async #prepare(request: CallRequest<'prepare-target'>, client: string): Promise<CallAnswer<'prepare-target'>> {
+    const { place, size, partial, sync, committed } = request;
+    this.#leases.assertRoom();
+    const found = findTarget(this.#parts.roots, place, undefined);
+    try {
+      const site = await this.#locate(found);
+      if (partial === 'reopen') await this.#leases.endAt(found.shown);
+      const prepared = await this.#parts.runner.run('prepare-target', {
+        ref: site.ref,
+        request: { size, partial, sync, ...(committed && { committed }) },
+      });
+      const { ref, identity, zeroed } = prepared;
+      const lease = this.#leases.add({ found, site: site.ref, ref, root: place.root, client, size });
+      return { lease: lease.id, identity, zeroed, readsPastCache: await this.#readsPastCache(ref) };
+    } catch (thrown) {
+      const told = asTold(thrown, found);
+      closeSync(found.folder.fd);
+      throw told;
+    }
+  }
+
+  #readsPastCache(ref: Lease['ref']): Promise<boolean> {
+    return this.#parts.runner.run('reads-past-cache', { ref });
+  }
+
+  #at<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
+    return this.#turns.take(`${place.root}/${place.path}`, () => this.#inPlace(place, work));
+  }
+
+  async #inPlace<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
+    const found = findTarget(this.#parts.roots, place, undefined);
+    try {
+      return await work(found, await this.#locate(found));
+    } catch (thrown) {
+      throw asTold(thrown, found);
+    } finally {
+      closeSync(found.folder.fd);
+    }
+  }
+
+  #locate(found: Found): Promise<TargetSite> {
+    return this.#parts.runner.run('locate-target', { location: locationOf(found), sourceName: '' });
+  }
+
+  async #told<T>(found: Found, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (thrown) {
+      throw asTold(thrown, found);
+    }
+  }
+
+  /** What is still on its way to a part that is whole must not change it. */
+  async #seal(lease: Lease): Promise<void> {
+    lease.sealed = true;
+    await this.#parts.tell({ lease: lease.id, what: 'sealed' });
+  }
+
+  async #sweep(): Promise<void> {
+    const now = nowMs(this.#parts.clock);
+    if (now - this.#sweptMs < SWEEP_MS) return;
+    this.#sweptMs = now;
+    await this.#leases.sweep();
+  }
+}
+
+function siteOf({ path, name }: Found, { existing, partial, freeBytes }: TargetSite) {
+  return {
+    ...{ path, fileName: name },
+    ...(existing && { existing }),
+    ...(partial && { partial }),
+    ...(freeBytes !== undefined && { freeBytes }),
+  };
+}
+
+/**
+ * What a client may have kept: permissions and times, and attributes of the user's own kind. Owners are other people
+ * on another host, and a client must not make programs that run as somebody else here.
+ */
+function localCommit(commit: CallRequest<'commit'>['commit']): { request: CommitRequest; sentences: string[] } {
+  const { overwrite, sync, mode, attributes } = commit;
+  if (!attributes)
+    return { request: { overwrite, sync, ...(mode !== undefined && { mode: mode & 0o777 }) }, sentences: [] };
+  const all = attributes.extended ?? [];
+  const own = all.filter(([name]) => name.startsWith('user.'));
+  const sentences = ['the owner is not carried to another host'];
+  if (attributes.mode > 0o777) sentences.push('special permission bits are not carried to another host');
+  if (own.length < all.length)
+    sentences.push('of the extended attributes only those of users are carried to another host');
+  const kept: FileAttributes = {
+    ...attributes,
+    ...{ mode: attributes.mode & 0o777, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+    extended: own.map(([name, value]) => [name, Buffer.from(value, 'base64')] as const),
+  };
+  return { request: { overwrite, sync, attributes: kept }, sentences };
+}

@@ -1,0 +1,194 @@
+/**
+ * One thread of the daemon: its connections, and all that is done with their bytes. Threads share the listening
+ * descriptor; what concerns the partial copies of all is asked of the main thread.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
+import type { MessagePort } from 'node:worker_threads';
+import { type Clock, systemClock } from '../core/clock.js';
+import { TransferError } from '../core/errors.js';
+import { BYTE_ROUTES, CALLS, type CallName, WIRE_LIMITS } from '../core/peer-wire.js';
+import type { Shape } from '../core/shape.js';
+import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
+import { BlockBuffers } from '../transfer/block-buffers.js';
+import { Pace } from '../transfer/pace.js';
+import { answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
+import type { Host } from './host.js';
+import { OpenSources } from './open-sources.js';
+import { PartBytes } from './part-bytes.js';
+import type { Root } from './roots.js';
+import { SourceBytes } from './source-bytes.js';
+import { type ThreadCalls, threadCalls } from './thread-calls.js';
+import { ThreadLink } from './thread-link.js';
+import { TokenBook } from './tokens.js';
+
+/** Plain, so that it can be handed to a thread. */
+export interface ThreadData {
+  readonly cert: string;
+  readonly key: string;
+  readonly roots: readonly Root[];
+  readonly folder: string;
+  readonly host: string;
+  readonly instance: string;
+  readonly connectionsMax: number;
+  /** Of one address, on this thread. */
+  readonly connectionsPerAddressMax: number;
+  /** See {@link Pace}. */
+  readonly pace: SharedArrayBuffer;
+}
+
+export type ListenAt = { readonly host: string; readonly port: number } | { readonly fd: number };
+
+/** The quickest first; all of TLS 1.3. */
+const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+const SILENCE_MS_MAX = 60_000;
+const HANDSHAKE_MS_MAX = 10_000;
+const HEAD_MS_MAX = 10_000;
+const IDLE_MS_MAX = 60_000;
+const CHECK_MS = 2_000;
+
+/** Serves until the main thread says otherwise; to be called once a thread. */
+export async function serveThread(port: MessagePort, data: ThreadData, registry: Registry): Promise<void> {
+  const local = await schemeOf(registry, 'file');
+  ability(local, 'file', 'openSource');
+  const thread = new ServeThread(data, systemClock);
+  const link = new ThreadLink<Host['deeds']>(port, {
+    listen: (at: ListenAt) => thread.listen(at),
+    tell: (about: { readonly lease: string; readonly what: 'revoked' | 'sealed' }) => thread.parts.tell(about),
+    close: () => thread.close(),
+  });
+  const shared = { clock: systemClock, buffers: new BlockBuffers(), pace: paceOf(data), local };
+  const sources = new OpenSources({ ...shared, roots: data.roots });
+  const parts = new PartBytes({ ...shared, ask: (request) => link.ask('lease', request) });
+  thread.serve({
+    sources,
+    parts,
+    bytes: new SourceBytes({ ...shared, sources }),
+    calls: threadCalls(data, { sources, parts, link }),
+  });
+  port.postMessage('ready');
+}
+
+function paceOf({ pace }: ThreadData): Pace {
+  return new Pace(new BigInt64Array(pace), systemClock);
+}
+
+interface Served {
+  readonly sources: OpenSources;
+  readonly parts: PartBytes;
+  readonly bytes: SourceBytes;
+  readonly calls: ThreadCalls;
+}
+
+class ServeThread {
+  readonly #clock: Clock;
+  readonly #book: TokenBook;
+  readonly #server: Server;
+  readonly #perAddress = new Map<string, number>();
+  #served: Served | undefined;
+
+  constructor(data: ThreadData, clock: Clock) {
+    this.#clock = clock;
+    this.#book = new TokenBook(data.folder);
+    const { cert, key } = data;
+    this.#server = createServer(
+      {
+        ...{ cert, key, minVersion: 'TLSv1.3', ciphers: CIPHERS, honorCipherOrder: true },
+        ...{ handshakeTimeout: HANDSHAKE_MS_MAX, headersTimeout: HEAD_MS_MAX, keepAliveTimeout: IDLE_MS_MAX },
+        // A large chunk takes what it takes; what comes too slowly is cut off elsewhere.
+        ...{ requestTimeout: 0, connectionsCheckingInterval: CHECK_MS, maxHeaderSize: WIRE_LIMITS.headBytesMax },
+        noDelay: true,
+      },
+      (request, response) => void this.#handle(request, response),
+    );
+    this.#server.timeout = SILENCE_MS_MAX;
+    this.#server.maxConnections = data.connectionsMax;
+    this.#server.on('connection', (socket: TLSSocket) => this.#admit(socket, data.connectionsPerAddressMax));
+    this.#server.on('tlsClientError', (_error, socket) => socket.destroy());
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  get parts(): PartBytes {
+    return this.#now.parts;
+  }
+
+  serve(served: Served): void {
+    this.#served = served;
+  }
+
+  /** Answers where it listens: the descriptor is what the other threads listen on. */
+  listen(at: ListenAt): Promise<{ readonly fd: number; readonly port: number }> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(at, () => {
+        this.#server.off('error', reject);
+        const address = this.#server.address();
+        const { _handle: handle } = this.#server as Server & { readonly _handle?: { readonly fd?: number } };
+        resolve({ fd: handle?.fd ?? -1, port: typeof address === 'object' && address ? address.port : 0 });
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await this.#now.sources.close();
+    this.#now.parts.close();
+  }
+
+  get #now(): Served {
+    if (!this.#served) throw new TransferError('E_BUG', 'a thread was asked before it was ready');
+    return this.#served;
+  }
+
+  /** Before the handshake, which is what costs. */
+  #admit(socket: TLSSocket, max: number): void {
+    const address = socket.remoteAddress ?? '';
+    const count = (this.#perAddress.get(address) ?? 0) + 1;
+    if (count > max) {
+      socket.destroy();
+      return;
+    }
+    this.#perAddress.set(address, count);
+    socket.once('close', () => {
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left > 0) this.#perAddress.set(address, left);
+      else this.#perAddress.delete(address);
+    });
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Whoever breaks a connection breaks it for what was under way, which finds out by itself.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    try {
+      const client = await authenticate(request, this.#book, this.#clock);
+      assertProtocol(request);
+      const url = new URL(request.url ?? '', 'https://peer');
+      const route = `${request.method} ${url.pathname}`;
+      const query = url.searchParams;
+      if (route === `GET ${BYTE_ROUTES.source}`) await this.#now.bytes.send(query, client, response);
+      else if (route === `GET ${BYTE_ROUTES.part}`) await this.#now.parts.send(query, client, response);
+      else if (route === `PUT ${BYTE_ROUTES.part}`) {
+        await this.#now.parts.receive(query, client, request, response);
+        answer(response, {});
+      } else {
+        const name = callName(route);
+        const asked = (CALLS[name].request as Shape<never>)(await readMessage(request));
+        const work = this.#now.calls[name](asked, client) as Promise<unknown>;
+        answer(response, await beating(response, this.#clock, work));
+      }
+    } catch (thrown) {
+      answerError(request, response, TransferError.from(thrown));
+    }
+  }
+}
+
+function callName(route: string): CallName {
+  const [, name = ''] = /^POST \/v1\/([a-z-]+)$/.exec(route) ?? [];
+  if (Object.hasOwn(CALLS, name)) return name as CallName;
+  throw new TransferError('E_USAGE', 'there is nothing of that name here', {
+    hint: 'Check the version of the client.',
+  });
+}

@@ -1,0 +1,135 @@
+/** What a serving thread answers to each call: files by itself, partial copies with the main thread. */
+import { ChunkGrid } from '../core/chunk.js';
+import { systemClock } from '../core/clock.js';
+import type { Extent, Source } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import {
+  type CallAnswer,
+  type CallName,
+  type CallRequest,
+  PROTOCOL,
+  type SourceFacts,
+  WIRE_LIMITS,
+  type WireExtent,
+} from '../core/peer-wire.js';
+import { BlockBuffers } from '../transfer/block-buffers.js';
+import type { Host, HostCall } from './host.js';
+import type { OpenSources } from './open-sources.js';
+import { hashReader, type PartBytes } from './part-bytes.js';
+import type { ThreadData } from './serve-thread.js';
+import { assertInside, assertRange, assertRight } from './source-bytes.js';
+import type { ThreadLink } from './thread-link.js';
+import { mayUse, type TokenEntry } from './tokens.js';
+
+export type ThreadCalls = {
+  [N in CallName]: (request: CallRequest<N>, client: TokenEntry) => Promise<CallAnswer<N>>;
+};
+
+interface CallParts {
+  readonly sources: OpenSources;
+  readonly parts: PartBytes;
+  readonly link: ThreadLink<Host['deeds']>;
+}
+
+export function threadCalls(data: ThreadData, { sources, parts, link }: CallParts): ThreadCalls {
+  const { host, instance, roots } = data;
+  const buffers = new BlockBuffers();
+  const handOn = async <N extends HostCall>(call: N, request: CallRequest<N>, client: TokenEntry) =>
+    (await link.ask('call', { call, request, client: client.name })) as CallAnswer<N>;
+  const inPlace =
+    <N extends Extract<HostCall, 'locate-target' | 'prepare-target' | 'finish-commit' | 'discard'>>(call: N) =>
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertRight(client, request.place.root, 'write');
+      return handOn(call, request, client);
+    };
+  const underLease =
+    <N extends Extract<HostCall, 'flush' | 'mark' | 'commit' | 'close-target'>>(call: N) =>
+    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
+      handOn(call, request, client);
+  return {
+    hello: async (_request, client) => {
+      const offered = roots.map(({ name }) => {
+        return { name, rights: (['read', 'write'] as const).filter((right) => mayUse(client, name, right)) };
+      });
+      return { protocols: [PROTOCOL], host, instance, roots: offered.filter(({ rights }) => rights.length > 0) };
+    },
+    'open-source': async (place, client) => {
+      assertRight(client, place.root, 'read');
+      return sources.use(place, undefined, async (source) => ({ host, facts: factsOf(source) }));
+    },
+    'source-extents': async ({ place, version, offset, length }, client) => {
+      assertRight(client, place.root, 'read');
+      return sources.use(place, version, async (source) => {
+        assertInside({ offset, length }, source.size);
+        const range = { offset, length };
+        return pageOf(source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined, range);
+      });
+    },
+    'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client) => {
+      assertRight(client, place.root, 'read');
+      const grid = new ChunkGrid(length, chunkBytes);
+      if (chunkBytes === 0 || grid.count > WIRE_LIMITS.digestsPerAnswer) {
+        throw new TransferError('E_PROTOCOL', `at most ${WIRE_LIMITS.digestsPerAnswer} digests are told at once`);
+      }
+      return sources.use(place, version, async (source) => {
+        assertInside({ offset, length }, source.size);
+        const digests: string[] = [];
+        for (let chunk = 0; chunk < grid.count; chunk++) {
+          const range = grid.range(chunk);
+          const reader = source.openChunk({ ...range, offset: range.offset + offset }, new AbortController().signal);
+          const about = { length: range.length, algorithm };
+          digests.push(await hashReader(reader, about, { clock: systemClock, buffers, assertOpen: () => undefined }));
+        }
+        return { digests };
+      });
+    },
+    'locate-target': inPlace('locate-target'),
+    'prepare-target': inPlace('prepare-target'),
+    'finish-commit': inPlace('finish-commit'),
+    discard: inPlace('discard'),
+    flush: underLease('flush'),
+    mark: underLease('mark'),
+    commit: underLease('commit'),
+    'close-target': underLease('close-target'),
+    'part-extents': async ({ lease, offset, length }, client) => {
+      const range = { offset, length };
+      return pageOf(await parts.extents(lease, client, range), range);
+    },
+    'part-digest': async ({ lease, ...about }, client) => {
+      assertRange(about);
+      return { digest: await parts.digest(lease, client, about) };
+    },
+    zero: async ({ lease, offset, length }, client) => {
+      await parts.zero(lease, client, { offset, length });
+      return {};
+    },
+  };
+}
+
+function pageOf(extents: Iterable<Extent> | undefined, range: { readonly offset: number; readonly length: number }) {
+  const page: WireExtent[] = [];
+  const whole: Extent = { ...range, kind: 'data' };
+  for (const { offset, length, kind } of extents ?? [whole]) {
+    if (length > 0) page.push([[offset, length], kind === 'data']);
+    if (page.length === WIRE_LIMITS.extentsPerAnswer) break;
+  }
+  return { extents: page };
+}
+
+function factsOf(source: Source): SourceFacts {
+  const { size, version, identity, mode, allocatedBytes } = source;
+  const attributes = source.attributes?.();
+  if (!identity || !attributes) throw new TransferError('E_BUG', 'a local file that has no identity');
+  const { extended, ...plain } = attributes;
+  return {
+    ...{ size, version, identity, mode: mode ?? 0o600 },
+    holes: source.extents !== undefined,
+    ...(allocatedBytes !== undefined && { allocatedBytes }),
+    attributes: {
+      ...plain,
+      ...(extended && {
+        extended: extended.map(([name, value]) => [name, Buffer.from(value).toString('base64')] as const),
+      }),
+    },
+  };
+}

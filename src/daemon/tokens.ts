@@ -1,0 +1,120 @@
+/**
+ * Who may do what: a token for each client, of which only the hash is kept. The file is looked at again for every
+ * request, so that a token that was removed is refused from then on.
+ */
+import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { sha256Hex } from '../core/digest.js';
+import { errnoOf, TransferError } from '../core/errors.js';
+import type { Right } from '../core/peer-wire.js';
+import { count, listOf, object, oneOf, type Shaped, text } from '../core/shape.js';
+import { assertPrivate, writePrivately } from '../platform/private-file.js';
+
+const TOKENS_MAX = 10_000;
+/** As in `bft_` and 43 characters of base64url: easy to find where it does not belong. */
+const PREFIX = 'bft_';
+
+const tokenShape = object(
+  {
+    name: text(64, /^[\w.@-]+$/),
+    hash: text(64, /^[0-9a-f]{64}$/),
+    rights: listOf(oneOf('read', 'write'), 2),
+    /** Milliseconds since 1970. */
+    createdAt: count(),
+  },
+  {
+    /** Absent: all of them. */
+    roots: listOf(text(255), 1000),
+    expiresAt: count(),
+  },
+);
+const fileShape = object({ tokens: listOf(tokenShape, TOKENS_MAX) });
+
+export type TokenEntry = Shaped<typeof tokenShape>;
+
+export function tokensPath(folder: string): string {
+  return join(folder, 'tokens.json');
+}
+
+/** @throws TransferError E_AUTH where others may read the file, E_USAGE where it is damaged */
+export function readTokens(folder: string): readonly TokenEntry[] {
+  const path = tokensPath(folder);
+  const content = assertPrivate(path);
+  if (content === undefined) return [];
+  try {
+    return fileShape(JSON.parse(content.toString('utf8'))).tokens;
+  } catch (cause) {
+    throw new TransferError('E_USAGE', `${path} cannot be read as the list of tokens`, {
+      hint: 'Mend it, or remove it and make the tokens anew with `blockferry serve token add`.',
+      cause,
+    });
+  }
+}
+
+function writeTokens(folder: string, tokens: readonly TokenEntry[]): void {
+  writePrivately(tokensPath(folder), `${JSON.stringify({ tokens }, undefined, 2)}\n`);
+}
+
+/** Answers the token, which is told this once and kept nowhere. @throws TransferError E_USAGE: the name is taken */
+export function addToken(folder: string, entry: Omit<TokenEntry, 'hash'>): string {
+  const tokens = readTokens(folder);
+  if (tokens.some(({ name }) => name === entry.name)) {
+    throw new TransferError('E_USAGE', `there is a token for ${entry.name} already`, {
+      hint: 'Remove it first, or choose another name.',
+    });
+  }
+  const token = PREFIX + randomBytes(32).toString('base64url');
+  writeTokens(folder, [...tokens, { ...entry, hash: sha256Hex(Buffer.from(token)) }]);
+  return token;
+}
+
+/** @throws TransferError E_USAGE where there is none of that name */
+export function removeToken(folder: string, name: string): void {
+  const tokens = readTokens(folder);
+  const left = tokens.filter((token) => token.name !== name);
+  if (left.length === tokens.length) {
+    throw new TransferError('E_USAGE', `there is no token for ${name}`, { hint: 'See: blockferry serve token list' });
+  }
+  writeTokens(folder, left);
+}
+
+/** The tokens as the file has them now. */
+export class TokenBook {
+  readonly #folder: string;
+  #seen = '';
+  #byHash: ReadonlyMap<string, TokenEntry> = new Map();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Whose token it is. A hash is looked up, not the token: how long that takes tells nothing of it. */
+  find(token: string, nowMs: number): TokenEntry | undefined {
+    this.#refresh();
+    const entry = this.#byHash.get(sha256Hex(Buffer.from(token)));
+    return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
+  }
+
+  #refresh(): void {
+    const seen = this.#look();
+    if (seen === this.#seen) return;
+    this.#byHash = new Map(readTokens(this.#folder).map((entry) => [entry.hash, entry]));
+    this.#seen = seen;
+  }
+
+  /** Each change is a new file, so the inode tells it too. */
+  #look(): string {
+    try {
+      const { ino, size, mtimeNs, ctimeNs } = statSync(tokensPath(this.#folder), { bigint: true });
+      return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+    } catch (thrown) {
+      if (errnoOf(thrown) === 'ENOENT') return 'none';
+      throw thrown;
+    }
+  }
+}
+
+export function mayUse({ rights, roots }: TokenEntry, root: string, right: Right): boolean {
+  return rights.includes(right) && (roots === undefined || roots.includes(root));
+}
