@@ -14,8 +14,8 @@ export interface S3Answer {
   readonly text: string;
 }
 
-/** What the answer is about: the object that is read, or the one that is written. */
-export type S3End = 'source' | 'target';
+/** What the answer is about: the object that is read, the one that is written, or a part on its way into it. */
+export type S3End = 'source' | 'target' | 'part';
 
 const KEPT = 'Finished work is kept: run the same command again later.';
 const CLOCK = 'Check the clock of this machine, and the secret key.';
@@ -27,6 +27,11 @@ interface Meaning {
   readonly code: ErrorCode;
   readonly what: string;
   readonly hint: string;
+}
+
+/** What means another thing for some ends. */
+interface ByEnd extends Partial<Readonly<Record<S3End, Meaning>>> {
+  readonly target: Meaning;
 }
 
 const say = (code: ErrorCode, what: string, hint: string): Meaning => ({ code, what, hint });
@@ -42,7 +47,7 @@ const archived = say(
   'Have it restored at the provider, then run the same command again.',
 );
 
-const BY_CODE: Readonly<Record<string, Meaning | Readonly<Record<S3End, Meaning>>>> = {
+const BY_CODE: Readonly<Record<string, Meaning | ByEnd>> = {
   NoSuchBucket: {
     source: say('E_SOURCE_MISSING', 'there is no such bucket', 'Check bucket, endpoint and region.'),
     target: say('E_TARGET_FOLDER', 'there is no such bucket', 'Make the bucket, or check endpoint and region.'),
@@ -66,7 +71,8 @@ const BY_CODE: Readonly<Record<string, Meaning | Readonly<Record<S3End, Meaning>
     'Get new credentials, then run the same command again.',
   ),
   ExpiredToken: say('E_AUTH', 'the session token has expired', 'Get new credentials, then run the same command again.'),
-  SignatureDoesNotMatch: say('E_AUTH', 'the server computes another signature', CLOCK),
+  // The upload was begun with the same credentials, so it is the signature of a piece that is wrong.
+  SignatureDoesNotMatch: { target: say('E_AUTH', 'the server computes another signature', CLOCK), part: damaged },
   RequestTimeTooSkewed: say('E_AUTH', 'the clocks of server and client differ by too much', 'Set the clock right.'),
   AuthorizationHeaderMalformed: wrongRegion,
   IllegalLocationConstraintException: wrongRegion,
@@ -109,7 +115,7 @@ export function s3Error(name: string, answer: S3Answer, end: S3End): TransferErr
   const document = readError(answer, name);
   const code = safeCode(textOf(document, 'Code'));
   const known = code !== undefined && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
-  const byCode = known === undefined || 'what' in known ? known : known[end];
+  const byCode = known === undefined || 'what' in known ? known : (known[end] ?? known.target);
   const meaning =
     byCode ??
     BY_STATUS[status] ??

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts, isRunning, killGroup, portAnswers } from './servers.js';
+import { freePorts } from './free-ports.js';
+import { isRunning, killGroup, portAnswers } from './servers.js';
 
 /** One server of the nginx; all serve the same folder. */
 export interface NginxServer {

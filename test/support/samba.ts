@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { commandAvailable, freePort, killGroup, portAnswers } from './servers.js';
+import { freePorts } from './free-ports.js';
+import { commandAvailable, killGroup, portAnswers } from './servers.js';
 
 export interface Samba {
   readonly port: number;
@@ -27,7 +28,7 @@ export function sambaAvailable(): boolean {
 
 export async function startSamba(folder: string): Promise<Samba> {
   const scratch = mkdtempSync(join(tmpdir(), 'samba-'));
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const config = join(scratch, 'smb.conf');
   writeFileSync(config, configOf(scratch, folder, port));
   let child: ChildProcess | undefined;

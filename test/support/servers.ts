@@ -1,7 +1,7 @@
-/** What tests that start real servers share: free ports, waiting until one answers, and ending all of its processes. */
+/** What tests that start real servers share: waiting until one answers, and ending all of its processes. */
 import { type ChildProcess, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { systemClock } from '../../src/core/clock.js';
 import { errnoOf } from '../../src/core/errors.js';
 
@@ -9,21 +9,6 @@ const environment = (): NodeJS.ProcessEnv => ({ ...process.env, PATH: `${process
 
 export function commandAvailable(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`], { env: environment() }).status === 0;
-}
-
-/** A port of 127.0.0.1 that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const [port] = await freePorts(1);
-  return port as number;
-}
-
-/** Ports that were free together. */
-export async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(probes.map((probe) => once(probe, 'listening')));
-  const ports = probes.map((probe) => (probe.address() as { port: number }).port);
-  await Promise.all(probes.map((probe) => once(probe.close(), 'close')));
-  return ports;
 }
 
 /** Resolves when the port takes connections; a server that ended first says why in its log. */
