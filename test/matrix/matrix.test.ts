@@ -3,7 +3,7 @@ import { describe, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { Seeded } from '../support/seeded.js';
 import { changeSource, killBoth, type Scale } from './cases.js';
-import { allPairs, ends, fewPairs, sourceNames } from './ends.js';
+import { allPairs, ends, fewPairs, SOURCES } from './ends.js';
 import { RunningEnds } from './running-ends.js';
 
 const full = process.env.BLOCKFERRY_MATRIX === 'full';
@@ -24,7 +24,7 @@ describe('a copy that loses its server, and then is killed, goes on where it was
 });
 
 describe('a source that changes in the middle is named, and never mixed', () => {
-  for (const [number, from] of sourceNames().entries()) {
+  for (const [number, from] of SOURCES.entries()) {
     test(ends[from].name, async (context) => {
       const reason = RunningEnds.whyNot(from);
       context.skip(reason !== '', reason);
