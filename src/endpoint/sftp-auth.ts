@@ -115,8 +115,8 @@ export class Authentication {
   }
 }
 
-function keyFiles({ identities, identitiesOnly }: SftpAddress): readonly string[] {
-  if (identities.length > 0 || identitiesOnly) return identities;
+function keyFiles({ identities }: SftpAddress): readonly string[] {
+  if (identities.length > 0) return identities;
   return USUAL_KEYS.map((name) => join(userFolder(), name));
 }
 

@@ -17,6 +17,8 @@ import type { Handle, SftpSession } from './sftp-session.js';
 import { identityAt, nanoseconds } from './sftp-source.js';
 import { EXTENSION, kindOf, OPEN, type RemoteStat } from './sftp-wire.js';
 
+export const READ_WRITE = OPEN.read | OPEN.write;
+
 export interface SftpTargetRef extends EndpointRef {
   readonly address: SftpAddress;
   readonly secrets: Secrets;
@@ -40,23 +42,45 @@ export async function preparePart(
   { size, partial, sync }: PrepareRequest,
 ): Promise<PreparedTarget> {
   const path = partAt(ref.path);
+  const name = fileNameAt(ref.address, path);
   const creates = partial === 'create';
-  if (!creates) assertPart(fileNameAt(ref.address, path), await session.lstat(path));
-  const flags = OPEN.read | OPEN.write | (creates ? OPEN.create | OPEN.exclusive : 0);
-  const handle = await session.open(path, flags, creates ? { mode: 0o600 } : {});
+  if (creates) await createPart(session, path, size, name);
+  else {
+    assertPart(name, await session.lstat(path));
+    await withFile(session, path, async (handle) => {
+      await session.fsetstat(handle, { mode: 0o600 }).catch(unlessRefused);
+      await setSize(session, handle, size, name);
+    });
+  }
+  if (creates && sync) await syncFolder(session, posix.dirname(path));
+  const prepared: SftpPreparedRef = { ...ref, size, sync };
+  return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
+}
+
+async function createPart(session: SftpSession, path: string, size: number, name: string): Promise<void> {
+  const handle = await session.open(path, READ_WRITE | OPEN.create | OPEN.exclusive, { mode: 0o600 });
   try {
-    await session.fsetstat(handle, { mode: 0o600 }).catch(unlessUnsupported);
-    await setSize(session, handle, size, fileNameAt(ref.address, path));
-    if (creates && sync) await syncFolder(session, posix.dirname(path));
+    await session.fsetstat(handle, { mode: 0o600 }).catch(unlessRefused);
+    await setSize(session, handle, size, name);
+    await session.closeHandle(handle);
+    // Servers of other storages may know a file only as they were given it in one piece.
+    await withFile(session, path, (again) => assertSize(session, again, size, name));
   } catch (thrown) {
+    await closeQuietly(session, handle);
     // A part without a journal would look like somebody else's.
-    if (creates) await session.remove(path).catch(() => undefined);
+    await session.remove(path).catch(unlessRefused);
     throw thrown;
+  }
+}
+
+/** For what is done at once; the file is closed after it. */
+async function withFile<T>(session: SftpSession, path: string, work: (handle: Handle) => Promise<T>): Promise<T> {
+  const handle = await session.open(path, READ_WRITE);
+  try {
+    return await work(handle);
   } finally {
     await closeQuietly(session, handle);
   }
-  const prepared: SftpPreparedRef = { ...ref, size, sync };
-  return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
 }
 
 /** A link or a folder in its place could carry our bytes to where they do not belong. */
@@ -69,18 +93,23 @@ export function assertPart(name: string, stat: RemoteStat): void {
 
 /** What is never written has to read as zero, up to the end: a server that does not set sizes gets a last byte. */
 async function setSize(session: SftpSession, handle: Handle, size: number, name: string): Promise<void> {
-  const has = async (): Promise<boolean> => (await session.fstat(handle)).size === size;
-  if (await has()) return;
-  await session.fsetstat(handle, { size }).catch(unlessUnsupported);
-  if (!(await has())) await session.write(handle, new Uint8Array(1), size - 1, handle);
-  if (await has()) return;
-  throw new TransferError('E_TARGET_WRITE', `${name}: the server cannot make a file of ${size} bytes`, {
-    hint: 'Check its limits, and what file system it has. Nothing was put under the name of the target.',
+  if ((await session.fstat(handle)).size === size) return;
+  await session.fsetstat(handle, { size }).catch(unlessRefused);
+  if ((await session.fstat(handle)).size === size) return;
+  await session.write(handle, new Uint8Array(1), size - 1, handle);
+  await assertSize(session, handle, size, name);
+}
+
+async function assertSize(session: SftpSession, handle: Handle, size: number, name: string): Promise<void> {
+  const now = (await session.fstat(handle)).size;
+  if (now === size) return;
+  throw new TransferError('E_TARGET_WRITE', `${name}: the server made a file of ${now} bytes, and not of ${size}`, {
+    hint: 'It may not be able to write at any place of a file, as is needed here. Nothing was put under the name.',
   });
 }
 
 /** Servers refuse what they cannot do with one status or another. */
-export function unlessUnsupported(thrown: unknown): void {
+export function unlessRefused(thrown: unknown): void {
   if (!(thrown instanceof StatusError)) throw thrown;
 }
 
@@ -93,7 +122,7 @@ export async function syncFolder(session: SftpSession, folder: string): Promise<
     await session.fsync(handle);
     return true;
   } catch (thrown) {
-    unlessUnsupported(thrown);
+    unlessRefused(thrown);
     return false;
   } finally {
     if (handle) await closeQuietly(session, handle);
@@ -122,7 +151,7 @@ async function link(session: SftpSession, part: string, path: string): Promise<b
   try {
     await session.hardlink(part, path);
   } catch (thrown) {
-    unlessUnsupported(thrown);
+    unlessRefused(thrown);
     return false;
   }
   await session.remove(part);

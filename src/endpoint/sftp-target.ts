@@ -3,6 +3,7 @@
  * chunk is durable when it is finished, by a flush of the very handle that wrote it: neither a lost connection nor a
  * server that was started anew can take it back unseen, and a checkpoint has nothing more to wait for.
  */
+import { posix } from 'node:path';
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, FileAttributes, FileTimes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -13,9 +14,18 @@ import { ChunkRequests } from './sftp-chunk.js';
 import type { SftpClient } from './sftp-client.js';
 import { doing, ifThere, sftpError } from './sftp-errors.js';
 import { closeQuietly, type OpenFile, RemoteFile } from './sftp-file.js';
-import { assertPart, markAt, partAt, publish, type SftpPreparedRef, unlessUnsupported, vanished } from './sftp-part.js';
+import {
+  assertPart,
+  markAt,
+  partAt,
+  publish,
+  READ_WRITE,
+  type SftpPreparedRef,
+  unlessRefused,
+  vanished,
+} from './sftp-part.js';
 import type { Handle, SftpSession } from './sftp-session.js';
-import { EXTENSION, OPEN, type RemoteStat } from './sftp-wire.js';
+import { EXTENSION, type RemoteStat } from './sftp-wire.js';
 
 const ZEROES = new Uint8Array(256 * KiB);
 const SECOND_NS = 1_000_000_000n;
@@ -36,7 +46,7 @@ export class SftpTarget implements Target {
     this.#partName = fileNameAt(ref.address, this.#part);
     this.#file = new RemoteFile({
       path: this.#part,
-      flags: OPEN.read | OPEN.write,
+      flags: READ_WRITE,
       session: () => client.session(ref.address),
       check: (session, handle) => this.#check(session, handle),
     });
@@ -58,12 +68,12 @@ export class SftpTarget implements Target {
       write: (block) => {
         const at = position;
         position += block.length;
-        return write(block, at).catch((thrown) => Promise.reject(this.#writeError(thrown, at)));
+        return write(block, at).catch((thrown) => this.#writeFailed(thrown, at));
       },
       skip: (length) => {
         position += length;
       },
-      finish: () => finish().catch((thrown) => Promise.reject(this.#writeError(thrown, range.offset))),
+      finish: () => finish().catch((thrown) => this.#writeFailed(thrown, range.offset)),
       abort: () => chunk.end(),
     };
   }
@@ -153,6 +163,19 @@ export class SftpTarget implements Target {
     });
   }
 
+  /** A full disk is a failure like any other to SFTP, so it is asked how much room there is. */
+  async #writeFailed(thrown: unknown, offset: number): Promise<never> {
+    const error = this.#writeError(thrown, offset);
+    if (error.code !== 'E_TARGET_WRITE') throw error;
+    const session = await this.#client.session(this.ref.address);
+    const free = await session.freeBytes(posix.dirname(this.#part));
+    if (free === undefined || free >= ZEROES.length) throw error;
+    throw new TransferError('E_NO_SPACE', `${this.#name}: no space left for the target at byte ${offset}`, {
+      hint: 'Free some space there, then run the same command again: it goes on from what is finished.',
+      cause: thrown,
+    });
+  }
+
   #writeError(thrown: unknown, offset: number): TransferError {
     return sftpError('write-target', this.#partName, thrown, { offset });
   }
@@ -166,7 +189,7 @@ export class SftpTarget implements Target {
   async #once<T>(work: (session: SftpSession, handle: Handle) => Promise<T>): Promise<T> {
     return doing('commit-target', this.#name, async () => {
       const session = await this.#client.session(this.ref.address);
-      const handle = await ifThere(session.open(this.#part, OPEN.read | OPEN.write));
+      const handle = await ifThere(session.open(this.#part, READ_WRITE));
       if (!handle) throw vanished(this.#partName);
       try {
         return await work(session, handle);
@@ -187,9 +210,9 @@ export class SftpTarget implements Target {
     const old = request.overwrite ? await ifThere(session.stat(this.ref.path)) : undefined;
     const mode = old?.mode === undefined ? (request.mode ?? 0o666) & ~process.umask() : old.mode & 0o777;
     if (old && (old.uid !== ours.uid || old.gid !== ours.gid)) {
-      await session.fsetstat(handle, { uid: old.uid as number, gid: old.gid as number }).catch(unlessUnsupported);
+      await session.fsetstat(handle, { uid: old.uid as number, gid: old.gid as number }).catch(unlessRefused);
     }
-    await session.fsetstat(handle, { mode }).catch(unlessUnsupported);
+    await session.fsetstat(handle, { mode }).catch(unlessRefused);
     return [];
   }
 
