@@ -52,7 +52,8 @@ const BY_CODE: Readonly<Record<string, Meaning | ByEnd>> = {
     source: say('E_SOURCE_MISSING', 'there is no such bucket', 'Check bucket, endpoint and region.'),
     target: say('E_TARGET_FOLDER', 'there is no such bucket', 'Make the bucket, or check endpoint and region.'),
   },
-  NoSuchKey: say('E_SOURCE_MISSING', 'there is no such object', 'Check the key.'),
+  // Ceph says so of an upload, too.
+  NoSuchKey: { source: say('E_SOURCE_MISSING', 'there is no such object', 'Check the key.'), target: partLost },
   NoSuchVersion: say('E_SOURCE_MISSING', 'there is no such version of the object', 'Check version=….'),
   NoSuchUpload: partLost,
   InvalidPart: say('E_TARGET_CHANGED', 'a part of the upload is not what was sent', AGAIN),

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import type { EndpointRef, Source } from '../../src/core/endpoint.js';
-import type { PreparedTarget } from '../../src/core/target.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { s3Scheme } from '../../src/endpoint/s3.js';
@@ -85,8 +84,8 @@ test('the server itself refuses a part whose bytes were changed on their way', a
   const site = await scheme.locateTarget?.(at(`spoilt?endpoint=${proxy.url}`), '');
   const layout = await scheme.layOutTarget?.(memorySource(new Uint8Array(MiB)), site?.ref as EndpointRef, CHUNK);
   const request = { size: MiB, partial: 'create', sync: true, ...(layout && { layout }) } as const;
-  const { ref } = (await scheme.prepareTarget?.(site?.ref as EndpointRef, request)) as PreparedTarget;
-  const target = await scheme.attachTarget?.(ref);
+  const prepared = await scheme.prepareTarget?.(site?.ref as EndpointRef, request);
+  const target = await scheme.attachTarget?.(prepared?.ref as EndpointRef);
   const send = async (): Promise<unknown> => {
     const writer = target?.openChunk({ offset: 0, length: MiB }, never);
     await writer?.write(new Uint8Array(MiB));
