@@ -18,17 +18,13 @@ function httpAmong(threads: number): () => Promise<EndpointScheme> {
     return {
       openSource: (location) => openHttpSource(location, { threads }),
       attachSource: (ref) => attachHttpSource(ref, { threads }),
-      ...httpTargets(),
+      ...httpTargets(threads),
     };
   };
 }
 
 async function s3(): Promise<EndpointScheme> {
   return (await import('./endpoint/s3.js')).s3Scheme();
-}
-
-async function webdav(): Promise<EndpointScheme> {
-  return (await import('./endpoint/webdav.js')).webdavScheme();
 }
 
 async function local(): Promise<EndpointScheme> {
@@ -64,6 +60,7 @@ async function nothing(): Promise<EndpointScheme> {
 /** @param threads that work on the same job */
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
+  const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
   return { file: local, http, https: http, peer, s3, sftp, webdav, webdavs: webdav, zero, null: nothing };
 }
 

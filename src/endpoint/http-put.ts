@@ -13,11 +13,12 @@ export type TargetHalf = Pick<
   'locateTarget' | 'prepareTarget' | 'attachTarget' | 'discardPartial' | 'finishCommit' | 'openCommittedSource'
 >;
 
-export function httpTargets(): TargetHalf {
+/** @param threads among which the connections are divided */
+export function httpTargets(threads = 1): TargetHalf {
   return {
-    locateTarget: locateUpload,
+    locateTarget: (location, sourceName) => locateUpload(location, sourceName, threads),
     prepareTarget: (ref, request) => prepareUpload(ref as UploadRef, request),
-    attachTarget: (ref) => attachUpload(ref as UploadPartRef),
+    attachTarget: (ref) => attachUpload(ref as UploadPartRef, { threads }),
     discardPartial: (ref) => discardUpload(ref as UploadRef),
     finishCommit: (ref, part) => finishUpload(ref as UploadRef, part),
     openCommittedSource: (ref) => openHttpSource(committedAt(ref as UploadRef)),

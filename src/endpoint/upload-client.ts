@@ -6,13 +6,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
-import { errnoOf, TransferError } from '../core/errors.js';
+import { TransferError } from '../core/errors.js';
 import { KiB } from '../core/units.js';
 import { type HttpAccess, headersFor, proxyFor, tlsFor } from './http-access.js';
 import { networkError } from './http-errors.js';
 import { CONNECTIONS_DEFAULT } from './http-plain.js';
 import { redactedUrl } from './location.js';
-import { connectionEnded } from './upload-losses.js';
 
 export const SILENCE_MS_MAX = 60_000;
 const ANSWER_BYTES_MAX = 256 * KiB;
@@ -126,23 +125,8 @@ async function makeAgent(
     ...{ connections, pipelining: 1, allowH2: false, maxHeaderSize: HEAD_BYTES_MAX },
     keepAliveTimeout: IDLE_MS_MAX,
   };
-  if (proxy === undefined) return watching(new undici.Agent({ ...options, connect: tls }));
+  if (proxy === undefined) return new undici.Agent({ ...options, connect: tls });
   const { url: uri, authorization: token } = proxy;
   const through = new undici.ProxyAgent({ ...options, uri, requestTls: tls, ...(token !== undefined && { token }) });
-  return watching(through as unknown as Agent);
-}
-
-/** We end connections ourselves, too: when a request is stopped, or when the server has said that this is the last. */
-const ENDED_BY_US: ReadonlySet<string> = new Set([
-  'UND_ERR_INFO',
-  'UND_ERR_ABORTED',
-  'UND_ERR_DESTROYED',
-  'UND_ERR_CLOSED',
-]);
-
-function watching(agent: Agent): Agent {
-  return agent.on('disconnect', (url, _targets, error) => {
-    const byUs = error.name === 'AbortError' || ENDED_BY_US.has(errnoOf(error) ?? '');
-    if (!byUs) connectionEnded(url.origin);
-  });
+  return through as unknown as Agent;
 }

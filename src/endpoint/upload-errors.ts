@@ -29,6 +29,10 @@ const LATER: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 export function refusal(name: string, doing: string, { status, headers }: WebAnswer): TransferError {
   const fail = (code: ErrorCode, what: string, detail: ErrorDetail): TransferError =>
     new TransferError(code, `${name} ${doing}: ${what} (status ${status})`, detail);
+  if (status === 401 && /^digest\b(?!.*\bbasic\b)/i.test(headerOf(headers, 'www-authenticate') ?? '')) {
+    const hint = 'Only basic authentication and bearer tokens are known here: turn one of them on there, over https.';
+    return fail('E_AUTH', 'the server asks for digest authentication', { hint });
+  }
   const meaning = MEANINGS[status];
   if (meaning !== undefined) return fail(meaning[0], meaning[1], { hint: meaning[2] });
   if (LATER.has(status)) {

@@ -1,7 +1,8 @@
 /**
  * Whether what was written may be lost. A web server vouches for nothing that it took: all that can be seen of its
  * restart is that a connection broke. So writes are numbered, over all threads of a job; when a connection breaks, those
- * that no flush has been asked about are in doubt, and the next flush says so.
+ * that no flush has been asked about are in doubt, and the next flush says so. An idle connection that the server closes
+ * in good order is no sign: whoever loses its memory says no farewell.
  */
 import { TransferError } from '../core/errors.js';
 
@@ -45,21 +46,6 @@ export class Losses {
       hint: 'Finished work is kept. Check the server and the network, then run the same command again.',
     });
   }
-}
-
-/** Those of this thread, by the origin of their server. */
-const watched = new Set<{ readonly origin: string; readonly losses: WeakRef<Losses> }>();
-const WATCHED_MAX = 100;
-
-/** Tells the losses of connections that end between two requests, for as long as somebody holds them. */
-export function watchLosses(origin: string, losses: Losses): void {
-  if (watched.size >= WATCHED_MAX) for (const one of watched) if (!one.losses.deref()) watched.delete(one);
-  watched.add({ origin, losses: new WeakRef(losses) });
-}
-
-/** A server ended a connection by itself. */
-export function connectionEnded(origin: string): void {
-  for (const one of watched) if (one.origin === origin) one.losses.deref()?.broke();
 }
 
 export function newLosses(): SharedArrayBuffer {

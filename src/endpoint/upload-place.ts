@@ -2,7 +2,8 @@
  * A server that files are written to, and what is asked of it besides their bytes: what is there, and how it gets its
  * name or goes away. WebDAV is asked by PROPFIND, any other server by HEAD.
  */
-import { TransferError } from '../core/errors.js';
+import { systemClock } from '../core/clock.js';
+import { type ErrorCode, TransferError } from '../core/errors.js';
 import type { HttpAccess } from './http-access.js';
 import { headerOf, networkError } from './http-errors.js';
 import { ask, type OpenAnswer, send, type WebAnswer, type WebRequest } from './upload-client.js';
@@ -22,6 +23,11 @@ const PROPERTIES = ['resourcetype', 'getcontentlength', 'getetag', 'getlastmodif
 const PROPFIND = `<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>${PROPERTIES.map(
   (name) => `<${name}/>`,
 ).join('')}</prop></propfind>`;
+
+const LOOKS_MAX = 4;
+const LOOK_AGAIN_MS = 500;
+const LOOK_AGAIN_MS_MAX = 30_000;
+const AWAY: ReadonlySet<ErrorCode> = new Set(['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE']);
 
 const GONE: ReadonlySet<number> = new Set([404, 410]);
 /** Nothing to be seen this way, be it that the method is not known or not allowed. */
@@ -67,9 +73,18 @@ export class UploadPlace {
     }
   }
 
-  /** Looks without changing anything. @throws TransferError */
+  /** Looks without changing anything, a few times where the server is away for a moment. @throws TransferError */
   async find(url: URL, signal: AbortSignal): Promise<Found> {
-    return this.speaks === 'webdav' ? this.#propfind(url, signal) : this.#head(url, signal);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await (this.speaks === 'webdav' ? this.#propfind(url, signal) : this.#head(url, signal));
+      } catch (thrown) {
+        const error = TransferError.from(thrown);
+        const waitMs = Math.max(LOOK_AGAIN_MS * attempt, error.detail.retryAfterMs ?? 0);
+        if (attempt === LOOKS_MAX || !AWAY.has(error.code) || waitMs > LOOK_AGAIN_MS_MAX) throw error;
+        await systemClock.sleep(waitMs, signal);
+      }
+    }
   }
 
   async #head(url: URL, signal: AbortSignal): Promise<Found> {

@@ -3,6 +3,7 @@ import type { EndpointRef, FileIdentity, Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { CHUNK_LIMITS, type TargetSite } from '../core/target.js';
 import { type HttpAccess, httpAccess } from './http-access.js';
+import { connectionsOfThread } from './http-client.js';
 import { locationOptions } from './location-options.js';
 import { remoteJournalPath } from './remote-journal.js';
 import { childOf, fileNameOf, folderOf, nameOfUrl, partOf, urlOf, withoutQuery } from './upload-names.js';
@@ -48,7 +49,7 @@ function givenPlace(location: Location): { readonly url: URL; readonly bare: URL
 }
 
 /** @param sourceName a name inside a folder; empty: nothing is to be written, and nothing is tried out */
-export async function locateUpload(location: Location, sourceName: string): Promise<TargetSite> {
+export async function locateUpload(location: Location, sourceName: string, threads: number): Promise<TargetSite> {
   const given = givenPlace(location);
   const speaks = /^webdav/.test(location.scheme) ? 'webdav' : 'http';
   const place = new UploadPlace(await httpAccess(given.url, location.http), speaks);
@@ -69,7 +70,7 @@ export async function locateUpload(location: Location, sourceName: string): Prom
     journalPath: remoteJournalPath(withoutQuery(url).href),
     publish: way === 'in-place' ? 'in-place' : 'atomic',
     limits: way === 'ranges' ? CHUNK_LIMITS : { ...CHUNK_LIMITS, chunkCountMax: 1 },
-    writesPerWorker: WRITES_PER_WORKER,
+    writesPerWorker: Math.min(WRITES_PER_WORKER, connectionsOfThread(place.access, threads)),
     vouchesForNothing: true,
     notes: [...WAYS[way], ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`)],
     ...(way !== 'ranges' && { wholeChunks: true }),

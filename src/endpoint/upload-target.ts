@@ -4,8 +4,9 @@ import type { ChunkReader } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ChunkWriter, CommitRequest, PartMark, Target } from '../core/target.js';
 import { MiB } from '../core/units.js';
+import { connectionsOfThread } from './http-client.js';
 import { SILENCE_MS_MAX } from './upload-client.js';
-import { Losses, watchLosses } from './upload-losses.js';
+import { Losses } from './upload-losses.js';
 import { commitUpload, markUpload, type UploadPartRef, writtenTo } from './upload-part.js';
 import { UploadPlace } from './upload-place.js';
 import { UploadReader } from './upload-reader.js';
@@ -14,19 +15,26 @@ import { RangeWriter, WholeWriter, type WritingParts } from './upload-writers.js
 
 const ZERO_BYTES = MiB;
 
-export function attachUpload(ref: UploadPartRef, silenceMsMax = SILENCE_MS_MAX): Target {
-  return ref.way === 'ranges' ? new RangesTarget(ref, silenceMsMax) : new UploadTarget(ref, silenceMsMax);
+export interface AttachParts {
+  /** Among which the connections are divided. Default 1. */
+  readonly threads?: number;
+  /** How long the server may be silent. */
+  readonly silenceMsMax?: number;
+}
+
+export function attachUpload(ref: UploadPartRef, parts: AttachParts = {}): Target {
+  return ref.way === 'ranges' ? new RangesTarget(ref, parts) : new UploadTarget(ref, parts);
 }
 
 class UploadTarget implements Target {
   readonly ref: UploadPartRef;
   protected readonly parts: WritingParts;
 
-  constructor(ref: UploadPartRef, silenceMsMax: number) {
+  constructor(ref: UploadPartRef, { threads = 1, silenceMsMax = SILENCE_MS_MAX }: AttachParts) {
     this.ref = ref;
     const losses = new Losses(ref.losses);
-    const place = new UploadPlace(ref.access, ref.speaks, losses);
-    watchLosses(new URL(ref.url).origin, losses);
+    const access = { ...ref.access, connections: connectionsOfThread(ref.access, threads) };
+    const place = new UploadPlace(access, ref.speaks, losses);
     this.parts = { place, losses, url: writtenTo(ref), size: ref.size, silenceMsMax };
   }
 

@@ -2,7 +2,7 @@
  * What a WebDAV server says of one resource (RFC 4918 §14.16), read with care: bounded, without entities but the five
  * that XML has, and by namespaces, whatever the prefixes are.
  */
-import { XMLParser } from 'fast-xml-parser';
+import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { TransferError } from '../core/errors.js';
 
 /** The properties that it has, as they were written; of what it has not, nothing is said. */
@@ -39,8 +39,9 @@ export function readMultistatus(name: string, xml: string, path: string): DavPro
   const status = statusOf(response);
   const text = new Map<string, string>();
   let collection = false;
-  for (const propstat of childrenOf(response, 'propstat')) {
-    if ((statusOf(propstat) ?? 200) !== 200) continue;
+  const known = childrenOf(response, 'propstat').filter((one) => (statusOf(one) ?? 200) === 200);
+  if (status === undefined && known.length === 0) throw notDav(name, 'it tells no property');
+  for (const propstat of known) {
     for (const property of childrenOf(propstat, 'prop').flatMap(({ children }) => children)) {
       if (property.name === 'resourcetype') collection ||= childrenOf(property, 'collection').length > 0;
       else if (property.name !== '' && !text.has(property.name)) text.set(property.name, property.text);
@@ -61,9 +62,11 @@ function elementsOf(name: string, xml: string): Element[] {
     maxNestedTags: DEPTH_MAX,
   });
   try {
+    // The parser itself takes what was cut off.
+    if (XMLValidator.validate(xml) !== true) throw notDav(name, 'its answer is no XML that is whole');
     return childElements(parser.parse(xml) as readonly ParsedNode[], new Map());
   } catch (cause) {
-    throw notDav(name, 'its answer is no XML that can be read', cause);
+    throw cause instanceof TransferError ? cause : notDav(name, 'its answer is no XML that can be read', cause);
   }
 }
 

@@ -13,16 +13,17 @@ import { urlOf, withoutQuery } from './upload-names.js';
 import { UploadPlace } from './upload-place.js';
 import { NEVER } from './upload-site.js';
 
-export function webdavScheme(): EndpointScheme {
+/** @param threads among which the connections are divided */
+export function webdavScheme(threads = 1): EndpointScheme {
   return {
-    ...httpTargets(),
-    openSource: openWebdavSource,
-    attachSource: (ref) => attachHttpSource(ref),
+    ...httpTargets(threads),
+    openSource: (location) => openWebdavSource(location, threads),
+    attachSource: (ref) => attachHttpSource(ref, { threads }),
   };
 }
 
 /** @throws TransferError E_SOURCE_MISSING, E_SOURCE_KIND for a folder, and what the http source throws */
-async function openWebdavSource(location: Location): Promise<Source> {
+async function openWebdavSource(location: Location, threads: number): Promise<Source> {
   const { url, bare } = urlOf(location.text);
   locationOptions(bare, ['upload']);
   const place = new UploadPlace(await httpAccess(url, location.http), 'webdav');
@@ -32,5 +33,6 @@ async function openWebdavSource(location: Location): Promise<Source> {
     new TransferError(code, `${place.nameOf(plain)}: ${what}`, { hint: 'Check the URL.' });
   if (found.kind === 'nothing') throw fail('E_SOURCE_MISSING', 'the server has no such file');
   if (found.kind === 'folder') throw fail('E_SOURCE_KIND', 'it is a folder, and a copy over WebDAV is of one file');
-  return openHttpSource({ ...location, scheme: plain.protocol.slice(0, -1), text: withoutQuery(url).href });
+  const http = { ...location, scheme: plain.protocol.slice(0, -1), text: withoutQuery(url).href };
+  return openHttpSource(http, { threads });
 }

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
-import { copy, type TransferEvent } from '../../src/index.js';
+import { copy } from '../../src/index.js';
 import { apacheAvailable, startApache } from '../support/apache.js';
 import { startCopy } from '../support/copy-process.js';
 import { bytesOf, CHUNK, leftIn, makeFile, scratchFolder } from '../support/copying.js';
@@ -91,9 +91,7 @@ describe.each(PATCHING)('to %s', (_name, available, start) => {
       limitBytesPerSecond: 4 * MiB,
     });
     let killed = false;
-    const events: TransferEvent[] = [];
     for await (const event of run) {
-      events.push(event);
       if (killed || event.type !== 'progress' || event.bytesDone < 4 * MiB) continue;
       killed = true;
       await server.kill();
@@ -102,9 +100,6 @@ describe.each(PATCHING)('to %s', (_name, available, start) => {
     }
     await run.result;
     expect(killed).toBe(true);
-    // Between two requests nothing fails: that the connections ended is enough.
-    const noticed = events.filter(({ type }) => type === 'retry' || type === 'note');
-    expect(JSON.stringify(noticed)).toMatch(/connection/);
     expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
   });
 });
