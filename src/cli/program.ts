@@ -80,6 +80,8 @@ export function createProgram(commands: Commands): Command {
     .description('Copies huge files and disk images: proven, and resumable after any interruption.')
     .version(packageVersion())
     .exitOverride()
+    // The options of a command go behind it, so that those of `serve token add` are not taken by `serve`.
+    .enablePositionalOptions()
     .configureOutput({ outputError: () => undefined })
     .addHelpText('after', EXAMPLES);
   addCopy(program, commands);

@@ -15,7 +15,7 @@ import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { Pace } from '../transfer/pace.js';
 import { givenIdentity, type Identity, ownIdentity } from './certificate.js';
-import { Host } from './host.js';
+import { Host, type HostForThread, type LeaseNews } from './host.js';
 import { openRoots, type Root } from './roots.js';
 import type { ListenAt, ThreadData } from './serve-thread.js';
 import { type Deeds, ThreadLink } from './thread-link.js';
@@ -35,7 +35,7 @@ export interface DaemonOptions {
 /** What the threads may be asked. */
 interface ThreadDeeds extends Deeds {
   readonly listen: (at: ListenAt) => { readonly fd: number; readonly port: number };
-  readonly tell: (about: { readonly lease: string; readonly what: 'revoked' | 'sealed' }) => void;
+  readonly tell: (about: LeaseNews) => void;
   readonly close: (nothing: undefined) => void;
 }
 
@@ -104,11 +104,9 @@ export class Daemon {
       pace: paceOf(options.limitBytesPerSecond ?? 0),
     };
     const threads: Thread[] = [];
-    const tell = async (about: Parameters<ThreadDeeds['tell']>[0]): Promise<void> => {
-      await Promise.all(threads.map(({ link }) => link.ask('tell', about)));
-    };
+    const tell = async (thread: number, about: LeaseNews) => threads[thread]?.link.ask('tell', about);
     const shared = new Host({ roots, runner, clock: systemClock, host, instance, tell });
-    for (let n = 0; n < count; n++) threads.push(await startThread(data, shared));
+    for (let n = 0; n < count; n++) threads.push(await startThread(data, shared.forThread(n)));
     const daemon = new Daemon({ identity, roots, threads, host: shared });
     try {
       await daemon.#listen(options.listen);
@@ -150,7 +148,7 @@ export class Daemon {
   }
 }
 
-async function startThread(data: ThreadData, host: Host): Promise<Thread> {
+async function startThread(data: ThreadData, host: HostForThread): Promise<Thread> {
   const worker = new Worker(workerFile(), { workerData: data, trackUnmanagedFds: false });
   const ready = new Promise<void>((resolve, reject) => {
     worker.once('error', reject);
@@ -158,7 +156,7 @@ async function startThread(data: ThreadData, host: Host): Promise<Thread> {
       if (message === 'ready') resolve();
     });
   });
-  const link = new ThreadLink<ThreadDeeds>(worker, host.deeds);
+  const link = new ThreadLink<ThreadDeeds>(worker, host);
   await ready;
   return { worker, link };
 }

@@ -1,8 +1,9 @@
 /** The small things of an HTTP exchange: who asks, what was asked, and answers that say plainly what went wrong. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock } from '../core/clock.js';
+import { type Clock, nowMs } from '../core/clock.js';
 import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { LEASE_HEADER, PROTOCOL, PROTOCOL_HEADER, WIRE_LIMITS } from '../core/peer-wire.js';
+import { MiB } from '../core/units.js';
 import { lostState } from './leases.js';
 import type { TokenBook, TokenEntry } from './tokens.js';
 
@@ -10,6 +11,8 @@ import type { TokenBook, TokenEntry } from './tokens.js';
 const REFUSED_MS = 500;
 /** Shorter than the silence after which either side gives up. */
 const BEAT_MS = 15_000;
+const MESSAGE_MS_MAX = 60_000;
+const UNHEARD_BYTES_MAX = 64 * MiB;
 
 /** @throws TransferError E_AUTH without a token that counts, after a while */
 export async function authenticate(request: IncomingMessage, book: TokenBook, clock: Clock): Promise<TokenEntry> {
@@ -36,12 +39,14 @@ export function assertProtocol(request: IncomingMessage): void {
 }
 
 /** @throws TransferError E_PROTOCOL for what is no JSON, or too much of it */
-export async function readMessage(request: IncomingMessage): Promise<unknown> {
+export async function readMessage(request: IncomingMessage, clock: Clock): Promise<unknown> {
   const pieces: Buffer[] = [];
+  const beginMs = nowMs(clock);
   let bytes = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.length;
     if (bytes > WIRE_LIMITS.messageBytesMax) throw badMessage('it is too long');
+    if (nowMs(clock) - beginMs > MESSAGE_MS_MAX) throw badMessage('it comes too slowly');
     pieces.push(piece);
   }
   try {
@@ -61,7 +66,10 @@ export function answer(response: ServerResponse, content: unknown): void {
   response.end(body);
 }
 
-/** Whoever sends more than was read is not listened to any more: then the connection ends with the answer. */
+/**
+ * What is still coming is taken and thrown away, so that the answer is heard: a connection that is closed on its sender
+ * may lose it. Whoever has no token is not listened to any more.
+ */
 export function answerError(request: IncomingMessage, response: ServerResponse, error: TransferError): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
@@ -82,10 +90,15 @@ export function answerError(request: IncomingMessage, response: ServerResponse, 
     'content-type': 'application/json',
     'content-length': body.length,
     ...(lost && { [LEASE_HEADER]: lost }),
-    ...(!request.complete && { connection: 'close' }),
+    ...(code === 'E_AUTH' && !request.complete && { connection: 'close' }),
   });
   response.end(body);
-  if (!request.complete) request.resume();
+  let rest = 0;
+  request.on('data', (piece: Buffer) => {
+    rest += piece.length;
+    if (rest > UNHEARD_BYTES_MAX) request.destroy();
+  });
+  request.resume();
 }
 
 function statusOf({ code }: TransferError): number {

@@ -18,8 +18,8 @@ export interface HostParts {
   readonly clock: Clock;
   readonly host: string;
   readonly instance: string;
-  /** Tells all threads about a lease, and resolves when all know. */
-  readonly tell: (about: { readonly lease: string; readonly what: 'revoked' | 'sealed' }) => Promise<void>;
+  /** Tells a thread about a lease, and resolves when it knows. */
+  readonly tell: (thread: number, about: LeaseNews) => Promise<void>;
 }
 
 /** Calls that the serving threads hand on, with the name of the client's token. */
@@ -28,6 +28,18 @@ export type HostCall = Extract<
   'locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard'
 >;
 type HostDeeds = { [N in HostCall]: (request: CallRequest<N>, client: string) => Promise<CallAnswer<N>> };
+
+export interface LeaseNews {
+  readonly lease: string;
+  readonly what: 'revoked' | 'sealed';
+}
+
+/** What a thread may ask. */
+export interface HostForThread {
+  readonly [deed: string]: (request: never) => unknown;
+  readonly call: (asked: HostAsk) => Promise<unknown>;
+  readonly lease: (asked: { readonly lease: string; readonly client: string }) => LeaseView;
+}
 
 /** As asked by a thread. */
 export interface HostAsk {
@@ -64,28 +76,31 @@ export class Host {
   #sweptMs: number;
 
   constructor(parts: HostParts) {
-    const { runner, clock, instance, tell } = parts;
+    const { runner, clock, instance } = parts;
     this.#parts = parts;
     this.#sweptMs = nowMs(clock);
     this.#leases = new Leases({
       instance,
       clock,
-      revoke: (lease) => tell({ lease, what: 'revoked' }),
+      revoke: (lease) => this.#tell(lease, 'revoked'),
       close: (ref) => runner.run('close-target', { ref }),
     });
   }
 
-  /** What threads may ask. */
-  readonly deeds = {
-    call: async ({ call, request, client }: HostAsk): Promise<unknown> => {
-      await this.#sweep();
-      return (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
-    },
-    lease: ({ lease, client }: { readonly lease: string; readonly client: string }): LeaseView => {
-      const { ref, found, root, size, sealed } = this.#leases.get(lease, client);
-      return { ref, root, client, size, sealed, shown: found.shown };
-    },
-  };
+  /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
+  forThread(thread: number): HostForThread {
+    return {
+      call: async ({ call, request, client }) => {
+        await this.#sweep();
+        return (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+      },
+      lease: ({ lease, client }) => {
+        const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
+        threads.add(thread);
+        return { ref, root, client, size, sealed, shown: found.shown };
+      },
+    };
+  }
 
   async close(): Promise<void> {
     await this.#leases.endAll();
@@ -212,7 +227,11 @@ export class Host {
   /** What is still on its way to a part that is whole must not change it. */
   async #seal(lease: Lease): Promise<void> {
     lease.sealed = true;
-    await this.#parts.tell({ lease: lease.id, what: 'sealed' });
+    await this.#tell(lease, 'sealed');
+  }
+
+  async #tell({ id, threads }: Lease, what: LeaseNews['what']): Promise<void> {
+    await Promise.all([...threads].map((thread) => this.#parts.tell(thread, { lease: id, what })));
   }
 
   async #sweep(): Promise<void> {

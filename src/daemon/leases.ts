@@ -1,7 +1,7 @@
 /**
  * The partial copies that peers have open here. Each is held under a lease, which ends when somebody opens the same
  * part again, gives it up, or stays away for long; whoever holds an old one is told which of these it was. Before a
- * descriptor is closed every thread has said that it uses it no more.
+ * descriptor is closed every thread that has it has said that it uses it no more.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
@@ -30,6 +30,8 @@ export interface Lease {
   readonly root: string;
   readonly client: string;
   readonly size: number;
+  /** Those that have its descriptor. */
+  readonly threads: Set<number>;
   failures: number;
   sealed: boolean;
   /** Answered again where the first answer was lost. */
@@ -40,8 +42,8 @@ export interface Lease {
 export interface LeaseParts {
   readonly instance: string;
   readonly clock: Clock;
-  /** Tells all threads, and resolves when all have let go. */
-  readonly revoke: (lease: string) => Promise<void>;
+  /** Tells the threads that have its descriptor, and resolves when all have let go. */
+  readonly revoke: (lease: Lease) => Promise<void>;
   readonly close: (ref: EndpointRef) => Promise<void>;
 }
 
@@ -62,10 +64,11 @@ export class Leases {
     this.#parts = parts;
   }
 
-  add(lease: Omit<Lease, 'id' | 'failures' | 'sealed' | 'committed' | 'usedMs'>): Lease {
+  add(lease: Omit<Lease, 'id' | 'threads' | 'failures' | 'sealed' | 'committed' | 'usedMs'>): Lease {
     const id = `${this.#parts.instance}.${randomBytes(16).toString('hex')}`;
     const usedMs = nowMs(this.#parts.clock);
-    const added: Lease = { ...lease, id, failures: 0, sealed: false, committed: undefined, usedMs };
+    const fresh = { threads: new Set<number>(), failures: 0, sealed: false, committed: undefined };
+    const added: Lease = { ...lease, ...fresh, id, usedMs };
     this.#open.set(id, added);
     return added;
   }
@@ -115,12 +118,12 @@ export class Leases {
     for (const lease of [...this.#open.values()]) await this.end(lease);
   }
 
-  async #close({ id, ref, found }: Lease): Promise<void> {
-    await this.#parts.revoke(id);
+  async #close(lease: Lease): Promise<void> {
+    await this.#parts.revoke(lease);
     try {
-      await this.#parts.close(ref);
+      await this.#parts.close(lease.ref);
     } finally {
-      closeSync(found.folder.fd);
+      closeSync(lease.found.folder.fd);
     }
   }
 }

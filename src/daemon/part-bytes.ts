@@ -13,6 +13,7 @@ import { KiB } from '../core/units.js';
 import type { EndpointScheme } from '../endpoint/registry.js';
 import type { BlockBuffers } from '../transfer/block-buffers.js';
 import type { Pace } from '../transfer/pace.js';
+import type { LeaseNews } from './host.js';
 import type { LeaseView } from './leases.js';
 import { receiveRange } from './receive-range.js';
 import { sendRange } from './send-range.js';
@@ -49,7 +50,7 @@ export class PartBytes {
   }
 
   /** The main thread says what has become of a lease; when this returns, no descriptor of it is used any more. */
-  tell({ lease, what }: { readonly lease: string; readonly what: 'revoked' | 'sealed' }): void {
+  tell({ lease, what }: LeaseNews): void {
     const held = this.#held.get(lease);
     if (what === 'sealed') {
       if (held) held.sealed = true;

@@ -64,6 +64,7 @@ export function findSource(roots: readonly Root[], place: Place): Found {
     throw new TransferError('E_SOURCE_KIND', `${found.shown} is ${kind}`, { hint: 'Name a file of the root.' });
   } catch (thrown) {
     closeSync(found.folder.fd);
+    if (errnoOf(thrown) === 'ENAMETOOLONG') throw missing('source', place);
     throw thrown;
   }
 }

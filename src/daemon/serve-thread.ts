@@ -14,7 +14,7 @@ import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import { Pace } from '../transfer/pace.js';
 import { answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
-import type { Host } from './host.js';
+import type { HostForThread, LeaseNews } from './host.js';
 import { OpenSources } from './open-sources.js';
 import { PartBytes } from './part-bytes.js';
 import type { Root } from './roots.js';
@@ -53,9 +53,9 @@ export async function serveThread(port: MessagePort, data: ThreadData, registry:
   const local = await schemeOf(registry, 'file');
   ability(local, 'file', 'openSource');
   const thread = new ServeThread(data, systemClock);
-  const link = new ThreadLink<Host['deeds']>(port, {
+  const link = new ThreadLink<HostForThread>(port, {
     listen: (at: ListenAt) => thread.listen(at),
-    tell: (about: { readonly lease: string; readonly what: 'revoked' | 'sealed' }) => thread.parts.tell(about),
+    tell: (about: LeaseNews) => thread.parts.tell(about),
     close: () => thread.close(),
   });
   const shared = { clock: systemClock, buffers: new BlockBuffers(), pace: paceOf(data), local };
@@ -175,7 +175,7 @@ class ServeThread {
         answer(response, {});
       } else {
         const name = callName(route);
-        const asked = (CALLS[name].request as Shape<never>)(await readMessage(request));
+        const asked = (CALLS[name].request as Shape<never>)(await readMessage(request, this.#clock));
         const work = this.#now.calls[name](asked, client) as Promise<unknown>;
         answer(response, await beating(response, this.#clock, work));
       }

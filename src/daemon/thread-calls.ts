@@ -13,7 +13,7 @@ import {
   type WireExtent,
 } from '../core/peer-wire.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
-import type { Host, HostCall } from './host.js';
+import type { HostCall, HostForThread } from './host.js';
 import type { OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
 import type { ThreadData } from './serve-thread.js';
@@ -28,7 +28,7 @@ export type ThreadCalls = {
 interface CallParts {
   readonly sources: OpenSources;
   readonly parts: PartBytes;
-  readonly link: ThreadLink<Host['deeds']>;
+  readonly link: ThreadLink<HostForThread>;
 }
 
 export function threadCalls(data: ThreadData, { sources, parts, link }: CallParts): ThreadCalls {

@@ -21,6 +21,9 @@ export const SILENCE_MS_MAX = 60_000;
 /** AES-128-GCM is the quickest of them where the processor has it. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
+/** Work that takes long says so now and then. */
+const GOING_ON = 'HTTP/1.1 102 ';
+
 interface Read {
   readonly into: Uint8Array;
   filled: number;
@@ -194,6 +197,10 @@ export class PeerConnection {
   #takeHead(bytes: Buffer): Buffer | undefined {
     const rest = this.#reader.take(bytes);
     if (rest === 'more') return undefined;
+    if (rest !== 'refused' && this.#reader.text.startsWith(GOING_ON)) {
+      this.#reader = new HeadReader();
+      return rest.length === 0 ? undefined : this.#takeHead(rest);
+    }
     const head = rest === 'refused' ? undefined : parseHead(this.#reader.text);
     const length = head && plainBodyBytes(head);
     if (rest === 'refused' || head === undefined || length === undefined) {

@@ -1,4 +1,4 @@
-/** What is done with a pair of ends: copies that lose their server and are killed, and sources that change under them. */
+/** What is done with a pair of ends: copies lose their server and are killed, and sources change under them. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -21,7 +21,7 @@ const SECONDS = 4;
 const UNRECORDED_BYTES_MAX = 512 * MiB;
 let count = 0;
 
-interface Case {
+export interface Case {
   readonly from: End;
   readonly to: End;
   readonly name: string;
@@ -31,7 +31,7 @@ interface Case {
   readonly options: CopyOptions;
 }
 
-async function makeCase(pairing: Pairing, running: RunningEnds, seeded: Seeded, scale: Scale): Promise<Case> {
+export async function makeCase(pairing: Pairing, running: RunningEnds, seeded: Seeded, scale: Scale): Promise<Case> {
   const [from, to] = [await running.get(pairing.from), await running.get(pairing.to)];
   const { source } = from;
   const { target } = to;
@@ -46,14 +46,14 @@ async function makeCase(pairing: Pairing, running: RunningEnds, seeded: Seeded, 
   const options = {
     source: source.location(name),
     target: target.location(`copy-${name}`),
-    chunkBytes: scale.chunkBytes,
+    ...(!target.oneChunk && { chunkBytes: scale.chunkBytes }),
     workers: 2,
     ...target.options,
   };
   return { from, to, name, file, size, options };
 }
 
-async function clearCase({ from, to, name, file }: Case): Promise<void> {
+export async function clearCase({ from, to, name, file }: Case): Promise<void> {
   await from.remove(name);
   await to.remove(`copy-${name}`);
   rmSync(file, { force: true });
@@ -63,7 +63,7 @@ function slowly({ options, size }: Case): CopyProcess {
   return startCopy({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) });
 }
 
-async function expectCopied({ to, name, file, size }: Case, ended: Ended, about: string): Promise<void> {
+export async function expectCopied({ to, name, file, size }: Case, ended: Ended, about: string): Promise<void> {
   expect(ended.exitCode, `${about}: ${JSON.stringify(ended)}`).toBe(0);
   expect(await to.target?.sha256(`copy-${name}`, size), about).toBe(sha256Of(file));
 }

@@ -25,7 +25,17 @@ export interface Pairing {
 
 /** WebDAV is read as any web server is, and rclone's is read by nobody who has Apache's. */
 export const SOURCES: readonly EndName[] = ['path', 'device', 'share', 'nginx', 'webdav', 'sftp', 's3', 'peer'];
-const TARGETS: readonly EndName[] = ['path', 'device', 'share', 'httpPut', 'onePut', 'webdav', 'sftp', 's3', 'peer'];
+export const TARGETS: readonly EndName[] = [
+  'path',
+  'device',
+  'share',
+  'httpPut',
+  'onePut',
+  'webdav',
+  'sftp',
+  's3',
+  'peer',
+];
 /** Each of the remote sources, with one of the remote targets. */
 const ACROSS: readonly Pairing[] = [
   { from: 'share', to: 's3' },

@@ -1,4 +1,4 @@
-/** The ends of the table as they run: each is started when it is first needed, once for all copies, and stopped last. */
+/** The ends of the table as they run: each is started when it is first needed, once for all, and stopped last. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Takes connections at an address and carries them to a Unix socket, which is the same in all network namespaces. Prints
- * the port that it took.
+ * Takes connections at an address and carries them to a Unix socket, which is the same in all network namespaces.
+ * Prints the port that it took.
  *
  *   node forward.mjs ADDRESS SOCKET
  */

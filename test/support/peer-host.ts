@@ -33,8 +33,6 @@ export interface PeerHost {
 
 export interface PeerHostOptions {
   readonly args?: readonly string[];
-  /** Node's own, such as a preloaded file. */
-  readonly nodeArgs?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -43,7 +41,7 @@ interface Serving {
   readonly pin: string;
 }
 
-export async function startPeerHost({ args = [], nodeArgs = [], env = {} }: PeerHostOptions = {}): Promise<PeerHost> {
+export async function startPeerHost({ args = [], env = {} }: PeerHostOptions = {}): Promise<PeerHost> {
   const folder = mkdtempSync(join(tmpdir(), 'peer-host-'));
   const [root, state] = [join(folder, 'images'), join(folder, 'state')];
   for (const made of [root, state]) mkdirSync(made);
@@ -69,7 +67,7 @@ export async function startPeerHost({ args = [], nodeArgs = [], env = {} }: Peer
   process.once('exit', onExit);
   const start = async (): Promise<void> => {
     const listen = ['--listen', `127.0.0.1:${serving.port}`];
-    const program = [...nodeArgs, MAIN, 'serve', '--json', '--root', root, ...listen, ...args];
+    const program = [MAIN, 'serve', '--json', '--root', root, ...listen, ...args];
     child = spawn(process.execPath, program, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
     serving = await listening(child);
   };

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { DiskCommands } from '../../../src/cli/disk-program.js';
 import { type CopyFlags, createProgram, usageError } from '../../../src/cli/program.js';
+import type { PeerCommands, ServeCommands } from '../../../src/cli/serve-program.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { MiB } from '../../../src/core/units.js';
 
@@ -21,6 +22,8 @@ async function parse(...args: readonly string[]): Promise<Called> {
     },
     completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
     disk: {} as DiskCommands,
+    serve: {} as ServeCommands,
+    peer: {} as PeerCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
