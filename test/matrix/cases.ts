@@ -1,7 +1,7 @@
 /** What is done with a pair of ends: copies lose their server and are killed, and sources change under them. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { expect, type TestContext } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { type CopyOptions, status } from '../../src/index.js';
 import { type CopyProcess, type Ended, startCopy } from '../support/copy-process.js';
@@ -13,6 +13,13 @@ import type { RunningEnds } from './running-ends.js';
 export interface Scale {
   readonly sizeBytes: number;
   readonly chunkBytes: number;
+}
+
+/** Where a case runs. */
+export interface Ground {
+  readonly running: RunningEnds;
+  readonly seeded: Seeded;
+  readonly context: TestContext;
 }
 
 /** A whole copy at the limit takes so long: some checkpoints come and go, and there is time to kill. */
@@ -29,9 +36,10 @@ export interface Case {
   readonly file: string;
   readonly size: number;
   readonly options: CopyOptions;
+  readonly start: (options: CopyOptions, through?: readonly string[]) => CopyProcess;
 }
 
-export async function makeCase(pairing: Pairing, running: RunningEnds, seeded: Seeded, scale: Scale): Promise<Case> {
+export async function makeCase(pairing: Pairing, { running, seeded, context }: Ground, scale: Scale): Promise<Case> {
   const [from, to] = [await running.get(pairing.from), await running.get(pairing.to)];
   const { source } = from;
   const { target } = to;
@@ -50,7 +58,9 @@ export async function makeCase(pairing: Pairing, running: RunningEnds, seeded: S
     workers: 2,
     ...target.options,
   };
-  return { from, to, name, file, size, options };
+  const start = (asked: CopyOptions, through: readonly string[] = []): CopyProcess =>
+    startCopy(asked, { through, onFinished: context.onTestFinished });
+  return { from, to, name, file, size, options, start };
 }
 
 export async function clearCase({ from, to, name, file }: Case): Promise<void> {
@@ -59,8 +69,8 @@ export async function clearCase({ from, to, name, file }: Case): Promise<void> {
   rmSync(file, { force: true });
 }
 
-function slowly({ options, size }: Case): CopyProcess {
-  return startCopy({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) });
+function slowly({ options, size, start }: Case): CopyProcess {
+  return start({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) });
 }
 
 export async function expectCopied({ to, name, file, size }: Case, ended: Ended, about: string): Promise<void> {
@@ -69,9 +79,10 @@ export async function expectCopied({ to, name, file, size }: Case, ended: Ended,
 }
 
 /** The server is killed at one moment and the client at another; then the same copy is made again. */
-export async function killBoth(pairing: Pairing, running: RunningEnds, seeded: Seeded, scale: Scale): Promise<void> {
-  const made = await makeCase(pairing, running, seeded, scale);
-  const { from, to, size, options } = made;
+export async function killBoth(pairing: Pairing, ground: Ground, scale: Scale): Promise<void> {
+  const made = await makeCase(pairing, ground, scale);
+  const { from, to, size, options, start } = made;
+  const { seeded } = ground;
   const first = slowly(made);
   const servers = [from.server, to.server].filter((server) => server !== undefined);
   const at = seeded.int(size * 0.05, size * 0.3);
@@ -88,7 +99,7 @@ export async function killBoth(pairing: Pairing, running: RunningEnds, seeded: S
   await first.kill();
   const claimed = (await status(options.target)).partial?.bytesClaimed ?? 0;
   const doneBefore = Math.max(...first.events.map((event) => (event.type === 'progress' ? event.bytesDone : 0)));
-  const second = await startCopy(options).ended;
+  const second = await start(options).ended;
   await expectCopied(made, second, about);
   const { bytesReused = 0, bytesCopied = 0 } = second.result ?? {};
   if (!to.target?.oneChunk) {
@@ -101,15 +112,16 @@ export async function killBoth(pairing: Pairing, running: RunningEnds, seeded: S
 }
 
 /** The source gets other bytes while it is copied, and while a copy that was killed waits to go on. */
-export async function changeSource(pairing: Pairing, running: RunningEnds, seeded: Seeded, scale: Scale) {
-  const made = await makeCase(pairing, running, seeded, scale);
-  const { from, to, size, name, file, options } = made;
+export async function changeSource(pairing: Pairing, ground: Ground, scale: Scale): Promise<void> {
+  const made = await makeCase(pairing, ground, scale);
+  const { from, to, size, name, file, options, start } = made;
+  const { seeded } = ground;
   const first = slowly(made);
   await first.event(({ type }) => type === 'checkpoint');
   await first.kill();
   writeMixedFile(file, size, seeded, 3 * MiB);
   await from.source?.put(name, file);
-  const resumed = await startCopy(options).ended;
+  const resumed = await start(options).ended;
   if (from.source?.unversioned) {
     await expectCopied(made, resumed, 'nothing tells of the change: the bytes do');
     await clearCase(made);

@@ -3,14 +3,11 @@ import { expect } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { MiB } from '../../src/core/units.js';
 import type { CopyProcess } from '../support/copy-process.js';
-import { startCopy } from '../support/copy-process.js';
 import type { TwoHosts } from '../support/namespaces.js';
-import type { Seeded } from '../support/seeded.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
-import { type Case, clearCase, expectCopied, makeCase } from './cases.js';
+import { type Case, clearCase, expectCopied, type Ground, makeCase } from './cases.js';
 import type { Address, ServerEnd } from './end.js';
 import type { EndName, Pairing } from './ends.js';
-import type { RunningEnds } from './running-ends.js';
 
 const CHUNK_BYTES = 5 * MiB;
 const RATE = 8 * MiB;
@@ -34,8 +31,8 @@ interface Reached {
   through(at: Address): Case['options'];
 }
 
-async function reach(remote: Remote, running: RunningEnds, seeded: Seeded, sizeBytes: number): Promise<Reached> {
-  const made = await makeCase(pairingOf(remote), running, seeded, { sizeBytes, chunkBytes: CHUNK_BYTES });
+async function reach(remote: Remote, ground: Ground, sizeBytes: number): Promise<Reached> {
+  const made = await makeCase(pairingOf(remote), ground, { sizeBytes, chunkBytes: CHUNK_BYTES });
   const { from, to, name, options } = made;
   const { server } = remote.as === 'source' ? from : to;
   if (!server) throw new Error(`${remote.name} has no server`);
@@ -51,13 +48,13 @@ function codesOf(copy: CopyProcess): readonly string[] {
 }
 
 /** The link goes down in the middle, and is up again once somebody has tried. */
-export async function cutLink(remote: Remote, running: RunningEnds, seeded: Seeded): Promise<void> {
-  const { made, server, through } = await reach(remote, running, seeded, 24 * MiB);
+export async function cutLink(remote: Remote, ground: Ground): Promise<void> {
+  const { made, server, through } = await reach(remote, ground, 24 * MiB);
   const link = await TcpProxy.start(server.address);
   try {
     const options = through({ host: '127.0.0.1', port: link.port });
-    const copy = startCopy({ ...options, limitBytesPerSecond: RATE });
-    await copy.reached(seeded.int(2 * MiB, 8 * MiB));
+    const copy = made.start({ ...options, limitBytesPerSecond: RATE });
+    await copy.reached(ground.seeded.int(2 * MiB, 8 * MiB));
     link.down();
     await copy.event(({ type }) => type === 'retry');
     link.up();
@@ -70,12 +67,12 @@ export async function cutLink(remote: Remote, running: RunningEnds, seeded: Seed
 }
 
 /** The server says nothing more; when that was noticed, it speaks again. */
-export async function stallLink(remote: Remote, running: RunningEnds, seeded: Seeded): Promise<void> {
-  const { made, server, through } = await reach(remote, running, seeded, 12 * MiB);
+export async function stallLink(remote: Remote, ground: Ground): Promise<void> {
+  const { made, server, through } = await reach(remote, ground, 12 * MiB);
   const link = await TcpProxy.start(server.address);
   try {
     const options = through({ host: '127.0.0.1', port: link.port });
-    const copy = startCopy({ ...options, limitBytesPerSecond: RATE });
+    const copy = made.start({ ...options, limitBytesPerSecond: RATE });
     await copy.reached(2 * MiB);
     link.stall();
     const told = await copy.event(({ type }) => type === 'retry');
@@ -89,17 +86,13 @@ export async function stallLink(remote: Remote, running: RunningEnds, seeded: Se
 }
 
 /** Of a hundred packets one is lost, and the cable is out for a moment. */
-export async function loseAndPull(
-  remote: Remote,
-  running: RunningEnds,
-  { hosts, seeded }: { readonly hosts: TwoHosts; readonly seeded: Seeded },
-): Promise<void> {
-  const { made, server, through } = await reach(remote, running, seeded, 24 * MiB);
+export async function loseAndPull(remote: Remote, ground: Ground, hosts: TwoHosts): Promise<void> {
+  const { made, server, through } = await reach(remote, ground, 24 * MiB);
   const port = await hosts.publish(server.address.port);
   hosts.losePackets(1);
   const options = through({ host: hosts.serverAddress, port });
-  const copy = startCopy({ ...options, limitBytesPerSecond: RATE }, { through: hosts.client });
-  await copy.reached(seeded.int(2 * MiB, 8 * MiB));
+  const copy = made.start({ ...options, limitBytesPerSecond: RATE }, hosts.client);
+  await copy.reached(ground.seeded.int(2 * MiB, 8 * MiB));
   hosts.linkDown();
   await systemClock.sleep(OUT_MS);
   hosts.linkUp();

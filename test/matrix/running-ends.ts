@@ -2,13 +2,14 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterAll, type TestContext } from 'vitest';
 import type { End } from './end.js';
 import { type EndName, ends } from './ends.js';
 
 export class RunningEnds {
   readonly scratch = mkdtempSync(join(tmpdir(), 'matrix-'));
   readonly #started = new Map<EndName, Promise<End>>();
+  readonly #busy = new Map<EndName, Promise<void>>();
 
   constructor() {
     afterAll(async () => {
@@ -21,6 +22,24 @@ export class RunningEnds {
   /** Why one of them cannot be had here; '': all can. */
   static whyNot(...names: readonly EndName[]): string {
     return names.map((name) => ends[name].whyNot()).find((reason) => reason !== '') ?? '';
+  }
+
+  /** Skips the test where one of them cannot be had here. */
+  static need(context: TestContext, ...names: readonly EndName[]): void {
+    const reason = RunningEnds.whyNot(...names);
+    context.skip(reason !== '', reason);
+  }
+
+  /** Calls `work` while nobody else uses one of the ends: one that is killed would disturb them. */
+  async alone<T>(names: readonly EndName[], work: () => Promise<T>): Promise<T> {
+    const before = names.map((name) => this.#busy.get(name));
+    let done = (): void => undefined;
+    const busy = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    for (const name of names) if (name !== 'path' && name !== 'device') this.#busy.set(name, busy);
+    await Promise.all(before);
+    return work().finally(done);
   }
 
   get(name: EndName): Promise<End> {

@@ -51,10 +51,17 @@ export interface CopyProcess {
   kill(): Promise<void>;
 }
 
-/** `through`: a command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
+export interface CopyProcessOptions {
+  /** A command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
+  readonly through?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** That of the test itself, where several run at the same time. */
+  readonly onFinished?: (end: () => void) => void;
+}
+
 export function startCopy(
   options: CopyOptions,
-  { through = [], env = {} }: { through?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+  { through = [], env = {}, onFinished = onTestFinished }: CopyProcessOptions = {},
 ): CopyProcess {
   const node = [process.execPath, '--input-type=module', '-e', PROGRAM, '--', JSON.stringify(options)];
   const [command, ...args] = [...through, ...node];
@@ -62,7 +69,7 @@ export function startCopy(
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  onFinished(() => void child.kill('SIGKILL'));
   const events: TransferEvent[] = [];
   const looks = new Set<() => void>();
   let last: Pick<Ended, 'result' | 'error'> = {};

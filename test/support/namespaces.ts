@@ -10,7 +10,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished, type TestContext } from 'vitest';
+import type { TestContext } from 'vitest';
 
 const FORWARD = fileURLToPath(new URL('./forward.mjs', import.meta.url));
 const TABLE = ['inet', 'blockferry'] as const;
@@ -25,7 +25,8 @@ export function whyNoNamespaces(): string {
     run('ip', 'netns', 'add', name);
     run(...words(`ip -n ${name} link add probe0 type veth peer name probe1`));
     run(...words(`tc -n ${name} qdisc add dev probe0 root tbf rate 1mbit burst 16kb limit 1mb`));
-    run(...words(`ip netns exec ${name} nft add table ${TABLE.join(' ')}`));
+    const chain = 'chain c { type filter hook input priority 0; numgen random mod 2 < 1 drop; };';
+    run('ip', 'netns', 'exec', name, 'nft', `table ${TABLE.join(' ')} { ${chain} }`);
   } catch (thrown) {
     probed = `network namespaces with veth, tbf and nftables cannot be had here: ${reasonOf(thrown)}`;
   } finally {
@@ -39,7 +40,7 @@ export function twoHosts(context: TestContext): TwoHosts {
   const reason = whyNoNamespaces();
   context.skip(reason !== '', reason);
   const hosts = new TwoHosts();
-  onTestFinished(() => hosts.remove());
+  context.onTestFinished(() => hosts.remove());
   return hosts;
 }
 
@@ -126,7 +127,7 @@ export class TwoHosts {
     const nft = [...this.client.slice(1), 'nft'];
     attempt('ip', ...nft, 'delete', 'table', ...TABLE);
     if (rule === undefined) return;
-    const chain = `chain input { type filter hook input priority 0; policy accept; iifname "cable" ${rule}; }`;
+    const chain = `chain input { type filter hook input priority 0; policy accept; iifname "cable" ${rule}; };`;
     run('ip', ...nft, `table ${TABLE.join(' ')} { ${chain} }`);
   }
 }
