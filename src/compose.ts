@@ -61,7 +61,7 @@ async function nothing(): Promise<EndpointScheme> {
 export function defaultRegistry(threads = 1): Registry {
   const http = httpAmong(threads);
   const webdav = async () => (await import('./endpoint/webdav.js')).webdavScheme(threads);
-  return { file: local, http, https: http, webdav, webdavs: webdav, s3, sftp, peer, zero, null: nothing };
+  return { file: local, http, https: http, peer, s3, sftp, webdav, webdavs: webdav, zero, null: nothing };
 }
 
 /** Adds disks, in containers of all kinds. Nobody types such a location, so messages that list the kinds omit it. */

@@ -1,5 +1,7 @@
 /** Work under way on threads of its own, which end with it: what every long call of the public API answers. */
 import { createRunner } from '../compose.js';
+import { orLate, systemClock } from '../core/clock.js';
+import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
 import type { HttpOptions } from '../core/http-options.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
@@ -7,6 +9,8 @@ import { wholeNumber } from './options.js';
 
 /** Threads; far more than ever help. */
 const WORKERS_MAX = 256;
+/** A stop puts on record what is finished, which a slow storage may take half a minute for. */
+const GIVE_UP_MS = 45_000;
 
 /** Work under way: its events, its result, and the ways to change it. */
 export class Run<Result, Work extends Startable<Result> = Startable<Result>> implements AsyncIterable<TransferEvent> {
@@ -15,6 +19,7 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   protected readonly opened: Promise<{ readonly runner: ChunkRunner; readonly work: Work }>;
   /** Absent until the threads have started. */
   protected work: Work | undefined;
+  readonly #suspended = new AbortController();
   #stuck = false;
 
   /** @internal */
@@ -36,20 +41,34 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
   async #run(signal: AbortSignal | undefined): Promise<Result> {
     const { runner, work } = await this.opened;
     this.work = work;
-    const suspend = (): void => work.suspend();
+    const suspend = (): void => this.#suspend(work);
     signal?.addEventListener('abort', suspend, { once: true });
     if (signal?.aborted) suspend();
+    const running = work.run();
+    let unfinished: Promise<unknown> | undefined;
     try {
-      return await work.run();
+      const ended = await orLate(running, systemClock, GIVE_UP_MS, this.#suspended.signal);
+      if (ended !== 'late') return ended;
+      work.events.end();
+      unfinished = running;
+      throw new TransferError('E_STOPPED', 'stopped; a storage does not answer, and what is on record is kept');
     } finally {
       signal?.removeEventListener('abort', suspend);
-      this.#stuck = !(await runner.close());
+      unfinished ??= work.leftBehind;
+      // The threads stay until the storage answers: then locks and files are let go of, and not before.
+      if (unfinished !== undefined) void Promise.allSettled([unfinished]).then(() => runner.close());
+      this.#stuck = unfinished !== undefined || !(await runner.close());
     }
+  }
+
+  #suspend(work: Work): void {
+    this.#suspended.abort();
+    work.suspend();
   }
 
   /** Ends the run within a block's time; what is finished is on record, and `result` rejects with E_STOPPED. */
   async suspend(): Promise<void> {
-    (await this.opened).work.suspend();
+    this.#suspend((await this.opened).work);
   }
 
   /** Whether a thread is stuck in a system call, and keeps the process from ending; known once `result` has settled. */
@@ -63,7 +82,9 @@ export class Run<Result, Work extends Startable<Result> = Startable<Result>> imp
 }
 
 interface Startable<Result> {
-  readonly events: AsyncIterable<TransferEvent>;
+  readonly events: AsyncIterable<TransferEvent> & { end(): void };
+  /** Once `run` has settled: what a storage that does not answer keeps from ending; never rejects. */
+  readonly leftBehind?: Promise<unknown> | undefined;
   run(): Promise<Result>;
   suspend(): void;
 }

@@ -7,6 +7,7 @@ import { type HttpAccess, proxyFor, tlsFor } from './http-access.js';
 import type { HttpClient, HttpRequest } from './http-exchange.js';
 import { FastClient } from './http-fast.js';
 import { CONNECTIONS_DEFAULT, PlainClient } from './http-plain.js';
+import { proxyRules } from './http-proxy.js';
 
 const SILENCE_MS_MAX = 60_000;
 /** Redirects may lead anywhere; what was left behind closes its idle connections itself. */
@@ -29,6 +30,11 @@ export function clientFor(access: HttpAccess, threads: number): HttpClient {
   const client = new AccessClient(access, connections);
   clients.set(key, client);
   return client;
+}
+
+/** This thread's client for requests that say in their own headers who asks. */
+export function signedClient(): HttpClient {
+  return clientFor({ origin: '', headers: {}, tls: {}, proxies: proxyRules(process.env) }, 1);
 }
 
 /** Drops this thread's connections; requests under way fail. The next source makes new ones. */

@@ -1,8 +1,9 @@
 /** The first look at an HTTP source: how large it is, which version, and whether ranges of it can be had. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ByteRange } from '../core/chunk.js';
+import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
-import { checkRange, parseContentRange, rangeHeader } from './http-chunk.js';
+import { checkRange, parseContentRange, rangeHeader, versionOf } from './http-chunk.js';
 import { assertIdentity, headerOf, statusError, wholeBytes } from './http-errors.js';
 import type { Exchange } from './http-exchange.js';
 import type { HttpResource } from './http-resource.js';
@@ -15,6 +16,31 @@ export interface Found {
 }
 
 const FIRST_BYTE: ByteRange = { offset: 0, length: 1 };
+/** Dates count in seconds. */
+const GRAIN_MS = 2000;
+const LOOKS_MAX = 4;
+
+/**
+ * As {@link probe}, once a later change would show. A date tells none within its second, and of a file so young some
+ * servers call the ETag weak that is a strong one a moment later (RFC 9110 §8.8.2.2): as another version it would be
+ * refused when the copy goes on.
+ */
+export async function probeSettled(resource: HttpResource): Promise<Found> {
+  for (let look = 1; ; look++) {
+    const found = await probe(resource);
+    const waitMs = look === LOOKS_MAX ? 0 : unsettledMs(found);
+    if (waitMs === 0) return found;
+    await systemClock.sleep(waitMs);
+  }
+}
+
+/** By the server's own clock. */
+function unsettledMs({ headers, size }: Found): number {
+  if (versionOf(headers, size).version.strength === 'strong') return 0;
+  const [now, modified] = ['date', 'last-modified'].map((name) => Date.parse(headerOf(headers, name) ?? ''));
+  const ageMs = (now ?? NaN) - (modified ?? NaN);
+  return ageMs >= 0 && ageMs < GRAIN_MS ? GRAIN_MS - ageMs : 0;
+}
 
 /**
  * Reads the first byte, which tells size and version as the chunks will see them: only a real answer to a range proves

@@ -10,7 +10,7 @@ import { type HttpAccess, httpAccess } from './http-access.js';
 import { checkVersion, HttpChunkReader, type HttpVersion, noRanges, sizeChanged, versionOf } from './http-chunk.js';
 import { clientFor, connectionsOfThread } from './http-client.js';
 import type { HttpClient } from './http-exchange.js';
-import { probe } from './http-probe.js';
+import { probe, probeSettled } from './http-probe.js';
 import { HttpResource, parseUrl } from './http-resource.js';
 
 /** Holds the URL with its secrets: it may cross threads, and must not be written down. */
@@ -39,7 +39,7 @@ export interface HttpParts {
 export async function openHttpSource(location: Location, { client, threads = 1 }: HttpParts = {}): Promise<Source> {
   const access = await httpAccess(parseUrl(location.text), location.http);
   const resource = new HttpResource(client ?? clientFor(access, threads), access, location.text);
-  const { size, headers, rangeless } = await probe(resource);
+  const { size, headers, rangeless } = await probeSettled(resource);
   if (rangeless !== undefined && size > CHUNK_BYTES_DEFAULT && !location.http?.noResumeOk)
     throw noRangesForLarge(resource.name, size, rangeless);
   const opened: HttpVersion = { ...versionOf(headers, size), ...(rangeless !== undefined && { oneChunk: true }) };

@@ -5,7 +5,6 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { HttpAccess } from './http-access.js';
 import {
   checkRange,
   checkVersion,
@@ -18,10 +17,9 @@ import {
   sizeChanged,
   versionOf,
 } from './http-chunk.js';
-import { clientFor } from './http-client.js';
+import { signedClient } from './http-client.js';
 import { headerOf } from './http-errors.js';
 import { Exchange } from './http-exchange.js';
-import { proxyRules } from './http-proxy.js';
 import { ask, signedFor } from './s3-client.js';
 import { type S3Answer, s3Error } from './s3-errors.js';
 import { identityOf, nameOf, placeOf, type S3Place, urlOf } from './s3-place.js';
@@ -124,7 +122,7 @@ class S3Object implements RangeResource {
     const url = urlOf(this.place, versionQuery(this.place));
     const toSign = { method: 'GET', url, headers: { ...headers, 'accept-encoding': 'identity' }, payload: UNSIGNED };
     const signed = await signedFor(this.place, toSign);
-    return Exchange.open(clientFor(httpWay(url), 1), url, { ...signed.headers, 'user-agent': 'blockferry' }, signal);
+    return Exchange.open(signedClient(), url, { ...signed.headers, 'user-agent': 'blockferry' }, signal);
   }
 
   /** The fast way of reading gives no bodies but those of ranges, and a refusal's reason is in its body. */
@@ -134,11 +132,6 @@ class S3Object implements RangeResource {
     const answer = await ask(this.place, { method: 'GET', query: versionQuery(this.place), headers });
     return answer.status === 206 ? undefined : s3Error(this.name, answer, 'source');
   }
-}
-
-/** Signatures are headers of each request; nothing else is said but what proxies there are. */
-function httpWay({ origin }: URL): HttpAccess {
-  return { origin, headers: {}, tls: {}, proxies: proxyRules(process.env) };
 }
 
 interface Looked {

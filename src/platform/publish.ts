@@ -21,7 +21,15 @@ const RENAME_NOREPLACE = 1;
 
 const { EEXIST, EINVAL, EOPNOTSUPP, ENOSYS } = constants.errno;
 const NO_RENAMEAT2: ReadonlySet<number> = new Set([-EINVAL, -EOPNOTSUPP, -ENOSYS]);
-const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+/** EIO: some FUSE programs, rclone's mount among them, answer so what they know nothing of; a rename then tells. */
+const NO_LINKS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EMLINK',
+  'EIO',
+]);
 
 /**
  * Renames `from` to `to`, which must be on the same file system, unless `to` exists (a dangling link counts). Says how:

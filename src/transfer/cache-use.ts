@@ -5,6 +5,7 @@
  */
 import { freemem } from 'node:os';
 import type { EndpointRef } from '../core/endpoint.js';
+import type { OpenedJob } from './opening.js';
 
 const SHARE_OF_MEMORY = 1 / 4;
 
@@ -14,4 +15,14 @@ export type MemoryBytes = () => number;
 /** The same end, told to leave the cache where `bytes` are more than a quarter of the available memory. */
 export function sparingCache<R extends EndpointRef>(ref: R, bytes: number, memoryBytes: MemoryBytes = freemem): R {
   return bytes > memoryBytes() * SHARE_OF_MEMORY ? { ...ref, leavesCache: true } : ref;
+}
+
+/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
+export function sparingCacheOf(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
+    ...end,
+    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+  });
+  const { source, work } = job;
+  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }

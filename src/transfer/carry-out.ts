@@ -35,6 +35,8 @@ export interface CarryOutParts extends TransferParts {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly emit: (event: EventBody) => void;
+  /** Takes over what a storage that does not answer keeps from ending; it never rejects. */
+  readonly leave: (unfinished: Promise<void>) => void;
   readonly blockBytes: number;
   readonly lanes: number;
   readonly manifest: ManifestWriter | undefined;
@@ -268,7 +270,7 @@ export class CarryOut {
 
   /** Puts what is finished and the reason on record; a second failure is told, but the first is the one that counts. */
   async #putDown(error: TransferError): Promise<void> {
-    const { clock, job, runner, emit } = this.#parts;
+    const { clock, job, runner, emit, leave } = this.#parts;
     const tell = (thrown: unknown): void => emit({ type: 'note', message: TransferError.from(thrown).message });
     const { code, message } = error;
     const record = async (): Promise<void> => {
@@ -278,8 +280,10 @@ export class CarryOut {
       await this.#checkpointer.append([{ type: 'stopped', at: clock.wallMs(), code, message }]).catch(tell);
       await runner.run('close-journal', { ref: job.journal }).catch(tell);
     };
-    const ended = await orLate(record(), clock, PUT_DOWN_MS, AbortSignal.abort());
-    if (ended === 'late') emit({ type: 'note', message: 'the storage does not answer; what is on record is kept' });
+    const recording = record();
+    if ((await orLate(recording, clock, PUT_DOWN_MS, AbortSignal.abort())) !== 'late') return;
+    leave(recording);
+    emit({ type: 'note', message: 'the storage does not answer; what is on record is kept' });
   }
 }
 

@@ -3,9 +3,26 @@ import { CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MIN, CHUNK_COUNT_MAX } from '../core/c
 import { TransferError } from '../core/errors.js';
 import type { TargetSite } from '../core/target.js';
 import { formatBytes, KiB } from '../core/units.js';
-import type { OpenRequest } from './opening.js';
+import type { OpenedJob, OpenRequest } from './opening.js';
 import type { Plan } from './plan.js';
 import type { SourceInfo } from './requests.js';
+
+/** Bytes on their way never take longer than this at the limit. */
+const IN_FLIGHT_SECONDS = 2;
+
+/** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
+export function lanesFor(
+  { source, site, grid }: OpenedJob,
+  {
+    lanes,
+    rateBytesPerSecond: rate,
+  }: Pick<OpenRequest, 'rateBytesPerSecond'> & { readonly lanes?: number | undefined },
+  workers: number,
+): number {
+  const wanted = lanes ?? workers * Math.max(source.readsPerWorker, site.writesPerWorker);
+  const paced = rate > 0 ? Math.floor((IN_FLIGHT_SECONDS * rate) / grid.chunkBytes) : wanted;
+  return Math.max(1, Math.min(wanted, paced, grid.count));
+}
 
 /**
  * Small enough that one chunk takes no more than two seconds at the limit, large enough for the target and for our

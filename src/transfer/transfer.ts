@@ -7,9 +7,8 @@
  * However it ends, what was finished is on record first.
  */
 import { CHUNK_BYTES_DEFAULT, type ChunkGrid } from '../core/chunk.js';
-import { type Clock, nowMs } from '../core/clock.js';
+import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
-import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { newStop } from '../core/stop.js';
@@ -18,7 +17,7 @@ import { formatBytes, KiB } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
-import { type MemoryBytes, sparingCache } from './cache-use.js';
+import { type MemoryBytes, sparingCacheOf } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
 import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
@@ -31,6 +30,7 @@ import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
 import type { ProvenFile } from './proven-file.js';
 import type { RetryRules } from './retry.js';
+import { lanesFor } from './sizing.js';
 import { tidyUp } from './tidy-up.js';
 import type { TransferResult } from './transfer-result.js';
 
@@ -67,10 +67,8 @@ export interface ProvenPart {
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;
-/** How long workers may take to let go of a job's ends. */
-const DETACH_MS = 2000;
-/** Bytes on their way never take longer than this at the limit. */
-const IN_FLIGHT_SECONDS = 2;
+/** How long a storage may take to let go of a job's ends, and one that was just begun to answer at all. */
+const STUCK_MS = 2000;
 
 export class Transfer {
   readonly events: EventStream;
@@ -85,6 +83,7 @@ export class Transfer {
   #checksum: Checksum | undefined;
   #names: { readonly source: string; readonly target: string };
   #plan: Plan | undefined;
+  readonly #left: Promise<unknown>[] = [];
 
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
@@ -117,9 +116,14 @@ export class Transfer {
     return this.#plan?.map.view(cells);
   }
 
+  /** Once `run` has settled: ends when a storage that does not answer has let go of all; undefined: nothing is left. */
+  get leftBehind(): Promise<unknown> | undefined {
+    return this.#left.length === 0 ? undefined : Promise.allSettled(this.#left);
+  }
+
   /** Carries the job out; to be called once. @throws TransferError */
   async run(): Promise<TransferResult> {
-    const { runner, clock } = this.#parts;
+    const { clock } = this.#parts;
     const startMs = nowMs(clock);
     try {
       this.#state('connecting', 'looking at both ends');
@@ -128,8 +132,7 @@ export class Transfer {
         const { ManifestWriter } = await import('../journal/manifest-writer.js');
         this.#manifest = await ManifestWriter.begin(manifest, { sync });
       }
-      const opened = await openJob(this.#request, runner, this.#retryRules(), this.#control.shared);
-      const job = sparing(opened, this.#parts.memoryBytes);
+      const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? [])]) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;
@@ -146,9 +149,19 @@ export class Transfer {
     }
   }
 
+  /** A storage that hangs is not waited for when the job is stopped. */
+  async #open(): Promise<OpenedJob> {
+    const { runner, clock } = this.#parts;
+    const opening = openJob(this.#request, runner, this.#retryRules(), this.#control.shared);
+    const job = await orLate(opening, clock, STUCK_MS, this.#stop.signal);
+    if (job !== 'late') return job;
+    this.#left.push(opening.then((opened) => this.#close(opened, true)));
+    throw new TransferError('E_STOPPED', 'stopped while a storage did not answer; what was on record is kept');
+  }
+
   /** Answers the bytes that were read back wrong and repaired. */
   async #withEnds(job: OpenedJob): Promise<number> {
-    const { runner } = this.#parts;
+    const { clock } = this.#parts;
     try {
       const bytesRepaired = job.work ? await this.#carryOut(job, job.work) : await this.#tidyUp(job);
       this.#progress.phase = 'done';
@@ -157,15 +170,22 @@ export class Transfer {
     } finally {
       this.#control.stop();
       this.#control.closeAll();
-      // A descriptor that a stuck thread may still use must not become another file's: then it stays open.
-      if (await this.#control.untilDetached(this.#parts.clock, DETACH_MS)) {
-        if (job.work) await runner.run('close-target', { ref: job.work.prepared.ref });
-        await runner.run('close-source', { ref: job.source.ref });
-      }
+      const closing = Promise.allSettled(this.#left).then(() => this.#close(job, false));
+      if ((await orLate(closing, clock, STUCK_MS, AbortSignal.abort())) === 'late') this.#left.push(closing);
     }
   }
 
+  /** A descriptor that a stuck thread may still use must not become another file's. */
+  async #close({ source, journal, work }: OpenedJob, withJournal: boolean): Promise<void> {
+    const { runner, clock } = this.#parts;
+    while (!(await this.#control.untilDetached(clock, STUCK_MS)));
+    if (work) await runner.run('close-target', { ref: work.prepared.ref });
+    await runner.run('close-source', { ref: source.ref });
+    if (withJournal) await runner.run('close-journal', { ref: journal });
+  }
+
   async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
+    const { runner } = this.#parts;
     this.#plan = work.plan;
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
@@ -184,8 +204,9 @@ export class Transfer {
       progress: this.#progress,
       signal: this.#stop.signal,
       emit: (event) => this.events.emit(event),
+      leave: (unfinished) => this.#left.push(unfinished),
       blockBytes: this.#request.blockBytes ?? BLOCK_BYTES_DEFAULT,
-      lanes: this.#lanes(job),
+      lanes: lanesFor(job, this.#request, runner.workers),
       manifest: this.#manifest,
     });
     this.#state('transferring', work.resumed ? resumedText(job.grid, work.claims) : 'copying');
@@ -224,15 +245,6 @@ export class Transfer {
       this.#stop.abort();
       await ticking;
     }
-  }
-
-  /** As many as keep the workers busy, but never more on their way than the limit moves in a short while. */
-  #lanes(job: OpenedJob): number {
-    const perWorker = Math.max(job.source.readsPerWorker, job.site.writesPerWorker);
-    const wanted = this.#request.lanes ?? this.#parts.runner.workers * perWorker;
-    const rate = this.#request.rateBytesPerSecond;
-    const paced = rate > 0 ? Math.floor((IN_FLIGHT_SECONDS * rate) / job.grid.chunkBytes) : wanted;
-    return Math.max(1, Math.min(wanted, paced, job.grid.count));
   }
 
   async #tick(carryOut?: CarryOut): Promise<void> {
@@ -280,16 +292,6 @@ export class Transfer {
       spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
-}
-
-/** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
-function sparing(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
-  const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
-    ...end,
-    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
-  });
-  const { source, work } = job;
-  return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };
 }
 
 function resumedText(grid: ChunkGrid, { kinds }: Claims): string {

@@ -40,17 +40,28 @@ export interface Ended {
 
 export interface CopyProcess {
   readonly child: ChildProcess;
-  /** Resolves when that many bytes are done. */
+  /** What it has told so far. */
+  readonly events: readonly TransferEvent[];
+  /** Resolves when that many bytes are done. @throws Error when the copy ends first */
   reached(bytes: number): Promise<void>;
+  /** Resolves when an event suits, from the first one on. @throws Error when the copy ends first */
+  event(suits: (event: TransferEvent) => boolean): Promise<TransferEvent>;
   readonly ended: Promise<Ended>;
   /** kill -9, and waits until it is gone. */
   kill(): Promise<void>;
 }
 
-/** `through`: a command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
+export interface CopyProcessOptions {
+  /** A command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
+  readonly through?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** That of the test itself, where several run at the same time. */
+  readonly onFinished?: (end: () => void) => void;
+}
+
 export function startCopy(
   options: CopyOptions,
-  { through = [], env = {} }: { through?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+  { through = [], env = {}, onFinished = onTestFinished }: CopyProcessOptions = {},
 ): CopyProcess {
   const node = [process.execPath, '--input-type=module', '-e', PROGRAM, '--', JSON.stringify(options)];
   const [command, ...args] = [...through, ...node];
@@ -58,22 +69,38 @@ export function startCopy(
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const waiting = new Set<{ bytes: number; resolve: () => void; reject: (why: Error) => void }>();
+  onFinished(() => void child.kill('SIGKILL'));
+  const events: TransferEvent[] = [];
+  const looks = new Set<() => void>();
   let last: Pick<Ended, 'result' | 'error'> = {};
   createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).on('line', (line) => {
     const said = JSON.parse(line) as { event?: TransferEvent; result?: TransferResult; error?: ErrorJson };
     if (!said.event) last = said;
-    if (said.event?.type !== 'progress') return;
-    for (const wait of waiting) if (said.event.bytesDone >= wait.bytes) wait.resolve();
+    else events.push(said.event);
+    for (const look of looks) look();
   });
-  const ended = once(child, 'close').then(([exitCode, signal]): Ended => {
-    for (const wait of waiting) wait.reject(new Error(`the copy ended first: ${JSON.stringify(last)}`));
-    return { exitCode, signal, ...last };
-  });
+  const ended = once(child, 'close').then(([exitCode, signal]): Ended => ({ exitCode, signal, ...last }));
+  const event: CopyProcess['event'] = (suits) => {
+    const seen = new Promise<TransferEvent>((resolve) => {
+      const look = (): void => {
+        const found = events.find(suits);
+        if (!found) return;
+        looks.delete(look);
+        resolve(found);
+      };
+      looks.add(look);
+      look();
+    });
+    const tooLate = ended.then(({ exitCode }): never => {
+      throw new Error(`the copy ended first, with ${exitCode}: ${JSON.stringify(last)}`);
+    });
+    return Promise.race([seen, tooLate]);
+  };
   return {
     child,
-    reached: (bytes) => new Promise((resolve, reject) => void waiting.add({ bytes, resolve, reject })),
+    events,
+    event,
+    reached: async (bytes) => void (await event((told) => told.type === 'progress' && told.bytesDone >= bytes)),
     ended,
     kill: async () => {
       child.kill('SIGKILL');

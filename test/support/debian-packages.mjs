@@ -28,6 +28,9 @@ export const debianPackages = [
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
   { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },
+  { name: 'samba', command: 'smbd', neededBy: 'copies to and from a mounted share' },
+  { name: 'iproute2', command: 'ip', neededBy: 'copies between two hosts (network namespaces)' },
+  { name: 'nftables', command: 'nft', neededBy: 'copies over a cable that loses packets' },
   { name: 'apache2', command: 'apache2', neededBy: 'WebDAV against a real Apache' },
   { name: 'apache2-utils', command: 'htpasswd', neededBy: 'WebDAV with a password' },
   {
@@ -35,7 +38,7 @@ export const debianPackages = [
     command: '/usr/lib/lighttpd/mod_webdav.so',
     neededBy: 'WebDAV against a real lighttpd',
   },
-  { name: 'rclone', command: 'rclone', neededBy: 'WebDAV against a server that only takes whole files' },
+  { name: 'rclone', command: 'rclone', neededBy: 'WebDAV that takes only whole files, and a mounted share' },
   { name: 'ceph-mon', command: 'ceph-mon', neededBy: 'S3 against a real Ceph Object Gateway' },
   { name: 'ceph-osd', command: 'ceph-osd', neededBy: 'S3 against a real Ceph Object Gateway' },
   { name: 'radosgw', command: 'radosgw', neededBy: 'S3 against a real Ceph Object Gateway' },

@@ -1,12 +1,12 @@
 /** A real nginx for tests and the bench: its own configuration, a scratch folder and free ports of 127.0.0.1. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from './free-ports.js';
+import { isRunning, killGroup, portAnswers } from './servers.js';
 
 /** One server of the nginx; all serve the same folder. */
 export interface NginxServer {
@@ -28,6 +28,10 @@ export interface Nginx {
   /** Such as `http://127.0.0.1:4711`, one for each server that was asked for. */
   readonly urls: readonly string[];
   readonly pid: number;
+  /** kill -9 of all its processes. */
+  kill(): Promise<void>;
+  /** Serves the same folder at the same ports again. */
+  restart(): Promise<void>;
   /** Stops it and removes its scratch folder; harmless when called twice. */
   stop(): Promise<void>;
 }
@@ -44,15 +48,19 @@ export async function startNginx(folder: string, ...servers: readonly NginxServe
   const ports = wanted.map(({ port }, at) => port ?? (free[at] as number));
   const config = join(scratch, 'nginx.conf');
   await writeFile(config, nginxConfig(scratch, folder, wanted, ports));
-  const child = spawn('nginx', ['-p', scratch, '-c', config, '-e', join(scratch, 'error.log')], {
-    env: nginxEnv(),
-    stdio: 'ignore',
-  });
-  const kill = (): void => void child.kill('SIGTERM');
-  process.once('exit', kill);
+  const log = join(scratch, 'error.log');
+  let child: ChildProcess | undefined;
+  const start = async (): Promise<void> => {
+    const args = ['-p', scratch, '-c', config, '-e', log];
+    child = spawn('nginx', args, { env: nginxEnv(), stdio: 'ignore', detached: true });
+    await once(child, 'spawn');
+    for (const port of ports) await portAnswers(port, child, () => readFileSync(log, 'utf8'));
+  };
+  const onExit = (): void => void child?.kill('SIGTERM');
+  process.once('exit', onExit);
   const stop = async (): Promise<void> => {
-    process.off('exit', kill);
-    if (isRunning(child)) {
+    process.off('exit', onExit);
+    if (child && isRunning(child)) {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
       await exited;
@@ -60,14 +68,13 @@ export async function startNginx(folder: string, ...servers: readonly NginxServe
     await rm(scratch, { recursive: true, force: true });
   };
   try {
-    await once(child, 'spawn');
-    for (const port of ports) await listening(port, child, join(scratch, 'error.log'));
+    await start();
   } catch (error) {
     await stop();
     throw error;
   }
   const urls = ports.map((port, index) => `${wanted[index]?.tls ? 'https' : 'http'}://127.0.0.1:${port}`);
-  return { urls, pid: child.pid as number, stop };
+  return { urls, pid: child?.pid ?? 0, kill: () => killGroup(child), restart: start, stop };
 }
 
 /** Debian keeps nginx in /usr/sbin, which is not in everybody's PATH. */
@@ -109,23 +116,4 @@ function serverConfig(folder: string, server: NginxServer, port: number): string
     directives ?? '',
     '}',
   ].join(' ');
-}
-
-/** Polls until the port accepts a connection; an nginx that ended says why. */
-async function listening(port: number, child: ChildProcess, log: string): Promise<void> {
-  while (isRunning(child)) {
-    const socket = connect(port, '127.0.0.1');
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (connected) return;
-    await sleep(10);
-  }
-  throw new Error(`nginx ended (${child.exitCode ?? child.signalCode}): ${await readFile(log, 'utf8').catch(String)}`);
-}
-
-function isRunning(child: ChildProcess): boolean {
-  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }

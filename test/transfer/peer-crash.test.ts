@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { type CopyOptions, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
+import { startProxy } from '../support/counting-proxy.js';
 import { rawCall } from '../support/peer-client.js';
 import { type PeerHost, type PeerHostOptions, startPeerHost } from '../support/peer-host.js';
 import { Seeded } from '../support/seeded.js';
-import { startProxy } from '../support/tcp-proxy.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -1,0 +1,140 @@
+/** What is done with a pair of ends: copies lose their server and are killed, and sources change under them. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, type TestContext } from 'vitest';
+import { MiB } from '../../src/core/units.js';
+import { type CopyOptions, status } from '../../src/index.js';
+import { type CopyProcess, type Ended, startCopy } from '../support/copy-process.js';
+import { type Seeded, writeMixedFile } from '../support/seeded.js';
+import { type End, sha256Of } from './end.js';
+import type { Pairing } from './ends.js';
+import type { RunningEnds } from './running-ends.js';
+
+export interface Scale {
+  readonly sizeBytes: number;
+  readonly chunkBytes: number;
+}
+
+/** Where a case runs. */
+export interface Ground {
+  readonly running: RunningEnds;
+  readonly seeded: Seeded;
+  readonly context: TestContext;
+}
+
+/** A whole copy at the limit takes so long: some checkpoints come and go, and there is time to kill. */
+const SECONDS = 4;
+/** What may be finished and yet not on record: one checkpoint being flushed, one being filled. */
+const UNRECORDED_BYTES_MAX = 512 * MiB;
+let count = 0;
+
+export interface Case {
+  readonly from: End;
+  readonly to: End;
+  readonly name: string;
+  /** The bytes that the source has, here. */
+  readonly file: string;
+  readonly size: number;
+  readonly options: CopyOptions;
+  readonly start: (options: CopyOptions, through?: readonly string[]) => CopyProcess;
+}
+
+export async function makeCase(pairing: Pairing, { running, seeded, context }: Ground, scale: Scale): Promise<Case> {
+  const [from, to] = [await running.get(pairing.from), await running.get(pairing.to)];
+  const { source } = from;
+  const { target } = to;
+  if (!source || !target) throw new Error(`there is no copying from ${pairing.from} to ${pairing.to}`);
+  const name = `disk-${++count}.img`;
+  const grain = source.grainBytes ?? 1;
+  const size = Math.ceil((scale.sizeBytes + seeded.int(1, MiB)) / grain) * grain - (grain === 1 ? 1 - (count % 2) : 0);
+  const file = join(running.scratch, `file-${count}`);
+  writeMixedFile(file, size, seeded, 3 * MiB);
+  await source.put(name, file);
+  await target.ready?.(`copy-${name}`, size);
+  const options = {
+    source: source.location(name),
+    target: target.location(`copy-${name}`),
+    ...(!target.oneChunk && { chunkBytes: scale.chunkBytes }),
+    workers: 2,
+    ...target.options,
+  };
+  const start = (asked: CopyOptions, through: readonly string[] = []): CopyProcess =>
+    startCopy(asked, { through, onFinished: context.onTestFinished });
+  return { from, to, name, file, size, options, start };
+}
+
+export async function clearCase({ from, to, name, file }: Case): Promise<void> {
+  await from.remove(name);
+  await to.remove(`copy-${name}`);
+  rmSync(file, { force: true });
+}
+
+function slowly({ options, size, start }: Case): CopyProcess {
+  return start({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) });
+}
+
+export async function expectCopied({ to, name, file, size }: Case, ended: Ended, about: string): Promise<void> {
+  expect(ended.exitCode, `${about}: ${JSON.stringify(ended)}`).toBe(0);
+  expect(await to.target?.sha256(`copy-${name}`, size), about).toBe(sha256Of(file));
+}
+
+/** The server is killed at one moment and the client at another; then the same copy is made again. */
+export async function killBoth(pairing: Pairing, ground: Ground, scale: Scale): Promise<void> {
+  const made = await makeCase(pairing, ground, scale);
+  const { from, to, size, options, start } = made;
+  const { seeded } = ground;
+  const first = slowly(made);
+  const servers = [from.server, to.server].filter((server) => server !== undefined);
+  const at = seeded.int(size * 0.05, size * 0.3);
+  const killAt = seeded.int(size * 0.6, size * 0.8);
+  const about = `${pairing.from} to ${pairing.to}, server killed at ${at}, client at ${killAt} of ${size} bytes`;
+  if (servers.length > 0) {
+    await first.reached(at);
+    const server = seeded.pick(servers);
+    await server.kill();
+    await server.restart();
+  }
+  if (!to.target?.oneChunk) await first.event(({ type }) => type === 'checkpoint');
+  await first.reached(killAt);
+  await first.kill();
+  const claimed = (await status(options.target)).partial?.bytesClaimed ?? 0;
+  const doneBefore = Math.max(...first.events.map((event) => (event.type === 'progress' ? event.bytesDone : 0)));
+  const second = await start(options).ended;
+  await expectCopied(made, second, about);
+  const { bytesReused = 0, bytesCopied = 0 } = second.result ?? {};
+  if (!to.target?.oneChunk) {
+    expect(claimed, about).toBeGreaterThan(0);
+    expect(bytesReused, about).toBeGreaterThanOrEqual(claimed);
+    expect(bytesCopied, about).toBeLessThanOrEqual(size - claimed);
+    expect(doneBefore - claimed, about).toBeLessThanOrEqual(UNRECORDED_BYTES_MAX + 2 * scale.chunkBytes);
+  }
+  await clearCase(made);
+}
+
+/** The source gets other bytes while it is copied, and while a copy that was killed waits to go on. */
+export async function changeSource(pairing: Pairing, ground: Ground, scale: Scale): Promise<void> {
+  const made = await makeCase(pairing, ground, scale);
+  const { from, to, size, name, file, options, start } = made;
+  const { seeded } = ground;
+  const first = slowly(made);
+  await first.event(({ type }) => type === 'checkpoint');
+  await first.kill();
+  writeMixedFile(file, size, seeded, 3 * MiB);
+  await from.source?.put(name, file);
+  const resumed = await start(options).ended;
+  if (from.source?.unversioned) {
+    await expectCopied(made, resumed, 'nothing tells of the change: the bytes do');
+    await clearCase(made);
+    return;
+  }
+  expect(resumed.error?.code, JSON.stringify(resumed)).toBe('E_PART_OTHER_SOURCE');
+  expect(await to.target?.sha256(`copy-${name}`, size)).toBeUndefined();
+  const second = slowly({ ...made, options: { ...options, discard: true } });
+  await second.reached(seeded.int(size * 0.1, size * 0.5));
+  writeMixedFile(file, size, seeded, 3 * MiB);
+  await from.source?.put(name, file);
+  const { error } = await second.ended;
+  expect(error?.code, JSON.stringify(error)).toBe('E_SOURCE_CHANGED');
+  expect(await to.target?.sha256(`copy-${name}`, size)).toBeUndefined();
+  await clearCase(made);
+}
