@@ -231,6 +231,7 @@ export class CarryOut {
     await this.#checkTarget();
     const { algorithm, grid } = job;
     const { chunkBytes, size } = grid;
+    const { mode, version } = job.source;
     const proven = await provenFile({ algorithm, chunkBytes, size }, work.claims.digests, {
       proof: progress.proof,
       of: job.source.of,
@@ -239,11 +240,9 @@ export class CarryOut {
     const { ref } = work.prepared;
     const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
-    const sourceVersion = job.source.version.value;
     const { digests, proof } = proven;
-    await this.#parts.beforeCommit?.({ part, sourceVersion, algorithm, chunkBytes, digests, proof });
+    await this.#parts.beforeCommit?.({ part, sourceVersion: version.value, algorithm, chunkBytes, digests, proof });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
-    const { mode } = job.source;
     const commit: CommitRequest = {
       overwrite: request.overwrite,
       sync: request.sync,

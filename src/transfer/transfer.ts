@@ -6,15 +6,14 @@
  *
  * However it ends, what was finished is on record first.
  */
-import { CHUNK_BYTES_DEFAULT, type ChunkGrid } from '../core/chunk.js';
+import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { newStop } from '../core/stop.js';
 import type { PartMark } from '../core/target.js';
-import { formatBytes, KiB } from '../core/units.js';
-import { CLAIM, type Claims } from '../journal/journal.js';
+import { KiB } from '../core/units.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type MemoryBytes, sparingCacheOf } from './cache-use.js';
@@ -26,6 +25,7 @@ import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { Pace } from './pace.js';
+import { resumedText } from './partial-status.js';
 import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
 import type { ProvenFile } from './proven-file.js';
@@ -292,10 +292,4 @@ export class Transfer {
       spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
-}
-
-function resumedText(grid: ChunkGrid, { kinds }: Claims): string {
-  const bytes = kinds.reduce((sum, claim, chunk) => (claim === CLAIM.none ? sum : sum + grid.range(chunk).length), 0);
-  const [claimed, total] = [formatBytes(bytes), formatBytes(grid.size)];
-  return `going on with the partial copy of an earlier run: ${claimed} of ${total} were on record`;
 }
