@@ -66,7 +66,7 @@ const sourceFacts = object(
 
 const site = object(
   { path: text(WIRE_LIMITS.pathLengthMax), fileName: name },
-  { existing: identity, partial: object({ identity, allocatedBytes: count() }), freeBytes: count() },
+  { existing: identity, adopts: flag, partial: object({ identity, allocatedBytes: count() }), freeBytes: count() },
 );
 
 function call<Request, Answer>(request: Shape<Request>, answer: Shape<Answer>, right: 'read' | 'write' | 'any') {
@@ -101,6 +101,8 @@ export const CALLS = {
   ),
   'part-extents': call(object({ lease, ...range }), extents, 'write'),
   'part-digest': call(object({ lease, algorithm, ...range }), object({ digest: hex }), 'write'),
+  /** The part begins with what the file that it will replace has there, if that has this digest. */
+  adopt: call(object({ lease, algorithm, digest: hex, ...range }), object({ adopted: flag }), 'write'),
   zero: call(object({ lease, ...range }), nothing, 'write'),
   /** `seen`: failures that the caller knows of; where there were more, this one fails too. */
   flush: call(object({ lease, seen: count() }), object({ failures: count() }), 'write'),

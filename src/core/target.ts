@@ -56,7 +56,7 @@ export interface TargetSite {
   /** The target itself exists. */
   readonly existing?: FileIdentity;
   /** A new copy can take over those chunks of it that stay the same. */
-  readonly adopts?: true;
+  readonly adopts?: boolean;
   /** Bytes that can still be stored there, if that can be known. */
   readonly freeBytes?: number;
   /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */

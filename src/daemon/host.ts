@@ -242,10 +242,11 @@ export class Host {
   }
 }
 
-function siteOf({ path, name }: Found, { existing, partial, freeBytes }: TargetSite) {
+function siteOf({ path, name }: Found, { existing, adopts, partial, freeBytes }: TargetSite) {
   return {
     ...{ path, fileName: name },
     ...(existing && { existing }),
+    ...(adopts && { adopts }),
     ...(partial && { partial }),
     ...(freeBytes !== undefined && { freeBytes }),
   };

@@ -8,7 +8,8 @@ import type { Clock } from '../core/clock.js';
 import { type Algorithm, loadHasher, toHex } from '../core/digest.js';
 import type { ChunkReader, Extent } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { openBack, type Target } from '../core/target.js';
+import { newStop } from '../core/stop.js';
+import { type Expected, openBack, type Target } from '../core/target.js';
 import { KiB } from '../core/units.js';
 import type { EndpointScheme } from '../endpoint/registry.js';
 import type { BlockBuffers } from '../transfer/block-buffers.js';
@@ -31,6 +32,8 @@ export interface PartBytesParts {
 /** A lease as this thread knows it. */
 interface Held extends Pick<LeaseView, 'ref' | 'shown' | 'root' | 'client' | 'size'> {
   readonly target: Target;
+  /** Aborted when the lease is not held any more. */
+  readonly stop: AbortController;
   sealed: boolean;
   revoked: boolean;
 }
@@ -61,6 +64,7 @@ export class PartBytes {
     this.#held.delete(lease);
     if (!held) return;
     held.revoked = true;
+    held.stop.abort();
     void held.target.detach?.();
   }
 
@@ -113,6 +117,17 @@ export class PartBytes {
     await held.target.zero?.(range);
   }
 
+  async adopt(
+    lease: string,
+    client: TokenEntry,
+    { offset, length, ...expected }: ByteRange & Expected,
+  ): Promise<boolean> {
+    const range = { offset, length };
+    const held = await this.#take(lease, client, range);
+    assertWritable(held);
+    return (await held.target.adopt?.(range, expected, held.stop.signal)) ?? false;
+  }
+
   async extents(lease: string, client: TokenEntry, range: ByteRange): Promise<Iterable<Extent> | undefined> {
     const { target } = await this.#take(lease, client, undefined);
     return target.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined;
@@ -146,7 +161,7 @@ export class PartBytes {
     const target = await this.#attach(view.ref);
     const first = this.#held.get(lease);
     if (first) return first;
-    const held: Held = { ...view, target, revoked: this.#revoked.has(lease) };
+    const held: Held = { ...view, target, stop: newStop(), revoked: this.#revoked.has(lease) };
     assertOpen(held);
     this.#held.set(lease, held);
     return held;

@@ -91,6 +91,12 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
     mark: underLease('mark'),
     commit: underLease('commit'),
     'close-target': underLease('close-target'),
+    ...partCalls(parts),
+  };
+}
+
+function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-digest' | 'adopt' | 'zero'> {
+  return {
     'part-extents': async ({ lease, offset, length }, client) => {
       const range = { offset, length };
       return pageOf(await parts.extents(lease, client, range), range);
@@ -98,6 +104,10 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
     'part-digest': async ({ lease, ...about }, client) => {
       assertRange(about);
       return { digest: await parts.digest(lease, client, about) };
+    },
+    adopt: async ({ lease, digest, ...about }, client) => {
+      assertRange(about);
+      return { adopted: await parts.adopt(lease, client, { ...about, digest: Buffer.from(digest, 'hex') }) };
     },
     zero: async ({ lease, offset, length }, client) => {
       await parts.zero(lease, client, { offset, length });

@@ -4,8 +4,9 @@
  */
 import { constants } from 'node:fs';
 import type { ByteRange } from '../core/chunk.js';
+import { systemClock } from '../core/clock.js';
 import { type Hasher, loadHasher, sameBytes } from '../core/digest.js';
-import { errnoOf } from '../core/errors.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import type { Expected } from '../core/target.js';
 import { type FileLayer, readFully, writeFully } from '../platform/file-layer.js';
 import { encodePath } from '../platform/path-bytes.js';
@@ -14,11 +15,19 @@ import type { PreparedRef } from './local-part.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const BLOCK_BYTES = 256 * 1024;
+/** Others on this thread have their turn so often. */
+const TURN_BYTES = 32 * BLOCK_BYTES;
+
+interface Pass {
+  readonly hasher: Hasher;
+  readonly signal: AbortSignal;
+}
 
 export class OldFile {
   readonly #files: FileLayer;
   readonly #ref: PreparedRef;
   readonly #zero: (range: ByteRange) => void;
+  /** Of all passes on this thread: nobody waits while it is in use. */
   readonly #block = new Uint8Array(BLOCK_BYTES);
   readonly #zeroes = new Uint8Array(BLOCK_BYTES);
   #fd: number | 'none' | undefined;
@@ -32,22 +41,23 @@ export class OldFile {
 
   /**
    * Makes the range of the part what the old file has there, if that has this digest. What counts is what the part
-   * holds in the end, since somebody may write to the old file meanwhile. @throws TransferError
+   * holds in the end, since somebody may write to the old file meanwhile. Once the signal is aborted, no descriptor is
+   * used any more. @throws TransferError
    */
-  async adopt(range: ByteRange, { algorithm, digest }: Expected): Promise<boolean> {
+  async adopt(range: ByteRange, { algorithm, digest }: Expected, signal: AbortSignal): Promise<boolean> {
     const newHasher = await loadHasher(algorithm);
     const { fd, path, writtenPath } = this.#ref;
     this.#fd ??= this.#open();
     const old = this.#fd;
     if (old === 'none') return false;
     try {
-      if (!sameBytes(this.#hash(old, range, newHasher()), digest)) return false;
+      if (!sameBytes(await this.#hash(old, range, { hasher: newHasher(), signal }), digest)) return false;
     } catch (thrown) {
       throw localError('read-source', path, thrown, range);
     }
     try {
-      if (this.#files.cloneRange(old, fd, range) !== undefined) this.#copy(old, range);
-      return sameBytes(this.#hash(fd, range, newHasher()), digest);
+      if (this.#files.cloneRange(old, fd, range) !== undefined) await this.#copy(old, range, signal);
+      return sameBytes(await this.#hash(fd, range, { hasher: newHasher(), signal }), digest);
     } catch (thrown) {
       throw localError('write-target', writtenPath, thrown, range);
     }
@@ -74,8 +84,9 @@ export class OldFile {
   }
 
   /** Of fewer bytes than the range has, where the file ends before it. */
-  #hash(fd: number, { offset, length }: ByteRange, hasher: Hasher): Uint8Array {
+  async #hash(fd: number, { offset, length }: ByteRange, { hasher, signal }: Pass): Promise<Uint8Array> {
     for (let done = 0; done < length; ) {
+      if (done % TURN_BYTES === 0 && done > 0) await turn(signal);
       const block = this.#block.subarray(0, Math.min(BLOCK_BYTES, length - done));
       const got = readFully(this.#files, fd, block, offset + done, this.#ref.leavesCache);
       if (got === 0) break;
@@ -85,9 +96,10 @@ export class OldFile {
     return hasher.digest();
   }
 
-  #copy(old: number, { offset, length }: ByteRange): void {
+  async #copy(old: number, { offset, length }: ByteRange, signal: AbortSignal): Promise<void> {
     const { fd, leavesCache } = this.#ref;
     for (let done = 0; done < length; ) {
+      if (done % TURN_BYTES === 0 && done > 0) await turn(signal);
       const into = this.#block.subarray(0, Math.min(BLOCK_BYTES, length - done));
       const block = into.subarray(0, readFully(this.#files, old, into, offset + done, leavesCache));
       if (block.length === 0) break;
@@ -97,4 +109,10 @@ export class OldFile {
       done += block.length;
     }
   }
+}
+
+/** Lets others on this thread do something. @throws TransferError E_STOPPED */
+async function turn(signal: AbortSignal): Promise<void> {
+  await systemClock.sleep(0);
+  if (signal.aborted) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
 }

@@ -44,9 +44,9 @@ export class LocalTarget implements Target {
     };
   }
 
-  adopt(range: ByteRange, expected: Expected): Promise<boolean> {
+  adopt(range: ByteRange, expected: Expected, signal: AbortSignal): Promise<boolean> {
     this.#old ??= new OldFile(this.#files, this.ref, (zeroes) => this.zero(zeroes));
-    return this.#old.adopt(range, expected);
+    return this.#old.adopt(range, expected, signal);
   }
 
   clone(source: EndpointRef, range: ByteRange): string | undefined {

@@ -105,7 +105,7 @@ function fileSite(files: FileLayer, path: string, shown = showPath(path)): Targe
     limits: CHUNK_LIMITS,
     writesPerWorker: 2,
     ...(there && { existing: identityOf(there) }),
-    ...(there?.isFile() && { adopts: true as const }),
+    ...(there?.isFile() && { adopts: true }),
     ...(part && { partial: { identity: identityOf(part), allocatedBytes: Number(part.blocks) * 512 } }),
     ...(free !== undefined && { freeBytes: free }),
   };

@@ -3,7 +3,7 @@
  * daemon that was started again, or a file that was changed, is met at the next range.
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { Algorithm } from '../core/digest.js';
+import { type Algorithm, DIGEST_BYTES, type Digest } from '../core/digest.js';
 import type {
   ChunkReader,
   EndpointRef,
@@ -95,6 +95,17 @@ export class PeerSource implements Source {
       return `${BYTE_ROUTES.source}?${query}`;
     };
     return new PeerReader({ client: this.#client, range, signal, algorithm, path });
+  }
+
+  async digest(range: ByteRange, algorithm: Algorithm, signal: AbortSignal): Promise<Digest> {
+    const { place, facts } = this.ref;
+    const { offset, length } = range;
+    const request = { place, version: facts.version.value, algorithm, chunkBytes: length, offset, length };
+    const [digest, ...more] = (await this.#client.call('source-digests', request, signal)).digests;
+    if (digest?.length === DIGEST_BYTES[algorithm] * 2 && more.length === 0) return Buffer.from(digest, 'hex');
+    throw new TransferError('E_PROTOCOL', `${this.name}: the peer answered a range with what is no digest of it`, {
+      hint: 'Check the peer.',
+    });
   }
 
   async assertUnchanged(): Promise<string | undefined> {

@@ -34,7 +34,7 @@ export interface PeerPartRef extends PeerTargetRef {
 
 type LeaseCall = Extract<
   CallName,
-  'part-extents' | 'part-digest' | 'zero' | 'flush' | 'mark' | 'commit' | 'close-target'
+  'part-extents' | 'part-digest' | 'adopt' | 'zero' | 'flush' | 'mark' | 'commit' | 'close-target'
 >;
 
 const RENEWALS_MAX = 3;
@@ -67,6 +67,10 @@ export class PeerTarget implements Target {
   async holds(range: ByteRange, { algorithm, digest }: Expected, signal: AbortSignal): Promise<boolean> {
     const answer = await this.#call('part-digest', { algorithm, ...span(range) }, signal);
     return answer.digest === toHex(digest);
+  }
+
+  async adopt(range: ByteRange, { algorithm, digest }: Expected, signal: AbortSignal): Promise<boolean> {
+    return (await this.#call('adopt', { algorithm, digest: toHex(digest), ...span(range) }, signal)).adopted;
   }
 
   async zero(range: ByteRange): Promise<void> {

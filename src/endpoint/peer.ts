@@ -50,7 +50,7 @@ async function locate(location: Location, sourceName: string): Promise<TargetSit
   const { host, site } = await client.call('locate-target', { place, sourceName });
   const there = { root: place.root, path: site.path };
   const ref: PeerTargetRef = { scheme: 'peer', address, place: there, host };
-  const { existing, partial, freeBytes } = site;
+  const { existing, adopts, partial, freeBytes } = site;
   return {
     ref: ref satisfies EndpointRef,
     name: shownPlace(client, there),
@@ -60,6 +60,7 @@ async function locate(location: Location, sourceName: string): Promise<TargetSit
     limits: CHUNK_LIMITS,
     writesPerWorker: 4,
     ...(existing && { existing: hostIdentity(host, existing) }),
+    ...(adopts && { adopts }),
     ...(partial && { partial: { ...partial, identity: hostIdentity(host, partial.identity) } }),
     ...(freeBytes !== undefined && { freeBytes }),
   };

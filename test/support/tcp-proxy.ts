@@ -75,6 +75,7 @@ class Pipe {
       this.#queue.shift();
       this.#queuedBytes -= next.bytes.length;
       this.passedBytes += next.bytes.length;
+      this.#link.bytes += next.bytes.length;
       if (!this.#to.write(next.bytes)) await drained(this.#to);
       if (this.#from.isPaused()) this.#from.resume();
       this.#link.passed();
@@ -136,6 +137,8 @@ export class TcpProxy {
   /** Connections that were taken, and those that were reset by chance. */
   accepted = 0;
   resets = 0;
+  /** That went through, both ways together. */
+  bytes = 0;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #seeded: Seeded;
