@@ -4,6 +4,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, w
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import type { PreparedTarget } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
@@ -77,7 +78,7 @@ test('a server without extensions is used as it is, and what it cannot promise i
   expectSame(source, target);
 });
 
-test('a full disk is told from other failures', async (context) => {
+test('a disk that fills up while it is copied to is told from other failures', async (context) => {
   context.skip(process.getuid?.() !== 0, 'needs root to mount');
   const small = join(there, 'small');
   mkdirSync(small);
@@ -85,10 +86,19 @@ test('a full disk is told from other failures', async (context) => {
   context.skip(mounted.status !== 0, 'cannot mount here');
   onTestFinished(() => void spawnSync('umount', ['-l', small]));
   const source = makeFile(join(here, 'disk.img'), 6 * MiB) as string;
-  writeFileSync(join(small, 'room'), Buffer.alloc(7 * MiB));
-  expect(await failureOf(copied({ source, target: sshd.url(join(small, 'copy')) }))).toMatchObject({
-    code: 'E_NO_SPACE',
-  });
+  const filling = {
+    ...scheme,
+    prepareTarget: async (...prepare: Parameters<NonNullable<EndpointScheme['prepareTarget']>>) => {
+      const prepared = await scheme.prepareTarget?.(...prepare);
+      writeFileSync(join(small, 'room'), Buffer.alloc(5 * MiB));
+      return prepared as PreparedTarget;
+    },
+  };
+  const options = { source, target: sshd.url(join(small, 'copy')), registry: { sftp: () => filling } };
+  expect(await failureOf(copied(options))).toMatchObject({ code: 'E_NO_SPACE' });
+  spawnSync('rm', [join(small, 'room')]);
+  await copied({ source, target: options.target });
+  expectSame(source, join(small, 'copy'));
 });
 
 test('rclone, another server, gives a file, and is refused as a target that it cannot be', async (context) => {
