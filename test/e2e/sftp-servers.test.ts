@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
@@ -9,6 +9,7 @@ import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
 import { expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
+import { mounted } from '../support/mounts.js';
 import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
 import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
 
@@ -79,12 +80,7 @@ test('a server without extensions is used as it is, and what it cannot promise i
 });
 
 test('a disk that fills up while it is copied to is told from other failures', async (context) => {
-  context.skip(process.getuid?.() !== 0, 'needs root to mount');
-  const small = join(there, 'small');
-  mkdirSync(small);
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', small]);
-  context.skip(mounted.status !== 0, 'cannot mount here');
-  onTestFinished(() => void spawnSync('umount', ['-l', small]));
+  const { folder: small } = await mounted(context, 'tmpfs', 8);
   const source = makeFile(join(here, 'disk.img'), 6 * MiB) as string;
   const filling = {
     ...scheme,
@@ -96,7 +92,7 @@ test('a disk that fills up while it is copied to is told from other failures', a
   };
   const options = { source, target: sshd.url(join(small, 'copy')), registry: { sftp: () => filling } };
   expect(await failureOf(copied(options))).toMatchObject({ code: 'E_NO_SPACE' });
-  spawnSync('rm', [join(small, 'room')]);
+  rmSync(join(small, 'room'));
   await copied({ source, target: options.target });
   expectSame(source, join(small, 'copy'));
 });
