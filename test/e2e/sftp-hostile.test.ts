@@ -158,7 +158,7 @@ test('a server that stops answering is given up with the reason, and so is one t
 test.each<[string, string, (socket: Socket) => void]>([
   ['says nothing at all', 'E_TIMEOUT', () => undefined],
   ['closes at once', 'E_NETWORK', (socket) => void socket.end()],
-  ['speaks another language', 'E_PROTOCOL', (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ['speaks another language', 'E_NETWORK', (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
 ])('a server that %s is no SSH server, and that is what is said', async (_what, code, greet) => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
