@@ -199,7 +199,8 @@ class Handshake {
     if (level === 'client-authentication' || /authentication failures/i.test(error.message)) {
       return refusedAccess(this.#name, this.#parts.address, tried);
     }
-    if (level === 'handshake' || level === 'protocol') {
+    const cut = /^Connection lost/.test(error.message);
+    if (!cut && (level === 'handshake' || level === 'protocol')) {
       return new TransferError('E_PROTOCOL', `${this.#name}: no agreement with the server (${error.message})`, {
         hint: 'Check that an SSH server listens there, and which algorithms it allows.',
         cause: error,

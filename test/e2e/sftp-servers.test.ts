@@ -1,13 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { linkSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import type { PreparedTarget } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
 import { expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
+import { mounted } from '../support/mounts.js';
 import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
 import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
 
@@ -77,18 +79,22 @@ test('a server without extensions is used as it is, and what it cannot promise i
   expectSame(source, target);
 });
 
-test('a full disk is told from other failures', async (context) => {
-  context.skip(process.getuid?.() !== 0, 'needs root to mount');
-  const small = join(there, 'small');
-  mkdirSync(small);
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', small]);
-  context.skip(mounted.status !== 0, 'cannot mount here');
-  onTestFinished(() => void spawnSync('umount', ['-l', small]));
+test('a disk that fills up while it is copied to is told from other failures', async (context) => {
+  const { folder: small } = await mounted(context, 'tmpfs', 8);
   const source = makeFile(join(here, 'disk.img'), 6 * MiB) as string;
-  writeFileSync(join(small, 'room'), Buffer.alloc(7 * MiB));
-  expect(await failureOf(copied({ source, target: sshd.url(join(small, 'copy')) }))).toMatchObject({
-    code: 'E_NO_SPACE',
-  });
+  const filling = {
+    ...scheme,
+    prepareTarget: async (...prepare: Parameters<NonNullable<EndpointScheme['prepareTarget']>>) => {
+      const prepared = await scheme.prepareTarget?.(...prepare);
+      writeFileSync(join(small, 'room'), Buffer.alloc(5 * MiB));
+      return prepared as PreparedTarget;
+    },
+  };
+  const options = { source, target: sshd.url(join(small, 'copy')), registry: { sftp: () => filling } };
+  expect(await failureOf(copied(options))).toMatchObject({ code: 'E_NO_SPACE' });
+  rmSync(join(small, 'room'));
+  await copied({ source, target: options.target });
+  expectSame(source, join(small, 'copy'));
 });
 
 test('rclone, another server, gives a file, and is refused as a target that it cannot be', async (context) => {
