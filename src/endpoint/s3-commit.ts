@@ -102,7 +102,7 @@ function completion(
 
 function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readonly string[] {
   const name = nameOf(place);
-  const race = `${name}: nothing stood there just before; whether this server would replace what came since is not known`;
+  const race = `${name}: nothing was there; but this server may replace what appears in the very last moment`;
   return [
     ...(overwrite || isAmazon(place) ? [] : [race]),
     ...(attributes ? [`--preserve: ${name} is an object, which keeps no modes, owners and times`] : []),
@@ -111,7 +111,7 @@ function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readon
 
 function exists(name: string): TransferError {
   return new TransferError('E_TARGET_EXISTS', `${name} exists already and was left as it is`, {
-    hint: 'The finished copy is kept on the server without a name: the same command with --overwrite gives it its name.',
+    hint: 'The finished copy is kept without a name: the same command with --overwrite gives it its name.',
   });
 }
 

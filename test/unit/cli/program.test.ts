@@ -22,6 +22,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
     completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
     disk: {} as DiskCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
+    leftovers: async (location, flags) => void calls.push({ command: 'leftovers', locations: [location], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
   await program.parseAsync(args, { from: 'user' }).catch((thrown) => {
@@ -55,6 +56,7 @@ test.each([
   [['copy', '--lanes', '2.5', 'a', 'b'], '--lanes: cannot use "2.5"'],
   [['copy', '--lanes', '1e2', 'a', 'b'], '--lanes: cannot use "1e2"'],
   [['copy', '--limt', '5MiB', 'a', 'b'], "unknown option '--limt' (Did you mean --limit?)"],
+  [['leftovers', '--older-than', 'ever', 's3://bucket'], '--older-than: cannot use "ever"'],
   [['copy', 'a'], 'copy needs a source and a target'],
   [['verify', 'a'], 'nothing to compare with'],
   [['verify'], 'nothing to compare with'],
