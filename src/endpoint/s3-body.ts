@@ -45,7 +45,7 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     this.#signer = signer;
   }
 
-  /** Takes all of the block; waits while both buffers are in use. A body that was stopped takes what it gets for lost. */
+  /** Takes all of the block; waits while both buffers are in use. Once the body was stopped, it goes nowhere. */
   async write(block: Uint8Array): Promise<void> {
     for (let at = 0; at < block.length && !this.#over; ) {
       const count = Math.min(block.length - at, PIECE_BYTES - this.#filled);

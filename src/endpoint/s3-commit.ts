@@ -78,7 +78,8 @@ async function complete(
   const request = { method: 'POST', query: { uploadId }, headers, body, patient: true } as const;
   const answer = await insist(place, request, { statuses: [200, 412, 409], end: 'target' });
   if (answer.status !== 200) throw exists(name);
-  if (readXml(answer.text, 'CompleteMultipartUploadResult', name) === undefined) throw s3Error(name, answer, 'target');
+  const result = await readXml(answer.text, 'CompleteMultipartUploadResult', name);
+  if (result === undefined) throw s3Error(name, answer, 'target');
 }
 
 /** The list of all parts, each checked: there, as large as its chunk, and the one that was sent. */
@@ -102,7 +103,7 @@ function completion(
 
 function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readonly string[] {
   const name = nameOf(place);
-  const race = `${name}: nothing stood there just before; whether this server would replace what came since is not known`;
+  const race = `${name}: nothing was there; but this server may replace what appears in the very last moment`;
   return [
     ...(overwrite || isAmazon(place) ? [] : [race]),
     ...(attributes ? [`--preserve: ${name} is an object, which keeps no modes, owners and times`] : []),
@@ -111,7 +112,7 @@ function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readon
 
 function exists(name: string): TransferError {
   return new TransferError('E_TARGET_EXISTS', `${name} exists already and was left as it is`, {
-    hint: 'The finished copy is kept on the server without a name: the same command with --overwrite gives it its name.',
+    hint: 'The finished copy is kept without a name: the same command with --overwrite gives it its name.',
   });
 }
 

@@ -65,7 +65,7 @@ export async function layOutS3Target(source: Source, ref: EndpointRef, chunkByte
   if (source.size === 0) return { copyId, uploadId: '', chunkBytes };
   const request = { method: 'POST', query: { uploads: '' }, headers: ownHeaders(copyId) } as const;
   const answer = await insist(place, request, { statuses: [200], end: 'target' });
-  const document = readXml(answer.text, 'InitiateMultipartUploadResult', nameOf(place));
+  const document = await readXml(answer.text, 'InitiateMultipartUploadResult', nameOf(place));
   const uploadId = textOf(document, 'UploadId') ?? '';
   if (uploadId === '' || uploadId.length > UPLOAD_ID_MAX) throw noUpload(nameOf(place));
   return { copyId, uploadId, chunkBytes };
