@@ -77,7 +77,7 @@ function madeOf(chain: DiskChain, range: ByteRange): Piece {
 }
 
 /** What a guest reads there. */
-async function contentOf(chain: DiskChain, range: ByteRange): Promise<Uint8Array> {
+export async function contentOf(chain: DiskChain, range: ByteRange): Promise<Uint8Array> {
   const into = Buffer.alloc(range.length);
   let at = 0;
   for await (const run of chain.runs(range)) {

@@ -16,6 +16,7 @@ import { formatNamed } from './formats.js';
 import { HeldFiles } from './held-files.js';
 import type { DiskFormat, DiskImage } from './image.js';
 import type { ImageWriter } from './image-writer.js';
+import { addsNothing } from './merge-compare.js';
 import { type BegunMerge, fromHere, type MergeProgress, MergeRecord } from './merge-record.js';
 import { assertRoom, heldMap } from './merge-room.js';
 import { type ChainOpener, openChain } from './open-chain.js';
@@ -72,13 +73,12 @@ export async function mergeStep(step: MergeStep, host: MergeHost): Promise<Merge
     if (earlier) assertSamePair(earlier.progress, step, parent);
     else await assertPossible(step, child, parent);
     const { stamp } = child.file;
-    const isMerged = earlier?.progress.mergedAs === stamp;
-    // Who builds on the child may build on the parent by now, and must not see what was written since.
-    if (earlier?.progress.mergedAs !== undefined && !isMerged && paths.length > 0) throw wasWrittenTo(child.file);
+    const isMerged = earlier !== undefined && (await isMergedStill({ child, parent }, earlier.progress, host));
     const writer = isMerged || grows(child, parent) ? undefined : await writerOf(parent);
     const begun = earlier ?? begin(step, parent, host.files);
     record = begun.record;
-    const carried = isMerged ? NOTHING : await bringOver({ child, parent, writer }, begun, host);
+    const ends = { child, parent, writer };
+    const carried = isMerged ? NOTHING : await withChain(ends, host, (chain) => writeOver(ends, chain, begun, host));
     const { image } = await openEnd(parent.file, step.parentFormat);
     const { modifiedAtMs } = parent.file;
     for (const file of grandchildren) await repoint(file, { path: step.parent, image, modifiedAtMs });
@@ -160,22 +160,43 @@ function assertSizes(step: MergeStep, child: DiskImage, parent: DiskImage): void
 /** Only a raw parent may be smaller: beyond its end it reads as zero, with more of a file or without. */
 const grows = (child: End, parent: End): boolean => parent.image.size < child.image.size;
 
-interface Ends {
+interface Pair {
   readonly child: End;
   readonly parent: End;
+}
+
+interface Ends extends Pair {
   /** Absent: the parent has to grow first. */
   readonly writer: ImageWriter | undefined;
 }
 
-async function bringOver(ends: Ends, begun: BegunMerge, host: MergeHost): Promise<Carried> {
-  const { child, parent } = ends;
+/**
+ * Whether the child holds nothing but what was merged. Another stamp alone may come of a copy of the folder; but who
+ * built on the child may build on the parent by now, and must not see what was written to the child since.
+ * @throws TransferError E_SOURCE_CHANGED
+ */
+async function isMergedStill(ends: Pair, { mergedAs, header }: MergeProgress, host: MergeHost): Promise<boolean> {
+  if (mergedAs === undefined || mergedAs === ends.child.file.stamp) return mergedAs !== undefined;
+  if (header.grandchildren.length === 0) return false;
+  const stop = (): void => {
+    if (host.stopped()) throw new TransferError('E_STOPPED', 'stopped; the disk reads as before');
+  };
+  if (await withChain(ends, host, (chain) => addsNothing(chain, stop))) return true;
+  throw wasWrittenTo(ends.child.file);
+}
+
+async function withChain<T>(
+  { child, parent }: Pair,
+  host: MergeHost,
+  work: (chain: DiskChain) => Promise<T>,
+): Promise<T> {
   const { path: text, name } = parent.file;
   const location = { scheme: 'file', text, name };
   const below = parent.image.parent ? await openChain({ location }, host.opener) : undefined;
   try {
     const linkOf = ({ image, file }: End): ChainLink => ({ image, bytes: file });
     const chain = new DiskChain([linkOf(child), linkOf(parent), ...(below?.links.slice(1) ?? [])]);
-    return await writeOver(ends, chain, begun, host);
+    return await work(chain);
   } finally {
     await below?.close();
   }

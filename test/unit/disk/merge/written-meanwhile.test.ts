@@ -1,7 +1,7 @@
 /** What is written to an image while it is merged, or between two runs of its merge, is never lost with it. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, utimesSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -66,10 +66,23 @@ test('an image that is written to while it is merged stays, and the same command
 test('an image that others have left for its parent, and that was written to since, is not removed', async () => {
   const { top, child, content } = chainOf('vhd');
   await expect(mergeInline(child, meanwhile('unlinkSync', 1, end))).rejects.toThrow('could not be removed');
-  touch(child);
+  const fd = openSync(child, 'r+');
+  // The data of its last block, up to the footer.
+  writeSync(fd, Buffer.alloc(MiB / 2, 0x5a), 0, MiB / 2, statSync(child).size - MiB / 2 - 512);
+  closeSync(fd);
   await expect(mergeInline(top, realFiles)).rejects.toMatchObject({ code: 'E_SOURCE_CHANGED' });
   expect(existsSync(child)).toBe(true);
   expect((await readThrough(top)).equals(content)).toBe(true);
+});
+
+test('a folder that is copied between two runs of a merge is no reason to stop', async () => {
+  const { child, content } = chainOf('vhd');
+  await expect(mergeInline(child, meanwhile('unlinkSync', 1, end))).rejects.toThrow('could not be removed');
+  touch(child);
+  const top = join(folder, 'top.vhd');
+  await mergeInline(top, realFiles);
+  expect(existsSync(child)).toBe(false);
+  expect((await readThrough(join(folder, 'parent.vhd'))).equals(content)).toBe(true);
 });
 
 test('an image that was opened for writing while it was merged is not removed', async (context) => {
