@@ -5,6 +5,7 @@ import { fioCase } from './cases-fio.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
+import { peerCases } from './cases-peer.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
 import { sparseCases } from './cases-sparse.js';
@@ -15,6 +16,7 @@ export const cases: readonly BenchCase[] = [
   ...copyCases,
   ...treeCases,
   httpCase,
+  ...peerCases,
   ...sparseCases,
   reflinkCase,
   ...diskCases,
