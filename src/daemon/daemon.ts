@@ -108,6 +108,7 @@ export class Daemon {
     const shared = new Host({ roots, runner, clock: systemClock, host, instance, tell });
     for (let n = 0; n < count; n++) threads.push(await startThread(data, shared.forThread(n)));
     const daemon = new Daemon({ identity, roots, threads, host: shared });
+    void shared.sweep();
     try {
       await daemon.#listen(options.listen);
       return daemon;

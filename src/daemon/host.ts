@@ -2,12 +2,13 @@
  * What the daemon does to targets, on its main thread: it opens parts, holds their leases, and has the engine's own
  * local end do the rest on threads of the runner, so that a slow storage keeps nobody else waiting.
  */
-import { closeSync } from 'node:fs';
-import { type Clock, nowMs } from '../core/clock.js';
+import { closeSync, lstatSync } from 'node:fs';
+import type { Clock } from '../core/clock.js';
 import type { FileAttributes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { CallAnswer, CallName, CallRequest, Place } from '../core/peer-wire.js';
 import type { CommitRequest, TargetSite } from '../core/target.js';
+import { encodePath } from '../platform/path-bytes.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { type Lease, Leases, type LeaseView } from './leases.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
@@ -73,12 +74,11 @@ export class Host {
   readonly #parts: HostParts;
   readonly #leases: Leases;
   readonly #turns = new Turns();
-  #sweptMs: number;
+  readonly #closing = new AbortController();
 
   constructor(parts: HostParts) {
     const { runner, clock, instance } = parts;
     this.#parts = parts;
-    this.#sweptMs = nowMs(clock);
     this.#leases = new Leases({
       instance,
       clock,
@@ -90,10 +90,8 @@ export class Host {
   /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
   forThread(thread: number): HostForThread {
     return {
-      call: async ({ call, request, client }) => {
-        await this.#sweep();
-        return (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
-      },
+      call: ({ call, request, client }) =>
+        (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client),
       lease: ({ lease, client }) => {
         const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
         threads.add(thread);
@@ -102,7 +100,16 @@ export class Host {
     };
   }
 
+  /** Ends leases that nobody uses any more, until the host is closed. */
+  async sweep(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      await this.#parts.clock.sleep(SWEEP_MS, this.#closing.signal);
+      await this.#leases.sweep();
+    }
+  }
+
   async close(): Promise<void> {
+    this.#closing.abort();
     await this.#leases.endAll();
   }
 
@@ -163,9 +170,10 @@ export class Host {
       });
     },
     discard: ({ place }) => {
-      return this.#at(place, async (found, { ref }) => {
+      return this.#at(place, async (found, site) => {
+        assertNotLocal(found, site);
         await this.#leases.endAt(found.shown);
-        await this.#parts.runner.run('discard-partial', { ref });
+        await this.#parts.runner.run('discard-partial', { ref: site.ref });
         return {};
       });
     },
@@ -178,6 +186,7 @@ export class Host {
     const found = findTarget(this.#parts.roots, place, undefined);
     try {
       const site = await this.#locate(found);
+      assertNotLocal(found, site);
       if (partial === 'reopen') await this.#leases.endAt(found.shown);
       const prepared = await this.#parts.runner.run('prepare-target', {
         ref: site.ref,
@@ -233,13 +242,14 @@ export class Host {
   async #tell({ id, threads }: Lease, what: LeaseNews['what']): Promise<void> {
     await Promise.all([...threads].map((thread) => this.#parts.tell(thread, { lease: id, what })));
   }
+}
 
-  async #sweep(): Promise<void> {
-    const now = nowMs(this.#parts.clock);
-    if (now - this.#sweptMs < SWEEP_MS) return;
-    this.#sweptMs = now;
-    await this.#leases.sweep();
-  }
+/** A copy that runs on this host has its journal beside its part, and nobody else may touch that. */
+function assertNotLocal({ shown }: Found, { journalPath }: TargetSite): void {
+  if (lstatSync(encodePath(journalPath), { throwIfNoEntry: false }) === undefined) return;
+  throw new TransferError('E_PART_FOREIGN', `${shown}: a copy that was made on that host has its partial data there`, {
+    hint: 'Finish or discard it on that host, or choose another target.',
+  });
 }
 
 function siteOf({ path, name }: Found, { existing, adopts, partial, freeBytes }: TargetSite) {

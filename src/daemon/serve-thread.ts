@@ -47,6 +47,8 @@ const HANDSHAKE_MS_MAX = 10_000;
 const HEAD_MS_MAX = 10_000;
 const IDLE_MS_MAX = 60_000;
 const CHECK_MS = 2_000;
+const SWEEP_MS = 10_000;
+const ORIGIN = 'https://peer';
 
 /** Serves until the main thread says otherwise; to be called once a thread. */
 export async function serveThread(port: MessagePort, data: ThreadData, registry: Registry): Promise<void> {
@@ -86,6 +88,7 @@ class ServeThread {
   readonly #book: TokenBook;
   readonly #server: Server;
   readonly #perAddress = new Map<string, number>();
+  readonly #closing = new AbortController();
   #served: Served | undefined;
 
   constructor(data: ThreadData, clock: Clock) {
@@ -115,6 +118,15 @@ class ServeThread {
 
   serve(served: Served): void {
     this.#served = served;
+    void this.#sweep(served);
+  }
+
+  /** What is kept open for a while must not keep the space of files that were deleted meanwhile. */
+  async #sweep({ sources }: Served): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      await this.#clock.sleep(SWEEP_MS, this.#closing.signal);
+      await sources.closeOld();
+    }
   }
 
   /** Answers where it listens: the descriptor is what the other threads listen on. */
@@ -131,6 +143,7 @@ class ServeThread {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#server.close();
     this.#server.closeAllConnections();
     await this.#now.sources.close();
@@ -165,7 +178,8 @@ class ServeThread {
     try {
       const client = await authenticate(request, this.#book, this.#clock);
       assertProtocol(request);
-      const url = new URL(request.url ?? '', 'https://peer');
+      const given = request.url ?? '';
+      const url = URL.canParse(given, ORIGIN) ? new URL(given, ORIGIN) : new URL(ORIGIN);
       const route = `${request.method} ${url.pathname}`;
       const query = url.searchParams;
       if (route === `GET ${BYTE_ROUTES.source}`) await this.#now.bytes.send(query, client, response);
