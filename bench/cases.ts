@@ -7,6 +7,7 @@ import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
+import { sftpCases } from './cases-sftp.js';
 import { sparseCases } from './cases-sparse.js';
 import { treeCases } from './cases-tree.js';
 import type { BenchCase } from './measure.js';
@@ -15,6 +16,7 @@ export const cases: readonly BenchCase[] = [
   ...copyCases,
   ...treeCases,
   httpCase,
+  ...sftpCases,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

@@ -1,6 +1,6 @@
 /**
- * How a user proves who he is: keys of an agent, keys in files, and, where there is a terminal to ask on, the passphrase
- * of a key or a password. Each is tried when its turn comes, and asked for once in a process.
+ * How a user proves who he is: keys of an agent, keys in files, and, where there is a terminal to ask on, the
+ * passphrase of a key or a password. Each is tried when its turn comes, and asked for once in a process.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

@@ -24,8 +24,14 @@ export class ChunkRequests {
 
   /** The file as it is open now. */
   async opened(file: RemoteFile): Promise<OpenFile> {
-    if (!this.#signal.aborted) this.#file = await Promise.race([file.opened(), this.#stopped]);
-    if (this.#file && !this.#signal.aborted) return this.#file;
+    this.#file = await this.unlessStopped(file.opened());
+    return this.#file;
+  }
+
+  /** What the work answers, which goes on for others after a stop. */
+  async unlessStopped<T>(work: Promise<T>): Promise<T> {
+    const answer = await Promise.race([work, this.#stopped]);
+    if (!this.#signal.aborted) return answer as T;
     throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   }
 

@@ -1,6 +1,6 @@
 /**
- * Makes a connection: the server proves that it is the known one before anything is told to it, then the user proves who
- * he is. The bytes of all requests then go through one channel without delay: small packets that wait for an
+ * Makes a connection: the server proves that it is the known one before anything is told to it, then the user proves
+ * who he is. The bytes of all requests then go through one channel without delay: small packets that wait for an
  * acknowledgement make reading ten times slower.
  */
 import { connect, type Socket } from 'node:net';
@@ -179,14 +179,14 @@ class Handshake {
       );
     } else if (verdict.is === 'changed') {
       const place = `it is not the one in ${verdict.place}`;
-      const hint = `Somebody may be in between, or the server has a new key: ask who runs it, then ssh-keygen -R '${name}'.`;
+      const hint = `Somebody may be in between, or it has a new key: ask who runs it, then ssh-keygen -R '${name}'.`;
       refuse(`the key of the server has changed: it shows ${shown}, and ${place}`, hint);
     } else {
       const other =
         verdict.otherTypes.length > 0 ? `; keys of other types are known: ${verdict.otherTypes.join(', ')}` : '';
       const setting = lax === undefined ? '' : ` ${lax} in the settings of ssh is not followed.`;
       const file = showPath(this.#known.files[0] ?? '~/.ssh/known_hosts');
-      const how = `Compare the fingerprint with the server's own, then log in once with ssh, which writes it to ${file}.`;
+      const how = `Compare the fingerprint with its own, then log in once with ssh, which writes it to ${file}.`;
       refuse(`the key of the server is not known: it shows ${shown}${other}`, `${how}${setting}`);
     }
     return false;

@@ -1,6 +1,6 @@
 /**
- * The files in which OpenSSH keeps the keys of servers (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). A server whose key is not
- * there, or is another one, or was revoked, is refused: nobody is trusted because he was there first.
+ * The files in which OpenSSH keeps the keys of servers (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). A server whose key is
+ * not there, or is another one, or was revoked, is refused: nobody is trusted because he was there first.
  */
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -119,7 +119,7 @@ function matchesHashed(hosts: string, name: string): boolean {
   return createHmac('sha1', Buffer.from(salt, 'base64')).update(name).digest('base64') === hash;
 }
 
-/** `*` and `?` stand for any characters and for one; what a pattern with `!` matches is out (ssh_config(5), PATTERNS). */
+/** `*` stands for any characters, `?` for one; what a pattern with `!` matches is out (ssh_config(5), PATTERNS). */
 export function matchesPatterns(patterns: readonly string[], name: string): boolean {
   const matching = patterns.filter((pattern) => matchesPattern(pattern.replace(/^!/, ''), name));
   return matching.length > 0 && !matching.some((pattern) => pattern.startsWith('!'));

@@ -1,6 +1,6 @@
 /**
  * A file of an SFTP server as a source. Its version is its size and the second of its last change, which is looked at
- * again behind the last byte of every chunk: the server answers in order, so that no change before that byte escapes it.
+ * again behind the last byte of every chunk: the server answers in order, so that no change before it goes unseen.
  */
 import { posix } from 'node:path';
 import type { ByteRange } from '../core/chunk.js';

@@ -61,7 +61,7 @@ export class SftpTarget implements Target {
       await file.session.write(file.handle, block, at, chunk);
     };
     const finish = async (): Promise<undefined> => {
-      if (file && this.#syncs(file)) await this.#sync(await this.#sameFile(chunk, file));
+      if (file && this.#syncs(file)) await chunk.unlessStopped(this.#sync(await this.#sameFile(chunk, file)));
       chunk.end();
     };
     return {

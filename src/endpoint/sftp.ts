@@ -1,4 +1,4 @@
-/** The scheme `sftp`: files of an SSH server, read and written in pieces, many at a time, over a connection a thread. */
+/** The scheme `sftp`: files of an SSH server, in pieces, many at a time, over a connection for each thread. */
 import { posix } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';

@@ -1,11 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
-  linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -14,28 +11,25 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { KiB, MiB } from '../../src/core/units.js';
-import { parseLocation } from '../../src/endpoint/location.js';
-import { sftpScheme } from '../../src/endpoint/sftp.js';
-import { SftpClient } from '../../src/endpoint/sftp-client.js';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { MiB } from '../../src/core/units.js';
+import type { EndpointScheme } from '../../src/endpoint/registry.js';
 import { bytesOf, expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
-import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
-import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
+import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
+import { type Sshd, sshdMissing, startSshd } from '../support/sshd.js';
 
 const missing = sshdMissing();
 const SIZE = 3 * MiB + 77;
-const EXTENSIONS = 'fsync,hardlink,limits,posix-rename,statvfs,fstatvfs';
 let sshd: Sshd;
-let client: SftpClient;
+let scheme: EndpointScheme;
+let copied: SftpCopying['copied'];
 /** At the server, and here. */
 let there: string;
 let here: string;
 
 beforeAll(async () => {
-  // It changes its keys every few MiB, as others do every few GiB.
+  // It changes its keys every MiB, as others do every few GiB.
   if (missing === '') sshd = await startSshd({ config: ['RekeyLimit 1M'] });
 });
 afterAll(() => sshd?.stop());
@@ -44,39 +38,9 @@ beforeEach((context) => {
   useServer(sshd);
   here = scratchFolder();
 });
-afterEach(async () => {
-  await client.close();
-  vi.unstubAllEnvs();
-});
 
-function useServer({ home, start }: Sshd): void {
-  vi.stubEnv('HOME', home);
-  vi.stubEnv('SSH_AUTH_SOCK', '');
-  client = new SftpClient();
-  there = mkdtempSync(join(start, 'test-'));
-}
-
-async function otherServer(options: SshdOptions): Promise<Sshd> {
-  const other = await startSshd(options);
-  onTestFinished(() => other.stop());
-  useServer(other);
-  return other;
-}
-
-/** Answers the notes of a copy. */
-async function copied(options: InlineOptions): Promise<string[]> {
-  const registry = { sftp: () => sftpScheme(client) };
-  const transfer = inlineTransfer({ chunkBytes: 256 * KiB, workers: 1, registry, ...options });
-  const notes: string[] = [];
-  const listening = (async () => {
-    for await (const event of transfer.events) if (event.type === 'note') notes.push(event.message);
-  })();
-  try {
-    await transfer.run();
-  } finally {
-    await listening;
-  }
-  return notes;
+function useServer(server: Sshd): void {
+  ({ scheme, there, copied } = copyingWith(server));
 }
 
 test('a file goes to a server and comes back the same, through changes of the keys', async () => {
@@ -104,7 +68,7 @@ test('an empty file, and names with blanks, umlauts and percent signs', async ()
   expect(readFileSync(join(there, name)).length).toBe(0);
 });
 
-test('what stands under the name is left unless --overwrite says otherwise, and then its permissions stay', async () => {
+test('what stands under the name is left unless --overwrite says otherwise; then its permissions stay', async () => {
   const source = makeFile(join(here, 'disk.img'), SIZE) as string;
   const target = join(there, 'copy.img');
   writeFileSync(target, 'old', { mode: 0o640 });
@@ -118,7 +82,6 @@ test('what stands under the name is left unless --overwrite says otherwise, and 
 test('a name that somebody takes in the last moment is not taken from him', async () => {
   const source = makeFile(join(here, 'disk.img'), SIZE) as string;
   const target = join(there, 'copy.img');
-  const scheme = sftpScheme(client);
   const registry = {
     sftp: () => ({
       ...scheme,
@@ -199,7 +162,6 @@ test('a source is not copied onto itself', async () => {
 test('a source that changes while it is copied is named, and its target gets no name', async () => {
   const path = makeFile(join(there, 'disk.img'), SIZE) as string;
   utimesSync(path, 1_600_000_000, 1_600_000_000);
-  const scheme = sftpScheme(client);
   const changing = {
     ...scheme,
     attachSource: async (ref: { scheme: string }) => {
@@ -227,76 +189,3 @@ test('--preserve keeps permissions and whole seconds, and says what it cannot ke
   expect({ mode: mode & 0o777, mtimeMs }).toEqual({ mode: 0o751, mtimeMs: 1_500_000_000_000 });
   expect(notes).toEqual(['--preserve: times are kept in whole seconds over SFTP']);
 });
-
-test('a commit that was cut short between two names of the one file is finished', async () => {
-  const scheme = sftpScheme(client);
-  const path = makeFile(join(there, 'copy'), SIZE) as string;
-  const site = await scheme.locateTarget?.(parseLocation(sshd.url(path)), 'x');
-  const mtimeNs = String(BigInt(Math.floor(statSync(path).mtimeMs / 1000)) * 1_000_000_000n);
-  const part = join(there, '.copy.blockferry-part');
-  const mark = { device: String(site?.existing?.device), inode: part, size: SIZE, mtimeNs };
-  const finish = () => scheme.finishCommit?.(site?.ref as { scheme: string }, mark, { overwrite: false, sync: true });
-  // Another file that only looks the same is left alone.
-  makeFile(part, SIZE, 'another');
-  utimesSync(part, statSync(path).atime, statSync(path).mtime);
-  expect(await finish()).toBe(false);
-  spawnSync('rm', [part]);
-  linkSync(path, part);
-  expect(await finish()).toBe(true);
-  expect(readdirSync(there)).toEqual(['copy']);
-});
-
-test('a server without extensions is used as it is, and what it cannot promise is said', async () => {
-  const bare = await otherServer({ sftpOptions: `-P ${EXTENSIONS}` });
-  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
-  const target = join(there, 'copy.img');
-  const notes = await copied({ source, target: bare.url(target) });
-  expect(notes).toEqual([
-    expect.stringContaining('cannot be told to make data durable'),
-    expect.stringContaining('cannot replace a file at once'),
-    expect.stringContaining('may replace what somebody else puts there'),
-  ]);
-  expectSame(source, target);
-  writeFileSync(target, 'old');
-  expect(await failureOf(copied({ source, target: bare.url(target) }))).toMatchObject({ code: 'E_TARGET_EXISTS' });
-  await copied({ source, target: bare.url(target), overwrite: true });
-  expectSame(source, target);
-});
-
-test('a full disk is told from other failures', async (context) => {
-  context.skip(process.getuid?.() !== 0, 'needs root to mount');
-  const small = join(there, 'small');
-  mkdirSync(small);
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'none', small]);
-  context.skip(mounted.status !== 0, 'cannot mount here');
-  onTestFinished(() => void spawnSync('umount', ['-l', small]));
-  const source = makeFile(join(here, 'disk.img'), 6 * MiB) as string;
-  writeFileSync(join(small, 'room'), Buffer.alloc(7 * MiB));
-  expect(await failureOf(copied({ source, target: sshd.url(join(small, 'copy')) }))).toMatchObject({
-    code: 'E_NO_SPACE',
-  });
-});
-
-test('rclone, another server, gives a file, and is refused as a target that it cannot be', async (context) => {
-  context.skip(spawnSync('rclone', ['version']).status !== 0, 'needs rclone');
-  const source = makeFile(join(there, 'disk.img'), SIZE) as string;
-  const port = await startRclone();
-  await copied({ source: `sftp://127.0.0.1:${port}/disk.img`, target: join(here, 'copy') });
-  expectSame(source, join(here, 'copy'));
-  expect(await failureOf(copied({ source, target: `sftp://127.0.0.1:${port}/copy` }))).toMatchObject({
-    code: expect.stringMatching(/^E_TARGET_/),
-  });
-  expect(readdirSync(there)).toEqual(['disk.img']);
-});
-
-async function startRclone(): Promise<number> {
-  const port = sshd.port + 1;
-  const options = ['--addr', `127.0.0.1:${port}`, '--config', '', '--key', join(sshd.scratch, 'host_ed25519')];
-  const keys = ['--authorized-keys', join(sshd.scratch, 'authorized_keys')];
-  const child = spawn('rclone', ['serve', 'sftp', there, ...options, ...keys], { stdio: 'ignore' });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  await vi.waitFor(() => once(connect(port, '127.0.0.1'), 'connect'), { timeout: 20_000, interval: 50 });
-  const known = join(sshd.home, '.ssh', 'known_hosts');
-  writeFileSync(known, readFileSync(known, 'utf8').replace(`:${sshd.port} `, `:${sshd.port},[127.0.0.1]:${port} `));
-  return port;
-}

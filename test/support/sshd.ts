@@ -1,6 +1,6 @@
 /**
- * A real OpenSSH server for tests and the bench, on a free port of 127.0.0.1, with keys of its own and a home folder for
- * its user's settings. Relative paths in its configuration would make every connection fail, so there are none.
+ * A real OpenSSH server for tests and the bench, on a free port of 127.0.0.1, with keys of its own and a home folder
+ * for its user's settings. Relative paths in its configuration would make every connection fail, so there are none.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

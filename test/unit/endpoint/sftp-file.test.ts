@@ -48,7 +48,7 @@ describe('flushes of one file', () => {
     expect(session.syncs).toHaveLength(2);
   });
 
-  test('after one that failed nothing that was written through the file counts, whatever the next one says', async () => {
+  test('after one that failed nothing written through the file counts, whatever the next one says', async () => {
     const session = new Session();
     const file = new OpenFile(session.as, Buffer.from('h'));
     const first = file.sync().catch((thrown: Error) => thrown);

@@ -1,0 +1,122 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import type { PreparedTarget } from '../../src/core/target.js';
+import { MiB } from '../../src/core/units.js';
+import { parseLocation } from '../../src/endpoint/location.js';
+import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
+import { mounted } from '../support/mounts.js';
+import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
+import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
+
+const missing = sshdMissing();
+const SIZE = 3 * MiB + 77;
+let sshd: Sshd;
+let scheme: EndpointScheme;
+let copied: SftpCopying['copied'];
+/** At the server, and here. */
+let there: string;
+let here: string;
+
+beforeAll(async () => {
+  if (missing === '') sshd = await startSshd();
+});
+afterAll(() => sshd?.stop());
+beforeEach((context) => {
+  context.skip(missing !== '', missing);
+  useServer(sshd);
+  here = scratchFolder();
+});
+
+function useServer(server: Sshd): void {
+  ({ scheme, there, copied } = copyingWith(server));
+}
+
+const EXTENSIONS = 'fsync,hardlink,limits,posix-rename,statvfs,fstatvfs';
+
+async function otherServer(options: SshdOptions): Promise<Sshd> {
+  const other = await startSshd(options);
+  onTestFinished(() => other.stop());
+  useServer(other);
+  return other;
+}
+
+test('a commit that was cut short between two names of the one file is finished', async () => {
+  const path = makeFile(join(there, 'copy'), SIZE) as string;
+  const site = await scheme.locateTarget?.(parseLocation(sshd.url(path)), 'x');
+  const mtimeNs = String(BigInt(Math.floor(statSync(path).mtimeMs / 1000)) * 1_000_000_000n);
+  const part = join(there, '.copy.blockferry-part');
+  const mark = { device: String(site?.existing?.device), inode: part, size: SIZE, mtimeNs };
+  const finish = () => scheme.finishCommit?.(site?.ref as { scheme: string }, mark, { overwrite: false, sync: true });
+  // Another file that only looks the same is left alone.
+  makeFile(part, SIZE, 'another');
+  utimesSync(part, statSync(path).atime, statSync(path).mtime);
+  expect(await finish()).toBe(false);
+  spawnSync('rm', [part]);
+  linkSync(path, part);
+  expect(await finish()).toBe(true);
+  expect(readdirSync(there)).toEqual(['copy']);
+});
+
+test('a server without extensions is used as it is, and what it cannot promise is said', async () => {
+  const bare = await otherServer({ sftpOptions: `-P ${EXTENSIONS}` });
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const target = join(there, 'copy.img');
+  const notes = await copied({ source, target: bare.url(target) });
+  expect(notes).toEqual([
+    expect.stringContaining('cannot be told to make data durable'),
+    expect.stringContaining('cannot replace a file at once'),
+    expect.stringContaining('may replace what somebody else puts there'),
+  ]);
+  expectSame(source, target);
+  writeFileSync(target, 'old');
+  expect(await failureOf(copied({ source, target: bare.url(target) }))).toMatchObject({ code: 'E_TARGET_EXISTS' });
+  await copied({ source, target: bare.url(target), overwrite: true });
+  expectSame(source, target);
+});
+
+test('a disk that fills up while it is copied to is told from other failures', async (context) => {
+  const { folder: small } = await mounted(context, 'tmpfs', 8);
+  const source = makeFile(join(here, 'disk.img'), 6 * MiB) as string;
+  const filling = {
+    ...scheme,
+    prepareTarget: async (...prepare: Parameters<NonNullable<EndpointScheme['prepareTarget']>>) => {
+      const prepared = await scheme.prepareTarget?.(...prepare);
+      writeFileSync(join(small, 'room'), Buffer.alloc(5 * MiB));
+      return prepared as PreparedTarget;
+    },
+  };
+  const options = { source, target: sshd.url(join(small, 'copy')), registry: { sftp: () => filling } };
+  expect(await failureOf(copied(options))).toMatchObject({ code: 'E_NO_SPACE' });
+  rmSync(join(small, 'room'));
+  await copied({ source, target: options.target });
+  expectSame(source, join(small, 'copy'));
+});
+
+test('rclone, another server, gives a file, and is refused as a target that it cannot be', async (context) => {
+  context.skip(spawnSync('rclone', ['version']).status !== 0, 'needs rclone');
+  const source = makeFile(join(there, 'disk.img'), SIZE) as string;
+  const port = await startRclone();
+  await copied({ source: `sftp://127.0.0.1:${port}/disk.img`, target: join(here, 'copy') });
+  expectSame(source, join(here, 'copy'));
+  expect(await failureOf(copied({ source, target: `sftp://127.0.0.1:${port}/copy` }))).toMatchObject({
+    code: expect.stringMatching(/^E_TARGET_/),
+  });
+  expect(readdirSync(there)).toEqual(['disk.img']);
+});
+
+async function startRclone(): Promise<number> {
+  const port = sshd.port + 1;
+  const options = ['--addr', `127.0.0.1:${port}`, '--config', '', '--key', join(sshd.scratch, 'host_ed25519')];
+  const keys = ['--authorized-keys', join(sshd.scratch, 'authorized_keys')];
+  const child = spawn('rclone', ['serve', 'sftp', there, ...options, ...keys], { stdio: 'ignore' });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await vi.waitFor(() => once(connect(port, '127.0.0.1'), 'connect'), { timeout: 20_000, interval: 50 });
+  const known = join(sshd.home, '.ssh', 'known_hosts');
+  writeFileSync(known, readFileSync(known, 'utf8').replace(`:${sshd.port} `, `:${sshd.port},[127.0.0.1]:${port} `));
+  return port;
+}
