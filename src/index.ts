@@ -1,6 +1,7 @@
 /**
  * The public API: `copy` moves one file between any two locations and proves it, `copyTree` several files and folders,
- * `verify` and `verifyTree` compare them, `status` tells what a partial copy holds, `benchmark` what storage can do;
+ * `verify` and `verifyTree` compare them, `status` tells what a partial copy holds, `leftovers` what a server keeps of
+ * unfinished uploads, `benchmark` what storage can do;
  * `openDisk`, `describeDisk`, `mapDisk`, `checkDisk`, `diskDigest`, `mergeDisk` and `setDiskParent` are about disk
  * images.
  * Each runs on threads of its own, which end with it. What a plain copy does not need is loaded when it is asked for.
@@ -21,6 +22,7 @@ export {
   type SetDiskParentOptions,
   setDiskParent,
 } from './api/disk.js';
+export { type LeftoversOptions, leftovers } from './api/leftovers.js';
 export { Disk, type DiskLink, type OpenDiskOptions, openDisk } from './api/open-disk.js';
 export type { CopyOptions, Reflink } from './api/options.js';
 export { Run } from './api/run.js';
@@ -42,6 +44,7 @@ export type { DiskFormat, Finding, ParentLink, Severity } from './disk/image.js'
 export type { LayoutKind } from './disk/layout.js';
 export type { Merged } from './disk/merge.js';
 export type { ParentChanged } from './disk/set-parent.js';
+export type { Leftover } from './endpoint/registry.js';
 export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
 export type { DigestResult, DiskDigest } from './transfer/disk/digest-job.js';

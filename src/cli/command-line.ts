@@ -32,6 +32,10 @@ async function runCommand(session: Session): Promise<number> {
       const { runStatus } = await import('./commands/status.js');
       exitCode = await runStatus(session, target, flags);
     },
+    leftovers: async (location, flags) => {
+      const { runLeftovers } = await import('./commands/leftovers.js');
+      exitCode = await runLeftovers(session, location, flags);
+    },
     bench: async (locations, flags) => {
       const { runBench } = await import('./commands/bench.js');
       exitCode = await runBench(session, locations, flags);

@@ -97,6 +97,17 @@ Examples:
   blockferry status --json /backup/disk.vhd    for a script
 `;
 
+export const LEFTOVERS_HELP = `
+An upload to a bucket that was interrupted for good has no name, but its parts
+are kept, and paid for. The server does not say which program began one, so look
+before you abort: another program may still be at work. What a journal on this
+machine can go on with is marked, and never aborted; "copy --discard" does that.
+
+Examples:
+  blockferry leftovers s3://bucket/vms/
+  blockferry leftovers --abort --older-than 7 s3://bucket
+`;
+
 export const BENCH_HELP = `
 A folder is measured by a scratch file that is made in it, and removed however
 this ends; two locations are also copied with the engine itself, from the first

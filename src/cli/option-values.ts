@@ -21,6 +21,15 @@ export function size(option: string): (text: string) => number {
   return (text) => parseBytes(text, option);
 }
 
+export function days(option: string): (text: string) => number {
+  return (text) => {
+    if (/^\d{1,5}(\.\d+)?$/.test(text)) return Number(text);
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: 'Write a number of days, such as 7 or 0.5.',
+    });
+  };
+}
+
 export function count(option: string, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : 0;

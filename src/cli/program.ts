@@ -6,9 +6,18 @@ import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
 import { TransferError } from '../core/errors.js';
 import { addDisk, type DiskCommands } from './disk-program.js';
-import { arrangeHelp, BENCH_HELP, COMPLETION_HELP, COPY_HELP, EXAMPLES, STATUS_HELP, VERIFY_HELP } from './help.js';
+import {
+  arrangeHelp,
+  BENCH_HELP,
+  COMPLETION_HELP,
+  COPY_HELP,
+  EXAMPLES,
+  LEFTOVERS_HELP,
+  STATUS_HELP,
+  VERIFY_HELP,
+} from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
-import { collect, count, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
+import { collect, count, days, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -54,6 +63,12 @@ export interface VerifyFlags extends OutputFlags, HttpFlags {
   readonly workers?: number;
 }
 
+export interface LeftoversFlags extends OutputFlags {
+  readonly abort?: boolean;
+  /** Days. */
+  readonly olderThan: number;
+}
+
 export interface BenchFlags extends OutputFlags {
   readonly seconds?: number;
   readonly size?: number;
@@ -65,6 +80,7 @@ export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
+  leftovers(location: string, flags: LeftoversFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
   readonly disk: DiskCommands;
   readonly serve: ServeCommands;
@@ -87,6 +103,7 @@ export function createProgram(commands: Commands): Command {
   addCopy(program, commands);
   addVerify(program, commands);
   addStatus(program, commands);
+  addLeftovers(program, commands);
   addBench(program, commands);
   addDisk(program, () => commands.disk);
   addServe(program, () => commands.serve);
@@ -196,6 +213,18 @@ function addStatus(program: Command, commands: Commands): void {
     .option('--json', 'one object on the standard output')
     .addHelpText('after', STATUS_HELP)
     .action((target: string, flags: OutputFlags) => commands.status(target, flags));
+}
+
+function addLeftovers(program: Command, commands: Commands): void {
+  program
+    .command('leftovers')
+    .description('list uploads to a bucket that nobody finished, and abort them')
+    .argument('<location>', 'a bucket, or the beginning of keys in it: s3://bucket/prefix')
+    .option('--abort', 'abort those that are old enough, and that no copy from here goes on with')
+    .option('--older-than <days>', 'how old is old enough', days('--older-than'), 1)
+    .option('--json', 'one object on the standard output')
+    .addHelpText('after', LEFTOVERS_HELP)
+    .action((location: string, flags: LeftoversFlags) => commands.leftovers(location, flags));
 }
 
 function addBench(program: Command, commands: Commands): void {

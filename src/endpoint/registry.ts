@@ -13,6 +13,19 @@ import type {
 } from '../core/target.js';
 import type { TreeEnd } from '../core/tree.js';
 
+/** Unfinished data on a server, without a name. */
+export interface Leftover {
+  /** What it was to become. */
+  readonly name: string;
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly begunAtMs: number;
+  /** There is a journal here of a copy to this name, which may go on with it. */
+  readonly resumable: boolean;
+  /** It is gone now. */
+  readonly aborted: boolean;
+}
+
 export interface EndpointScheme {
   /** Opens and looks: size, version, abilities. @throws TransferError */
   openSource?(location: Location): Promise<Source>;
@@ -39,6 +52,11 @@ export interface EndpointScheme {
    * After a commit that a crash cut short: publishes or cleans up what is left, and says whether the target is whole.
    */
   finishCommit?(ref: EndpointRef, part: PartMark, request: CommitRequest): Promise<boolean>;
+  /**
+   * What was begun below a location and never finished. Aborts what was begun before and is not
+   * {@link Leftover.resumable}.
+   */
+  leftovers?(location: Location, abortBeforeMs: number | undefined): Promise<readonly Leftover[]>;
   /** Folders with all that is in them. */
   trees?(): Promise<TreeEnd>;
 }
@@ -54,6 +72,11 @@ export async function schemeOf(registry: Registry, scheme: string): Promise<Endp
   });
 }
 
+const ABILITIES: Readonly<Partial<Record<keyof EndpointScheme, string>>> = {
+  trees: 'an end of a copy of folders, of several files, or with --dry-run',
+  leftovers: 'asked for unfinished uploads',
+};
+
 /** The ability, or the error that says that this kind of location does not have it. */
 export function ability<K extends keyof EndpointScheme>(
   scheme: EndpointScheme,
@@ -63,7 +86,7 @@ export function ability<K extends keyof EndpointScheme>(
   const found = scheme[key];
   if (found) return found;
   const others = key.endsWith('Source') ? 'read from' : 'written to';
-  const what = key === 'trees' ? 'an end of a copy of folders, of several files, or with --dry-run' : others;
+  const what = ABILITIES[key] ?? others;
   throw new TransferError('E_USAGE', `${name}: such a location cannot be ${what}`, {
     hint: 'Choose another location.',
   });

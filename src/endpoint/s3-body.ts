@@ -45,9 +45,9 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     this.#signer = signer;
   }
 
-  /** Takes all of the block; waits while both buffers are in use. */
+  /** Takes all of the block; waits while both buffers are in use. Once the body was stopped, it goes nowhere. */
   async write(block: Uint8Array): Promise<void> {
-    for (let at = 0; at < block.length; ) {
+    for (let at = 0; at < block.length && !this.#over; ) {
       const count = Math.min(block.length - at, PIECE_BYTES - this.#filled);
       this.#filling.set(block.subarray(at, at + count), HEAD_BYTES_MAX + this.#filled);
       this.#filled += count;

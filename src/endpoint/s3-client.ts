@@ -62,12 +62,18 @@ export async function insist(
 ): Promise<S3Answer> {
   for (let attempt = 1; ; attempt++) {
     const answer = await ask(place, request).catch(passing);
-    if (!(answer instanceof TransferError) && wanted.statuses.includes(answer.status)) return answer;
+    if (!(answer instanceof TransferError) && wanted.statuses.includes(answer.status) && !failedLate(answer))
+      return answer;
     const error = answer instanceof TransferError ? answer : s3Error(nameOf(place), answer, wanted.end);
     const askedMs = error.detail.retryAfterMs ?? 0;
     if (!error.retryable || attempt === ATTEMPTS || askedMs > RETRY_AFTER_MS_MAX) throw error;
     await systemClock.sleep(Math.max(askedMs, Math.random() * FIRST_DELAY_MS * 2 ** attempt));
   }
+}
+
+/** Amazon begins a long answer before it knows how things will end. */
+function failedLate({ status, text }: S3Answer): boolean {
+  return status === 200 && /^[^<]*(<\?[^>]*>)?\s*<Error[\s>]/.test(text);
 }
 
 function passing(thrown: unknown): TransferError {

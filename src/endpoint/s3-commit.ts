@@ -6,7 +6,7 @@ import { TransferError } from '../core/errors.js';
 import type { CommitRequest, Token } from '../core/target.js';
 import { headerOf } from './http-errors.js';
 import { ask, insist } from './s3-client.js';
-import { type S3Answer, s3Error } from './s3-errors.js';
+import { s3Error } from './s3-errors.js';
 import type { Upload } from './s3-part.js';
 import { listParts, type Part } from './s3-parts.js';
 import { isAmazon, nameOf, type S3Place } from './s3-place.js';
@@ -78,8 +78,7 @@ async function complete(
   const request = { method: 'POST', query: { uploadId }, headers, body, patient: true } as const;
   const answer = await insist(place, request, { statuses: [200, 412, 409], end: 'target' });
   if (answer.status !== 200) throw exists(name);
-  // Amazon begins its answer before it knows how things will end.
-  if (readXml(answer.text, 'CompleteMultipartUploadResult', name) === undefined) throw failedLate(name, answer);
+  if (readXml(answer.text, 'CompleteMultipartUploadResult', name) === undefined) throw s3Error(name, answer, 'target');
 }
 
 /** The list of all parts, each checked: there, as large as its chunk, and the one that was sent. */
@@ -103,7 +102,7 @@ function completion(
 
 function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readonly string[] {
   const name = nameOf(place);
-  const race = `${name}: nothing stood there just before; whether this server would replace what came since is not known`;
+  const race = `${name}: nothing was there; but this server may replace what appears in the very last moment`;
   return [
     ...(overwrite || isAmazon(place) ? [] : [race]),
     ...(attributes ? [`--preserve: ${name} is an object, which keeps no modes, owners and times`] : []),
@@ -112,7 +111,7 @@ function notes(place: S3Place, { overwrite, attributes }: CommitRequest): readon
 
 function exists(name: string): TransferError {
   return new TransferError('E_TARGET_EXISTS', `${name} exists already and was left as it is`, {
-    hint: 'The finished copy is kept on the server without a name: the same command with --overwrite gives it its name.',
+    hint: 'The finished copy is kept without a name: the same command with --overwrite gives it its name.',
   });
 }
 
@@ -129,8 +128,4 @@ function replaced(name: string, size: number, now: Standing | undefined): Transf
   return new TransferError('E_TARGET_CHANGED', `${name}: ${size} bytes were finished, and ${found} stands there`, {
     hint: 'Something else writes to this key; see what it is, then copy again.',
   });
-}
-
-function failedLate(name: string, answer: S3Answer): TransferError {
-  return s3Error(name, answer, 'target');
 }

@@ -43,7 +43,11 @@ export async function credentialsFor(place: S3Place): Promise<S3Credentials | un
   }
 }
 
+/** The library has opinions about environments, which are none of a copy's. */
+const ignore = (): void => undefined;
+const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
 async function loadProvider(profile: string | undefined): Promise<Provider> {
   const { defaultProvider } = await import('@aws-sdk/credential-provider-node');
-  return defaultProvider(profile === undefined ? {} : { profile });
+  return defaultProvider({ logger: SILENT, ...(profile !== undefined && { profile }) });
 }

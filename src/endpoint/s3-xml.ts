@@ -23,7 +23,8 @@ export type XmlNode = string | { readonly [name: string]: XmlNode | readonly Xml
 export function readXml(text: string, root: string, name: string): XmlNode | undefined {
   try {
     if (/<!(DOCTYPE|ENTITY)/i.test(text)) throw new Error('it has a document type of its own');
-    const document = parser.parse(text, true) as Record<string, XmlNode>;
+    // Spaces before it keep a connection alive.
+    const document = parser.parse(text.trim(), true) as Record<string, XmlNode>;
     return Object.hasOwn(document, root) ? document[root] : undefined;
   } catch (cause) {
     throw new TransferError('E_PROTOCOL', `${name}: the server's answer is not the XML that it should be`, {

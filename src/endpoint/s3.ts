@@ -1,6 +1,7 @@
 /** Objects of S3 and of what speaks its language: `s3://bucket/key?endpoint=…&region=…` (docs/s3.md). */
 import type { EndpointRef } from '../core/endpoint.js';
 import type { EndpointScheme } from './registry.js';
+import { s3Leftovers } from './s3-leftovers.js';
 import type { S3Place } from './s3-place.js';
 import { attachS3Source, openPlace, openS3Source } from './s3-source.js';
 import {
@@ -23,5 +24,6 @@ export function s3Scheme(): EndpointScheme {
     attachTarget: attachS3Target,
     discardPartial: discardS3Partial,
     finishCommit: finishS3Commit,
+    leftovers: s3Leftovers,
   };
 }

@@ -57,7 +57,7 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
     ...(stopped && { stopped }),
     damagedRecords: news.damagedRecords,
   };
-  return { target: site.name, exists, ...(!data && { half: 'journal' }), partial };
+  return { target: site.name, exists, ...(!data && !site.partialOnRecord && { half: 'journal' }), partial };
 }
 
 function folderStatus(name: string): TransferError {

@@ -118,6 +118,10 @@ export class Performer {
       return (await scheme.finishCommit?.(ref, part, request)) ?? false;
     },
     'discard-partial': async ({ ref, layout }) => (await this.#ability(ref, 'discardPartial'))(ref, layout),
+    leftovers: async ({ location, abortBeforeMs }) => {
+      const scheme = await schemeOf(this.#parts.registry, location.scheme);
+      return ability(scheme, location.name, 'leftovers')(location, abortBeforeMs);
+    },
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),
     'open-journal': async ({ path, forget }) => this.#parts.journals.open(path, forget),
     'peek-journal': async ({ path }) => this.#parts.journals.peek(path),

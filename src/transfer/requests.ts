@@ -1,4 +1,5 @@
 /** What the control plane asks of a worker: plain data in, plain data out, one entry for each kind of work. */
+
 import type { ByteRange } from '../core/chunk.js';
 import type { Algorithm, Digest } from '../core/digest.js';
 import type { EndpointRef, FileAttributes, FileTimes, Location, Source } from '../core/endpoint.js';
@@ -23,6 +24,7 @@ import type {
   TargetTree,
   TreeRef,
 } from '../core/tree.js';
+import type { Leftover } from '../endpoint/registry.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
@@ -200,6 +202,7 @@ export interface Work extends MeasureWork, DiskWork {
   'complete-target': { in: { ref: EndpointRef; request: CompleteRequest }; out: void };
   'mark-target': { in: { ref: EndpointRef; times?: FileTimes }; out: PartMark };
   'discard-partial': { in: { ref: EndpointRef; layout?: TargetLayout | undefined }; out: void };
+  leftovers: { in: { location: Location; abortBeforeMs?: number }; out: readonly Leftover[] };
   'close-target': { in: { ref: EndpointRef }; out: void };
   'open-journal': { in: { path: string; forget: boolean }; out: OpenedJournal };
   'peek-journal': { in: { path: string }; out: JournalContent | undefined };

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import dns from 'node:dns';
+import { expect, test, vi } from 'vitest';
 import type { EndpointRef, Source } from '../../src/core/endpoint.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
@@ -154,4 +155,20 @@ test('a version of a source is read as it was, whatever came later', async (cont
   await one.client.fetch(`${url}/key`, { method: 'PUT', body: 'new' });
   const location = parseLocation(`s3://versioned/key?version=${version}`);
   expect((await readLocation(scheme, location)).equals(old)).toBe(true);
+});
+
+test('the name of the bucket may go before the host', async (context) => {
+  const one = await needCeph(context);
+  const lookup = vi
+    .spyOn(dns, 'lookup')
+    .mockImplementation(((
+      _name: string,
+      _options: unknown,
+      found: (error: null, addresses: readonly dns.LookupAddress[]) => void,
+    ) => found(null, [{ address: '127.0.0.1', family: 4 }])) as never);
+  context.onTestFinished(() => lookup.mockRestore());
+  const endpoint = `http://s3.test:${new URL(one.endpoint).port}`;
+  const location = at(`source/disk.img?endpoint=${endpoint}&style=host`);
+  expect((await readLocation(scheme, location)).length).toBe(SIZE);
+  expect(lookup.mock.calls[0]?.[0]).toBe(`${BUCKET}.s3.test`);
 });

@@ -139,7 +139,8 @@ function configuration(folder: string, { v2, v1, port }: Record<'v2' | 'v1' | 'p
     keyring: join(folder, 'keyring'),
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
-  return `[global]\n${lines.join('\n')}\n[client.rgw]\nrgw frontends = beast endpoint=127.0.0.1:${port}\n`;
+  const gateway = `rgw frontends = beast endpoint=127.0.0.1:${port}\nrgw dns name = s3.test`;
+  return `[global]\n${lines.join('\n')}\n[client.rgw]\n${gateway}\n`;
 }
 
 async function startStorage(folder: string, start: (command: string, ...args: string[]) => unknown): Promise<void> {

@@ -34,7 +34,7 @@ const options = (source: string, target: string): CopyOptions => ({
 /** All that is done and not on record is sent again, and no more: two seconds of it, and what the lanes had begun. */
 const UNRECORDED_MAX = 2 * 2 * RATE + LANES * CHUNK;
 
-test('an upload that is killed is taken up by the next run, which sends only what was not on record', async (context) => {
+test('a killed upload is taken up by the next run, which sends only what was not on record', async (context) => {
   const one = await needCeph(context);
   const { path, bytes, name } = newFile();
   const upload = options(path, `s3://${BUCKET}/${name}`);
@@ -67,7 +67,7 @@ test('an upload outlives a kill -9 of the server, and goes on when it is back', 
   expect((await getObject(one, name))?.equals(bytes)).toBe(true);
 });
 
-test('a server that stays away ends the upload with all that is on record kept', {
+test('an upload of which both client and server are killed is taken up when the server is back', {
   timeout: 120_000,
 }, async (context) => {
   const one = await needCeph(context);
@@ -102,7 +102,7 @@ test('a download outlives a kill -9 of the server, and one of its own', async (c
   expect(readFileSync(target).equals(bytes)).toBe(true);
 });
 
-test('an object that is replaced between two runs of a download is refused, and the partial copy is kept', async (context) => {
+test('an object that is replaced between two runs is refused, and the partial copy is kept', async (context) => {
   const one = await needCeph(context);
   const { bytes, name } = newFile();
   await putObject(one, name, bytes);

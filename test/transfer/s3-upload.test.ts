@@ -7,6 +7,7 @@ import type { EndpointRef } from '../../src/core/endpoint.js';
 import { TransferError } from '../../src/core/errors.js';
 import type { Target } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
+import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
 import { s3Scheme } from '../../src/endpoint/s3.js';
 import type { TransferResult } from '../../src/transfer/transfer-result.js';
@@ -151,7 +152,7 @@ test('a commit whose end was never heard of is known by the next run, which send
   expect(bytesCopied).toBe(0);
 });
 
-test('an object that appears while the copy runs is left as it is, and --overwrite needs no byte again', async (context) => {
+test('an object that appears meanwhile is left as it is, and --overwrite needs no byte again', async (context) => {
   const one = await needCeph(context);
   const scheme = changed((target) => ({
     commit: async (request) => {
@@ -164,4 +165,32 @@ test('an object that appears while the copy runs is left as it is, and --overwri
   const { bytesReused } = await upload('appeared', { overwrite: true });
   expect(bytesReused).toBe(SIZE);
   expect((await getObject(one, 'appeared'))?.equals(bytes)).toBe(true);
+});
+
+test('uploads that nobody finished are listed, and aborted but for those that can go on', async (context) => {
+  const one = await needCeph(context);
+  const foreign = 'left/of + somebody & else';
+  const begun = await one.client.fetch(`${one.endpoint}/${BUCKET}/${encodeURIComponent(foreign)}?uploads=`, {
+    method: 'POST',
+  });
+  expect(begun.ok).toBe(true);
+  await uploadSome('left/ours', 1);
+  const location = parseLocation(`s3://${BUCKET}/left/`);
+  const leftovers = async (before?: number) => {
+    const found = await s3Scheme().leftovers?.(location, before);
+    return found?.map(({ name, resumable, aborted }) => ({ name, resumable, aborted }));
+  };
+  const [theirs, ours] = [`s3://${BUCKET}/${foreign}`, `s3://${BUCKET}/left/ours`];
+  const young = [
+    { name: theirs, resumable: false, aborted: false },
+    { name: ours, resumable: true, aborted: false },
+  ];
+  expect(await leftovers()).toEqual(young);
+  expect(await leftovers(1000)).toEqual(young);
+  const aborted = { name: theirs, resumable: false, aborted: true };
+  expect(await leftovers(Number.POSITIVE_INFINITY)).toEqual([aborted, young[1]]);
+  expect(await leftovers()).toEqual([young[1]]);
+  const { bytesReused } = await upload('left/ours');
+  expect(bytesReused).toBe(CHUNK);
+  expect(await leftovers()).toEqual([]);
 });

@@ -25,6 +25,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
     serve: {} as ServeCommands,
     peer: {} as PeerCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
+    leftovers: async (location, flags) => void calls.push({ command: 'leftovers', locations: [location], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
   });
   await program.parseAsync(args, { from: 'user' }).catch((thrown) => {
@@ -58,6 +59,7 @@ test.each([
   [['copy', '--lanes', '2.5', 'a', 'b'], '--lanes: cannot use "2.5"'],
   [['copy', '--lanes', '1e2', 'a', 'b'], '--lanes: cannot use "1e2"'],
   [['copy', '--limt', '5MiB', 'a', 'b'], "unknown option '--limt' (Did you mean --limit?)"],
+  [['leftovers', '--older-than', 'ever', 's3://bucket'], '--older-than: cannot use "ever"'],
   [['copy', 'a'], 'copy needs a source and a target'],
   [['verify', 'a'], 'nothing to compare with'],
   [['verify'], 'nothing to compare with'],
