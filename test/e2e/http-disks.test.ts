@@ -10,14 +10,15 @@ import { nginxAvailable, startNginx } from '../support/nginx.js';
 
 const raw = Buffer.concat([bytesOf(3 * MiB, 'begin'), Buffer.alloc(20 * MiB), bytesOf(MiB, 'end')]);
 
-/** A folder with `raw.img`, and the URL at which nginx serves it. */
-async function served(context: TestContext): Promise<{ folder: string; url: string }> {
+/** A folder with `raw.img`, the URL at which nginx serves it, and one for those who say `X-Key: k`. */
+async function served(context: TestContext): Promise<{ folder: string; url: string; keyed: string }> {
   context.skip(!nginxAvailable(), 'needs nginx');
   const folder = scratchFolder();
   writeFileSync(join(folder, 'raw.img'), raw);
-  const nginx = await startNginx(folder);
+  const nginx = await startNginx(folder, {}, { directives: 'if ($http_x_key != "k") { return 403; }' });
   onTestFinished(() => nginx.stop());
-  return { folder, url: nginx.urls[0] as string };
+  const [url = '', keyed = ''] = nginx.urls;
+  return { folder, url, keyed };
 }
 
 const contentOf = async (image: string): Promise<string | undefined> =>
@@ -40,7 +41,7 @@ test.for(['vhdx', 'vhd-dynamic'] as const)('a %s reads the same at a URL as at i
 
 test('an image at a URL is read through its parent beside it, and can be flattened from there', async (context) => {
   needQemuImg(context);
-  const { folder, url } = await served(context);
+  const { folder, url, keyed } = await served(context);
   runTool('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', join(folder, 'raw.img'), join(folder, 'base.qcow2')]);
   const child = join(folder, 'child.qcow2');
   runTool('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', child]);
@@ -51,6 +52,9 @@ test('an image at a URL is read through its parent beside it, and can be flatten
   expect(disk.links.map(({ name }) => name)).toEqual([`${url}/child.qcow2`, `${url}/base.qcow2`]);
   const read = await disk.read({ offset: 4 * MiB, length: 3 * MiB });
   expect(expected.subarray(4 * MiB, 7 * MiB).equals(read)).toBe(true);
+  const asked = await openDisk(`${keyed}/child.qcow2`, { http: { headers: { 'X-Key': 'k' } } });
+  onTestFinished(() => asked.close());
+  expect(asked.links).toHaveLength(2);
   const target = join(folder, 'flat.img');
   await copy({ source: `${url}/child.qcow2`, target, flatten: true, to: 'raw', workers: 2 }).result;
   writeFileSync(join(folder, 'expected.img'), expected);
