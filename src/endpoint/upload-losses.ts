@@ -1,8 +1,8 @@
 /**
  * Whether what was written may be lost. A web server vouches for nothing that it took: all that can be seen of its
- * restart is that a connection broke. So writes are numbered, over all threads of a job; when a connection breaks, those
- * that no flush has been asked about are in doubt, and the next flush says so. An idle connection that the server closes
- * in good order is no sign: whoever loses its memory says no farewell.
+ * restart is that a request broke. So writes are numbered, over all threads of a job; when one breaks, those that no
+ * flush has been asked about are in doubt, and the next flush says so. An idle connection that the server closes in
+ * good order is no sign: whoever loses its memory says no farewell.
  */
 import { TransferError } from '../core/errors.js';
 

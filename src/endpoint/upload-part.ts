@@ -86,8 +86,8 @@ export async function markUpload(place: UploadPlace, ref: UploadPartRef): Promis
   const url = writtenTo(ref);
   const found = await place.find(url, NEVER);
   const size = found.kind === 'file' ? found.size : undefined;
-  // Of an empty file in place there is nothing until the commit; and some let nobody look.
-  const unseen = ref.way === 'in-place' && (found.kind === 'unknown' || ref.size === 0);
+  // Of an empty file in place there is nothing until the commit; and some servers do not say.
+  const unseen = ref.way === 'in-place' && (size === undefined ? found.kind !== 'nothing' || ref.size === 0 : false);
   if (size !== ref.size && !unseen) throw changed(place.nameOf(url), ref.size, size);
   return markOf(ref, found);
 }
@@ -127,8 +127,10 @@ export async function commitUpload(
       throw changed(place.nameOf(target), ref.size, sizeOf(found));
     return sentences;
   }
-  const mark = markOf(ref, await place.find(part, NEVER));
-  await moveToName(place, { part, target, mark }, { overwrite: request.overwrite, guards: ref.guards });
+  const complete = await place.find(part, NEVER);
+  if (sizeOf(complete) !== ref.size) throw changed(place.nameOf(part), ref.size, sizeOf(complete));
+  const names = { part, target, mark: markOf(ref, complete), before: await place.find(target, NEVER) };
+  await moveToName(place, names, { overwrite: request.overwrite, guards: ref.guards });
   if (ref.guards || request.overwrite) return sentences;
   return [...sentences, 'the server may replace a file unasked: that none was there was looked up just before'];
 }
@@ -139,6 +141,8 @@ interface Names {
   readonly part: URL;
   readonly target: URL;
   readonly mark: PartMark;
+  /** What stands under the name before. */
+  readonly before: Found;
 }
 
 /** A move whose answer was lost may have been done: that is looked at, and not guessed. */
@@ -147,8 +151,8 @@ async function moveToName(
   names: Names,
   { overwrite, guards }: { readonly overwrite: boolean; readonly guards: boolean },
 ): Promise<void> {
-  const { part, target } = names;
-  if (!overwrite && !guards && (await place.find(target, NEVER)).kind !== 'nothing') throw exists(place, target);
+  const { part, target, before } = names;
+  if (!overwrite && !guards && before.kind !== 'nothing') throw exists(place, target);
   let failure: TransferError | undefined;
   for (let attempt = 1; attempt <= MOVES_MAX; attempt++) {
     try {
@@ -161,16 +165,27 @@ async function moveToName(
       if (!error.retryable) throw error;
       failure = error;
     }
-    if (await isMoved(place, names)) return;
+    if (await isMoved(place, names, carries)) return;
     if (!failure.retryable || attempt === MOVES_MAX) throw failure;
   }
-  if (!(await isMoved(place, names))) throw notMoved(place, names);
+  if (!(await isMoved(place, names, (found) => isAnother(found, names)))) throw notMoved(place, names);
 }
 
-async function isMoved(place: UploadPlace, { part, target, mark }: Names): Promise<boolean> {
+async function isMoved(
+  place: UploadPlace,
+  { part, target, mark }: Names,
+  isOurs: (found: Found, mark: PartMark) => boolean,
+): Promise<boolean> {
   if ((await place.find(part, NEVER)).kind !== 'nothing') return false;
-  const found = await place.find(target, NEVER);
-  return found.kind === 'file' && found.size === mark.size;
+  return isOurs(await place.find(target, NEVER), mark);
+}
+
+/** Of our size, and not what stood there before: some servers call a file otherwise once it was moved. */
+function isAnother(found: Found, { mark, before }: Names): boolean {
+  if (found.kind !== 'file' || found.size !== mark.size) return false;
+  if (before.kind !== 'file' || carries(found, mark)) return true;
+  const untold = found.etag === '' && found.modifiedNs === '';
+  return untold || found.etag !== before.etag || found.modifiedNs !== before.modifiedNs;
 }
 
 function exists(place: UploadPlace, target: URL): TransferError {

@@ -1,6 +1,6 @@
 /**
- * A WebDAV server in memory, for answers that real ones do not give on demand: it does as a good one would, and a script
- * may answer instead.
+ * A WebDAV server in memory, for answers that real ones do not give on demand: it does as a good one would, and a
+ * script may answer instead.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -72,7 +72,8 @@ export function say(answer: ServerResponse, status: number, body: Uint8Array | s
 
 export function multistatus(path: string, properties: string): string {
   const prop = `<D:propstat><D:prop>${properties}</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>`;
-  return `<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response><D:href>${encodeURI(path)}</D:href>${prop}</D:response></D:multistatus>`;
+  const response = `<D:response><D:href>${encodeURI(path)}</D:href>${prop}</D:response>`;
+  return `<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">${response}</D:multistatus>`;
 }
 
 function act(files: Map<string, Buffer>, request: DavRequest, answer: ServerResponse): void {
@@ -122,5 +123,6 @@ function put(files: Map<string, Buffer>, { path, headers, body }: DavRequest, an
 
 function propertiesOf(file: Buffer): string {
   const sum = file.reduce((total, byte, at) => (total * 31 + byte + at) >>> 0, 7);
-  return `<D:resourcetype/><D:getcontentlength>${file.length}</D:getcontentlength><D:getetag>&quot;${sum}&quot;</D:getetag>`;
+  const etag = `<D:getetag>&quot;${sum}&quot;</D:getetag>`;
+  return `<D:resourcetype/><D:getcontentlength>${file.length}</D:getcontentlength>${etag}`;
 }

@@ -1,15 +1,25 @@
 /** Whole copies to and from real web servers, stopped and killed half way. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { copy } from '../../src/index.js';
 import { apacheAvailable, startApache } from '../support/apache.js';
-import { startCopy } from '../support/copy-process.js';
 import { bytesOf, CHUNK, leftIn, makeFile, scratchFolder } from '../support/copying.js';
+import { runCrashChild } from '../support/crash-run.js';
 import { lighttpdAvailable, startLighttpd } from '../support/lighttpd.js';
 import { copyNoting } from '../support/noting.js';
 import { rcloneAvailable, startRcloneWebdav } from '../support/rclone-webdav.js';
+import { Seeded } from '../support/seeded.js';
 import type { ServerProcess } from '../support/server-process.js';
 
 type Served = ServerProcess & { readonly url: string; readonly folder: string };
@@ -66,17 +76,23 @@ describe.each(SERVERS)('a file is copied to %s and back', (name, available, star
   });
 });
 
-describe.each(PATCHING)('to %s', (_name, available, start) => {
+describe.each(PATCHING)('to %s', (name, available, start) => {
+  const moment = new Seeded(name.length);
+
   test('a copy that is killed goes on where it was, with the same bytes', async (context) => {
     const server = await serve(context, available, start);
     const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
     const options = { source, target: dav(server, 'disk.img'), chunkBytes: CHUNK, workers: 2 };
-    const first = startCopy({ ...options, limitBytesPerSecond: 3 * MiB });
-    await first.reached(8 * MiB);
-    await first.kill();
+    const first = await runCrashChild({ ...options, limitBytesPerSecond: 3 * MiB }, { at: 'checkpoint', nth: 1 });
+    expect(first.killed).toBe(true);
+    // What it had claimed is read back, and what is not there is written again.
+    const part = openSync(join(server.folder, '.disk.img.blockferry-part'), 'r+');
+    writeSync(part, Buffer.alloc(1000), 0, 1000, CHUNK - 500);
+    closeSync(part);
     const { result } = await copyNoting(options);
     expectStored(server, 'disk.img', bytesOf(SIZE, 'source'));
     expect(result.bytesReused).toBeGreaterThan(MiB);
+    expect(result.bytesMismatched).toBe(2 * CHUNK);
     expect(result.bytesCopied).toBeLessThan(SIZE - MiB);
   });
 
@@ -90,9 +106,10 @@ describe.each(PATCHING)('to %s', (_name, available, start) => {
       workers: 2,
       limitBytesPerSecond: 4 * MiB,
     });
+    const atBytes = moment.int(3 * MiB, 8 * MiB);
     let killed = false;
     for await (const event of run) {
-      if (killed || event.type !== 'progress' || event.bytesDone < 4 * MiB) continue;
+      if (killed || event.type !== 'progress' || event.bytesDone < atBytes) continue;
       killed = true;
       await server.kill();
       await server.start();

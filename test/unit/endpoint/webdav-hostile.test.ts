@@ -1,51 +1,7 @@
-import { join } from 'node:path';
-import { expect, onTestFinished, test, vi } from 'vitest';
-import { systemClock } from '../../../src/core/clock.js';
-import { KiB } from '../../../src/core/units.js';
-import { httpTargets } from '../../../src/endpoint/http-put.js';
-import { forgetAbilities } from '../../../src/endpoint/upload-probe.js';
-import { webdavScheme } from '../../../src/endpoint/webdav.js';
-import { TransferError } from '../../../src/index.js';
-import { bytesOf, CHUNK, failureOf, makeFile, scratchFolder } from '../../support/copying.js';
-import { type DavScript, type DavServer, multistatus, say, serveDav } from '../../support/dav-server.js';
-import { inlineTransfer } from '../../support/inline-copy.js';
-
-const SIZE = 5 * CHUNK + 77;
-const bytes = bytesOf(SIZE, 'source');
-
-interface Rig {
-  readonly dav: DavServer;
-  copy(options?: { overwrite?: boolean; target?: string; chunkBytes?: number }): Promise<string[]>;
-}
-
-async function rig(script?: DavScript): Promise<Rig> {
-  vi.stubEnv('BLOCKFERRY_STATE', join(scratchFolder(), 'state'));
-  const dav = await serveDav(script);
-  forgetAbilities();
-  onTestFinished(async () => {
-    vi.unstubAllEnvs();
-    await dav.stop();
-  });
-  const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
-  const registry = { webdav: () => webdavScheme(), http: () => httpTargets() };
-  return {
-    dav,
-    copy: async ({ target = `${dav.url}/disk.img`, chunkBytes = CHUNK, ...others } = {}) => {
-      const options = { ...others, ...(chunkBytes > 0 && { chunkBytes }) };
-      const transfer = inlineTransfer({ source, target, registry, clock: systemClock, ...options });
-      const notes: string[] = [];
-      const watched = (async () => {
-        for await (const event of transfer.events) if (event.type === 'note') notes.push(event.message);
-      })();
-      await transfer.run();
-      await watched;
-      return notes;
-    },
-  };
-}
-
-const isPart = (path: string): boolean => path.endsWith('.blockferry-part');
-const isProbe = (path: string): boolean => path.endsWith('.blockferry-probe');
+import { expect, test } from 'vitest';
+import { bytesOf, failureOf } from '../../support/copying.js';
+import { bytes, isPart, rig, SIZE } from '../../support/dav-copy.js';
+import { type DavServer, say } from '../../support/dav-server.js';
 
 function expectNoTarget(dav: DavServer): void {
   expect(dav.files.has('/disk.img')).toBe(false);
@@ -103,6 +59,41 @@ test('a MOVE that was answered with success and not done is found out', async ()
   expect(await failureOf(copy())).toMatchObject({ code: 'E_TARGET_CHANGED' });
   expectNoTarget(dav);
   expect(dav.files.has('/.disk.img.blockferry-part')).toBe(true);
+});
+
+test('a MOVE that loses the file, and leaves an older one of the same size, is found out', async () => {
+  const { dav, copy } = await rig((request, answer) => {
+    if (request.method !== 'MOVE' || !isPart(request.path)) return undefined;
+    dav.files.delete(request.path);
+    return say(answer, 204);
+  });
+  dav.files.set('/disk.img', bytesOf(SIZE, 'old'));
+  expect(await failureOf(copy({ overwrite: true }))).toMatchObject({ code: 'E_TARGET_CHANGED' });
+});
+
+test('a file whose SHA-256 the server calls another one is not taken for stored', async () => {
+  const { dav, copy } = await rig((request, answer, good) => {
+    const wanted = request.headers['want-repr-digest'] !== undefined;
+    if (wanted) answer.setHeader('repr-digest', `sha-256=:${Buffer.alloc(32).toString('base64')}:`);
+    good();
+    return 'answered';
+  });
+  const target = `${dav.url}/disk.img?upload=whole`;
+  expect(await failureOf(copy({ target, chunkBytes: 0, algorithm: 'sha256' }))).toMatchObject({
+    code: 'E_TARGET_WRITE',
+  });
+  expectNoTarget(dav);
+});
+
+test('a URL with a signature is written to by one PUT, and nothing else is asked for', async () => {
+  const { dav, copy } = await rig((request, answer) => (request.method === 'PUT' ? undefined : say(answer, 403)));
+  const notes = await copy({ target: `${dav.http}/disk.img?signature=secret`, chunkBytes: 0 });
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
+  expect(dav.asked.filter(({ method }) => method === 'PUT').map(({ headers }) => headers['if-none-match'])).toEqual([
+    '*',
+  ]);
+  expect(notes.join()).toMatch(/straight to its name.*lets nobody see/s);
+  expect(notes.join()).not.toContain('secret');
 });
 
 test('a MOVE whose answer is lost is looked at, and was done', async () => {
@@ -194,79 +185,4 @@ test('what a restarted server forgot of what was on record is found and written 
   await copy();
   expect(cut).toBe(true);
   expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
-});
-
-const bomb = `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><D:multistatus xmlns:D="DAV:">&b;</D:multistatus>`;
-
-test.each([
-  ['entities', bomb],
-  ['thousands of levels', `${'<a>'.repeat(5000)}${'</a>'.repeat(5000)}`],
-  ['no XML', '{"files": []}'],
-  ['an element that never ends', '<D:multistatus xmlns:D="DAV:"><D:response>'],
-  ['another namespace', multistatus('/disk.img', '').replace('"DAV:"', '"EVIL:"')],
-  ['no response', '<D:multistatus xmlns:D="DAV:"></D:multistatus>'],
-  ['names that objects have', '<__proto__ xmlns="DAV:"><constructor/></__proto__>'],
-  ['more than anybody would say', `<D:multistatus xmlns:D="DAV:">${' '.repeat(300 * KiB)}</D:multistatus>`],
-])('a list of properties with %s is refused', async (_what, xml) => {
-  const { dav, copy } = await rig((request, answer) =>
-    request.method === 'PROPFIND' ? say(answer, 207, xml) : undefined,
-  );
-  expect(await failureOf(copy())).toMatchObject({ code: 'E_PROTOCOL' });
-  expect(dav.files.size).toBe(0);
-});
-
-test('a folder of the target that is not there is told before anything is written', async () => {
-  const { dav, copy } = await rig((request, answer) => (request.path === '/sub/' ? say(answer, 404) : undefined));
-  const error = await failureOf(copy({ target: `${dav.url}/sub/disk.img` }));
-  expect(error).toMatchObject({ code: 'E_TARGET_FOLDER', hint: expect.stringContaining('folder') });
-  expect(dav.asked.filter(({ method }) => method === 'PUT')).toEqual([]);
-});
-
-test('a quota that is too small is told before anything is written', async () => {
-  const quota =
-    '<D:resourcetype><D:collection/></D:resourcetype><D:quota-available-bytes>1000</D:quota-available-bytes>';
-  const { dav, copy } = await rig((request, answer) =>
-    request.method === 'PROPFIND' && request.path === '/' ? say(answer, 207, multistatus('/', quota)) : undefined,
-  );
-  expect(await failureOf(copy())).toMatchObject({ code: 'E_NO_SPACE' });
-  expect(dav.asked.some(({ method, path }) => method === 'PUT' && !isProbe(path))).toBe(false);
-});
-
-test('a server that does not know PROPFIND is no WebDAV server', async () => {
-  const { copy } = await rig((request, answer) => (request.method === 'PROPFIND' ? say(answer, 405) : undefined));
-  expect(await failureOf(copy())).toMatchObject({ code: 'E_PROTOCOL', message: expect.stringContaining('PROPFIND') });
-});
-
-test('whoever only asks for the state of a copy writes nothing to the server', async () => {
-  const { dav } = await rig();
-  const location = { scheme: 'webdav', text: `${dav.url}/disk.img`, name: 'disk' };
-  const site = await webdavScheme().locateTarget?.(location, '');
-  expect(site?.existing).toBeUndefined();
-  expect(dav.asked.every(({ method }) => method === 'PROPFIND')).toBe(true);
-});
-
-test('user and password of a location are sent, and said nowhere', async () => {
-  const { dav, copy } = await rig((request, answer) =>
-    request.headers.authorization === `Basic ${Buffer.from('me:pa ss').toString('base64')}`
-      ? undefined
-      : say(answer, 401),
-  );
-  const target = dav.url.replace('//', '//me:pa%20ss@');
-  await copy({ target: `${target}/disk.img` });
-  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
-  const error = await failureOf(copy({ target: `${target.replace('pa%20ss', 'wrong')}/other.img` }));
-  expect(error.code).toBe('E_AUTH');
-  expect(JSON.stringify(error.toJSON())).not.toMatch(/wrong|me:/);
-  expect(TransferError.from(error).hint).toContain('netrc');
-});
-
-test('a server that wants digest authentication is told from one that refuses a password', async () => {
-  const { copy } = await rig((_request, answer) => say(answer, 401, '', { 'www-authenticate': 'Digest realm="x"' }));
-  expect(await failureOf(copy())).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('digest') });
-});
-
-test('a query is no place for secrets, nor for what nobody knows', async () => {
-  const { dav, copy } = await rig();
-  expect((await failureOf(copy({ target: `${dav.url}/disk.img?token=x` }))).code).toBe('E_USAGE');
-  expect((await failureOf(copy({ target: `${dav.url}/disk.img?upload=never` }))).code).toBe('E_USAGE');
 });
