@@ -80,7 +80,9 @@ export async function stallLink(remote: Remote, ground: Ground): Promise<void> {
     const told = await copy.event(({ type }) => type === 'retry');
     link.flow();
     copy.goOn();
-    expect(told, `${remote.name} as ${remote.as}`).toMatchObject({ error: { code: 'E_TIMEOUT' } });
+    expect(told, `${remote.name} as ${remote.as}: ${JSON.stringify(told)}`).toMatchObject({
+      error: { code: 'E_TIMEOUT' },
+    });
     await expectCopied(made, await copy.ended, `${remote.name} as ${remote.as}`);
   } finally {
     await link.stop();

@@ -6,7 +6,7 @@ import type { EndpointRef, Source } from '../../../src/core/endpoint.js';
 import type { TransferError } from '../../../src/core/errors.js';
 import type { Target, TargetLayout } from '../../../src/core/target.js';
 import { MiB } from '../../../src/core/units.js';
-import { closeHttp } from '../../../src/endpoint/http.js';
+import { closeHttp } from '../../../src/endpoint/http-client.js';
 import { parseLocation } from '../../../src/endpoint/location.js';
 import { s3Scheme } from '../../../src/endpoint/s3.js';
 import { closeS3 } from '../../../src/endpoint/s3-client.js';
