@@ -26,7 +26,15 @@ const LARGE: readonly [ErrorCode, string] = [
   'The file system or a limit (ulimit -f) allows no file of this size.',
 ];
 
+/** What a disk that fails and a mount whose server is away have in common: it may be well the next time. */
+function away(code: ErrorCode): Readonly<Record<string, readonly [ErrorCode, string]>> {
+  const errnos = ['EIO', 'ETIMEDOUT', 'EHOSTDOWN', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTCONN', 'ECONNRESET', 'ESTALE'];
+  const hint = 'See to the storage or the mount (the kernel log may say more), then run the same command again.';
+  return Object.fromEntries(errnos.map((errno) => [errno, [code, hint]]));
+}
+
 const OPEN_TARGET: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ...away('E_TARGET_WRITE'),
   ENOENT: GONE,
   ENOTDIR: GONE,
   EACCES: ACCESS,
@@ -46,6 +54,7 @@ const OPEN_TARGET: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 
 const BY_ERRNO: Readonly<Record<Doing, Readonly<Record<string, readonly [ErrorCode, string]>>>> = {
   'open-source': {
+    ...away('E_SOURCE_READ'),
     ENOENT: ['E_SOURCE_MISSING', 'Check the path.'],
     ENOTDIR: ['E_SOURCE_MISSING', 'Check the path: something in it is not a folder.'],
     ENAMETOOLONG: ['E_SOURCE_MISSING', 'The name is longer than the file system allows.'],

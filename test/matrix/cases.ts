@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, type TestContext } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { type CopyOptions, status } from '../../src/index.js';
-import { type CopyProcess, type Ended, startCopy } from '../support/copy-process.js';
+import { type CopyProcess, type CopyProcessOptions, type Ended, startCopy } from '../support/copy-process.js';
 import { type Seeded, writeMixedFile } from '../support/seeded.js';
 import { type End, sha256Of } from './end.js';
 import type { Pairing } from './ends.js';
@@ -22,8 +22,8 @@ export interface Ground {
   readonly context: TestContext;
 }
 
-/** A whole copy at the limit takes so long: some checkpoints come and go, and there is time to kill. */
-const SECONDS = 4;
+/** A whole copy at the limit takes so long: there is time to kill. */
+const SECONDS = 3;
 /** What may be finished and yet not on record: one checkpoint being flushed, one being filled. */
 const UNRECORDED_BYTES_MAX = 512 * MiB;
 let count = 0;
@@ -36,7 +36,7 @@ export interface Case {
   readonly file: string;
   readonly size: number;
   readonly options: CopyOptions;
-  readonly start: (options: CopyOptions, through?: readonly string[]) => CopyProcess;
+  readonly start: (options: CopyOptions, more?: Omit<CopyProcessOptions, 'onFinished'>) => CopyProcess;
 }
 
 export async function makeCase(pairing: Pairing, { running, seeded, context }: Ground, scale: Scale): Promise<Case> {
@@ -58,8 +58,7 @@ export async function makeCase(pairing: Pairing, { running, seeded, context }: G
     workers: 2,
     ...target.options,
   };
-  const start = (asked: CopyOptions, through: readonly string[] = []): CopyProcess =>
-    startCopy(asked, { through, onFinished: context.onTestFinished });
+  const start: Case['start'] = (asked, more) => startCopy(asked, { ...more, onFinished: context.onTestFinished });
   return { from, to, name, file, size, options, start };
 }
 
@@ -69,8 +68,8 @@ export async function clearCase({ from, to, name, file }: Case): Promise<void> {
   rmSync(file, { force: true });
 }
 
-function slowly({ options, size, start }: Case): CopyProcess {
-  return start({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) });
+function slowly({ options, size, start }: Case, crawlAtBytes: number): CopyProcess {
+  return start({ ...options, limitBytesPerSecond: Math.ceil(size / SECONDS) }, { crawlAtBytes });
 }
 
 export async function expectCopied({ to, name, file, size }: Case, ended: Ended, about: string): Promise<void> {
@@ -83,11 +82,11 @@ export async function killBoth(pairing: Pairing, ground: Ground, scale: Scale): 
   const made = await makeCase(pairing, ground, scale);
   const { from, to, size, options, start } = made;
   const { seeded } = ground;
-  const first = slowly(made);
   const servers = [from.server, to.server].filter((server) => server !== undefined);
-  const at = seeded.int(size * 0.05, size * 0.3);
-  const killAt = seeded.int(size * 0.6, size * 0.8);
+  const at = Math.floor(size * (0.05 + 0.25 * seeded.random()));
+  const killAt = Math.floor(size * (0.6 + 0.2 * seeded.random()));
   const about = `${pairing.from} to ${pairing.to}, server killed at ${at}, client at ${killAt} of ${size} bytes`;
+  const first = slowly(made, killAt);
   if (servers.length > 0) {
     await first.reached(at);
     const server = seeded.pick(servers);
@@ -116,7 +115,7 @@ export async function changeSource(pairing: Pairing, ground: Ground, scale: Scal
   const made = await makeCase(pairing, ground, scale);
   const { from, to, size, name, file, options, start } = made;
   const { seeded } = ground;
-  const first = slowly(made);
+  const first = slowly(made, size / 2);
   await first.event(({ type }) => type === 'checkpoint');
   await first.kill();
   writeMixedFile(file, size, seeded, 3 * MiB);
@@ -129,10 +128,12 @@ export async function changeSource(pairing: Pairing, ground: Ground, scale: Scal
   }
   expect(resumed.error?.code, JSON.stringify(resumed)).toBe('E_PART_OTHER_SOURCE');
   expect(await to.target?.sha256(`copy-${name}`, size)).toBeUndefined();
-  const second = slowly({ ...made, options: { ...options, discard: true } });
-  await second.reached(seeded.int(size * 0.1, size * 0.5));
+  const changeAt = Math.floor(size * (0.1 + 0.4 * seeded.random()));
+  const second = slowly({ ...made, options: { ...options, discard: true } }, changeAt);
+  await second.reached(changeAt);
   writeMixedFile(file, size, seeded, 3 * MiB);
   await from.source?.put(name, file);
+  second.goOn();
   const { error } = await second.ended;
   expect(error?.code, JSON.stringify(error)).toBe('E_SOURCE_CHANGED');
   expect(await to.target?.sha256(`copy-${name}`, size)).toBeUndefined();

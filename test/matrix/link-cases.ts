@@ -53,11 +53,13 @@ export async function cutLink(remote: Remote, ground: Ground): Promise<void> {
   const link = await TcpProxy.start(server.address);
   try {
     const options = through({ host: '127.0.0.1', port: link.port });
-    const copy = made.start({ ...options, limitBytesPerSecond: RATE });
-    await copy.reached(ground.seeded.int(2 * MiB, 8 * MiB));
+    const crawlAtBytes = ground.seeded.int(2 * MiB, 8 * MiB);
+    const copy = made.start({ ...options, limitBytesPerSecond: RATE }, { crawlAtBytes });
+    await copy.reached(crawlAtBytes);
     link.down();
     await copy.event(({ type }) => type === 'retry');
     link.up();
+    copy.goOn();
     await expectCopied(made, await copy.ended, `${remote.name} as ${remote.as}`);
     expect(codesOf(copy)).toContain('E_NETWORK');
   } finally {
@@ -72,12 +74,15 @@ export async function stallLink(remote: Remote, ground: Ground): Promise<void> {
   const link = await TcpProxy.start(server.address);
   try {
     const options = through({ host: '127.0.0.1', port: link.port });
-    const copy = made.start({ ...options, limitBytesPerSecond: RATE });
+    const copy = made.start({ ...options, limitBytesPerSecond: RATE }, { crawlAtBytes: 2 * MiB });
     await copy.reached(2 * MiB);
     link.stall();
     const told = await copy.event(({ type }) => type === 'retry');
     link.flow();
-    expect(told, `${remote.name} as ${remote.as}`).toMatchObject({ error: { code: 'E_TIMEOUT' } });
+    copy.goOn();
+    expect(told, `${remote.name} as ${remote.as}: ${JSON.stringify(told)}`).toMatchObject({
+      error: { code: 'E_TIMEOUT' },
+    });
     await expectCopied(made, await copy.ended, `${remote.name} as ${remote.as}`);
   } finally {
     await link.stop();
@@ -91,11 +96,13 @@ export async function loseAndPull(remote: Remote, ground: Ground, hosts: TwoHost
   const port = await hosts.publish(server.address.port);
   hosts.losePackets(1);
   const options = through({ host: hosts.serverAddress, port });
-  const copy = made.start({ ...options, limitBytesPerSecond: RATE }, hosts.client);
-  await copy.reached(ground.seeded.int(2 * MiB, 8 * MiB));
+  const crawlAtBytes = ground.seeded.int(2 * MiB, 8 * MiB);
+  const copy = made.start({ ...options, limitBytesPerSecond: RATE }, { crawlAtBytes, through: hosts.client });
+  await copy.reached(crawlAtBytes);
   hosts.linkDown();
   await systemClock.sleep(OUT_MS);
   hosts.linkUp();
+  copy.goOn();
   await expectCopied(made, await copy.ended, `${remote.name} as ${remote.as}`);
   hosts.losePackets(0);
   await clearCase(made);

@@ -19,7 +19,7 @@ const remotes: readonly Remote[] = [
 
 describe.concurrent('a link that is down for a while delays a copy, and no more', () => {
   for (const [number, remote] of remotes.entries()) {
-    test(`${ends[remote.name].name} as ${remote.as}`, async (context) => {
+    test(`${ends[remote.name].name} as ${remote.as}`, { timeout: 180_000 }, async (context) => {
       RunningEnds.need(context, remote.name);
       await cutLink(remote, { running, seeded: new Seeded(seed + number), context });
     });
@@ -28,7 +28,7 @@ describe.concurrent('a link that is down for a while delays a copy, and no more'
 
 describe.concurrent('a cable between two hosts that loses packets, and is out for a moment, delays a copy', () => {
   for (const [number, remote] of remotes.entries()) {
-    test(`${ends[remote.name].name} as ${remote.as}`, async (context) => {
+    test(`${ends[remote.name].name} as ${remote.as}`, { timeout: 180_000 }, async (context) => {
       RunningEnds.need(context, remote.name);
       await loseAndPull(remote, { running, seeded: new Seeded(seed + number), context }, twoHosts(context));
     });

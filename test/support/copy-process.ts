@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { onTestFinished, type TestContext } from 'vitest';
+import { KiB } from '../../src/core/units.js';
 import type { CopyOptions, ErrorJson, TransferEvent, TransferResult } from '../../src/index.js';
 
 export const NOBODY = 65534;
@@ -16,13 +17,25 @@ export function needRoot(context: TestContext): void {
 
 const built = new URL('../../dist/src/index.js', import.meta.url);
 
-/** Says every event, then how it ended, one JSON a line; ends with the exit code of the error. */
+/**
+ * Says every event, then how it ended, one JSON a line; ends with the exit code of the error. From so many bytes on it
+ * crawls, until it is told to go on.
+ */
 const PROGRAM = `
 import { copy, TransferError } from ${JSON.stringify(built.href)};
+const [, options, crawlAtBytes] = process.argv;
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\\n');
 try {
-  const run = copy(JSON.parse(process.argv[1]));
-  for await (const event of run) say({ event });
+  const run = copy(JSON.parse(options));
+  let crawls = false;
+  process.stdin.on('data', () => void run.setLimit(0));
+  process.stdin.unref?.();
+  for await (const event of run) {
+    say({ event });
+    if (crawls || event.type !== 'progress' || event.bytesDone < Number(crawlAtBytes)) continue;
+    crawls = true;
+    await run.setLimit(${256 * KiB});
+  }
   say({ result: await run.result });
 } catch (thrown) {
   const error = TransferError.from(thrown);
@@ -46,6 +59,8 @@ export interface CopyProcess {
   reached(bytes: number): Promise<void>;
   /** Resolves when an event suits, from the first one on. @throws Error when the copy ends first */
   event(suits: (event: TransferEvent) => boolean): Promise<TransferEvent>;
+  /** Ends crawling, and every limit. */
+  goOn(): void;
   readonly ended: Promise<Ended>;
   /** kill -9, and waits until it is gone. */
   kill(): Promise<void>;
@@ -55,21 +70,33 @@ export interface CopyProcessOptions {
   /** A command that starts the copy, such as `['setpriv', '--reuid', '65534']`. */
   readonly through?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** From so many bytes on it goes slowly enough that a slow test is in time for what it is to meet. */
+  readonly crawlAtBytes?: number;
   /** That of the test itself, where several run at the same time. */
   readonly onFinished?: (end: () => void) => void;
 }
 
 export function startCopy(
   options: CopyOptions,
-  { through = [], env = {}, onFinished = onTestFinished }: CopyProcessOptions = {},
+  { through = [], env = {}, crawlAtBytes = Infinity, onFinished = onTestFinished }: CopyProcessOptions = {},
 ): CopyProcess {
-  const node = [process.execPath, '--input-type=module', '-e', PROGRAM, '--', JSON.stringify(options)];
+  const node = [
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    PROGRAM,
+    '--',
+    JSON.stringify(options),
+    String(crawlAtBytes),
+  ];
   const [command, ...args] = [...through, ...node];
   const child = spawn(command as string, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
   onFinished(() => void child.kill('SIGKILL'));
+  // Whom nobody listens to any more has ended.
+  child.stdin?.on('error', () => undefined);
   const events: TransferEvent[] = [];
   const looks = new Set<() => void>();
   let last: Pick<Ended, 'result' | 'error'> = {};
@@ -101,6 +128,7 @@ export function startCopy(
     events,
     event,
     reached: async (bytes) => void (await event((told) => told.type === 'progress' && told.bytesDone >= bytes)),
+    goOn: () => void child.stdin?.write('go on\n'),
     ended,
     kill: async () => {
       child.kill('SIGKILL');

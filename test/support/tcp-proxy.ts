@@ -101,6 +101,7 @@ class Connection {
   readonly #answers: Pipe;
   readonly #pipes: readonly Pipe[];
   readonly #resetAtBytes: number;
+  #broken = false;
 
   constructor(near: Socket, far: Socket, link: TcpProxy, resetAtBytes: number) {
     this.#near = near;
@@ -110,10 +111,15 @@ class Connection {
     this.#pipes = [this.#answers, new Pipe(near, far, link.wires.requests, link)];
     for (const socket of [near, far]) {
       socket.setNoDelay(true);
-      // An end that breaks breaks the other: that is what a proxy has to tell.
-      socket.on('error', () => this.reset());
+      socket.on('error', () => this.#break(link));
     }
     near.on('close', () => far.destroy());
+  }
+
+  /** An end that breaks breaks the other: a link has to tell that, unless nothing passes. */
+  #break(link: TcpProxy): void {
+    if (link.stalled) this.#broken = true;
+    else this.reset();
   }
 
   /** Both ends learn by a reset that it is over. */
@@ -127,7 +133,8 @@ class Connection {
   }
 
   pump(): void {
-    for (const pipe of this.#pipes) void pipe.pump();
+    if (this.#broken) this.reset();
+    else for (const pipe of this.#pipes) void pipe.pump();
   }
 }
 
