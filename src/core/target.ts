@@ -59,7 +59,7 @@ export interface TargetSite {
   readonly freeBytes?: number;
   /** Chunks worth having under way on each worker, as for {@link Source.readsPerWorker}. */
   readonly writesPerWorker: number;
-  /** What a user should know before bytes are written there, as sentences. */
+  /** What it cannot promise, as sentences for people. */
   readonly notes?: readonly string[];
 }
 
