@@ -144,7 +144,7 @@ const MEANINGS: readonly (readonly [codes: RegExp, kind: ErrorCode, what: string
 export function networkError(name: string, cause: unknown, progress: string): TransferError {
   const code = errnoOf(cause) ?? '';
   const text = cause instanceof Error ? cause.message : String(cause);
-  const proxyStatus = /^Proxy response \((\d+)\)/.exec(text)?.[1];
+  const proxyStatus = /^PROXY_STATUS_(\d+)$/.exec(code)?.[1];
   if (proxyStatus !== undefined) return proxyRefuses(name, Number(proxyStatus));
   const [, kind, what, hint] = MEANINGS.find(([codes]) => codes.test(code)) ?? [];
   const message = `${name}: ${what ?? 'the connection failed'}${progress} (${code || text})`;

@@ -60,17 +60,9 @@ export class PlainClient implements HttpClient {
       ...{ headersTimeout: silenceMsMax, bodyTimeout: silenceMsMax },
     };
     if (proxy === undefined) return new undici.Agent({ ...options, connect: tls });
-    const proxyTls = tls.ca === undefined ? {} : { ca: tls.ca };
-    if (!isSecure(origin)) return new undici.Agent({ ...options, connect: proxyTls });
-    return new undici.ProxyAgent({
-      ...options,
-      uri: proxy.url,
-      ...(proxy.authorization !== undefined && { token: proxy.authorization }),
-      requestTls: tls,
-      proxyTls,
-      // A proxy that says nothing must not be waited for longer than a server.
-      clientFactory: (url, more) => new undici.Pool(url, { ...more, ...options }),
-    });
+    if (!isSecure(origin)) return new undici.Agent({ ...options, connect: tls.ca === undefined ? {} : { ca: tls.ca } });
+    const { tunnelConnector } = await import('./http-tunnel.js');
+    return new undici.Agent({ ...options, connect: tunnelConnector({ proxy, tls, silenceMsMax }) });
   }
 }
 

@@ -10,7 +10,7 @@ import { parseLocation } from '../../src/endpoint/location.js';
 import { MemoryStore } from '../../src/endpoint/memory.js';
 import { zeroScheme } from '../../src/endpoint/null.js';
 import { realFiles } from '../../src/platform/file-layer.js';
-import { nginxAvailable, startNginx } from '../support/nginx.js';
+import { type NginxServer, nginxAvailable, startNginx } from '../support/nginx.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
 import { type SourceUnderTest, sourceContract } from './source-contract.js';
 import { targetContract } from './target-contract.js';
@@ -41,11 +41,11 @@ sourceContract('a local file', async () => {
   return { scheme: localScheme(realFiles), location: parseLocation(path), bytes, missing, change };
 });
 
-const nginxFile = async (): Promise<SourceUnderTest | string> => {
+const nginxFile = async (server: NginxServer = {}): Promise<SourceUnderTest | string> => {
   if (!nginxAvailable()) return 'needs nginx';
   const folder = newFolder();
   const { bytes, change } = mixedFile(folder);
-  const nginx = await startNginx(folder);
+  const nginx = await startNginx(folder, server);
   const close = async (): Promise<void> => {
     await closeHttp();
     await nginx.stop();
@@ -65,7 +65,8 @@ const nginxFile = async (): Promise<SourceUnderTest | string> => {
   };
 };
 
-sourceContract('a file behind nginx', nginxFile, ['extents']);
+sourceContract('a file behind nginx', () => nginxFile(), ['extents']);
+sourceContract('a file behind a server without ranges', () => nginxFile({ ranges: false }), ['extents']);
 
 const memoryFile = async (): Promise<SourceUnderTest> => {
   const store = new MemoryStore(newFolder());

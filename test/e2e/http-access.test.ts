@@ -18,7 +18,7 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
   let authority: Authority;
   let client: Signed;
   let nginx: Nginx;
-  let [plain, basic, bearer, secure, mutual, misnamed, expired]: string[] = [];
+  let [plain, basic, bearer, secure, mutual, misnamed, expired, narrow]: string[] = [];
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'http-access-'));
@@ -39,8 +39,9 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
       { tls, directives: `ssl_client_certificate "${authority.ca}"; ssl_verify_client on;` },
       { tls: authority.sign('elsewhere', 'DNS:elsewhere.test') },
       { tls: authority.sign('old', 'IP:127.0.0.1', -1) },
+      { limitRate: 512 * 1024, directives: 'limit_conn each 2;' },
     );
-    [plain, basic, bearer, secure, mutual, misnamed, expired] = [...nginx.urls];
+    [plain, basic, bearer, secure, mutual, misnamed, expired, narrow] = [...nginx.urls];
     vi.stubEnv('NETRC', undefined);
     vi.stubEnv('HOME', folder);
   });
@@ -126,6 +127,20 @@ describe.skipIf(!nginxAvailable())('with nginx', () => {
     writeFileSync(both, readFileSync(client.cert, 'utf8') + readFileSync(client.key, 'utf8'));
     await expectCopied(mutual as string, { ...trust, certFile: both });
     expect((await refusal(mutual as string, trust)).hint).toContain('--cert');
+  });
+
+  test('a server that takes two requests at a time is content with two connections, and busy with more', async () => {
+    const retriesWith = async (http: HttpOptions): Promise<number> => {
+      const { target } = targetIn(scratchFolder());
+      const run = copy({ source: `${narrow}/disk.img`, target, chunkBytes: 768 * 1024, lanes: 16, http });
+      let retries = 0;
+      for await (const event of run) if (event.type === 'retry') retries++;
+      await run.result;
+      expect(readFileSync(target).equals(disk)).toBe(true);
+      return retries;
+    };
+    expect(await retriesWith({ connections: 2 })).toBe(0);
+    expect(await retriesWith({ connections: 6 })).toBeGreaterThan(0);
   });
 
   describe('through a proxy', () => {

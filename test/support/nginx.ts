@@ -19,7 +19,7 @@ export interface NginxServer {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Instead of a free one. */
   readonly port?: number;
-  /** More directives, such as `location /old { return 302 /new; }`. */
+  /** More directives, such as `location /old { return 302 /new; }`, or `limit_conn each 2;`. */
   readonly directives?: string;
 }
 
@@ -90,6 +90,7 @@ http {
   access_log off;
   sendfile on;
   default_type application/octet-stream;
+  limit_conn_zone $binary_remote_addr$server_port zone=each:1m;
   ${temps.map((name) => `${name}_temp_path "${scratch}/${name}";`).join('\n  ')}
   ${servers.map((server, index) => serverConfig(folder, server, ports[index] as number)).join('\n  ')}
 }
