@@ -6,7 +6,7 @@ import { TransferError } from '../core/errors.js';
 import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../core/target.js';
 import { refusal, succeeded } from './upload-errors.js';
 import { Losses, newLosses } from './upload-losses.js';
-import { partOf } from './upload-names.js';
+import { partOf, withoutQuery } from './upload-names.js';
 import { type Found, UploadPlace, waitToRepeat } from './upload-place.js';
 import { identityAt, NEVER, type UploadRef } from './upload-site.js';
 import { putEmpty, putRange } from './upload-writers.js';
@@ -95,7 +95,12 @@ export async function markUpload(place: UploadPlace, ref: UploadPartRef): Promis
 /** The server has no inodes. What it calls the version of a file stays when the file is moved. */
 function markOf(ref: UploadPartRef, found: Found): PartMark {
   const { etag, modifiedNs } = found.kind === 'file' ? found : { etag: '', modifiedNs: '' };
-  return { device: writtenTo(ref).href, inode: etag, size: ref.size, mtimeNs: modifiedNs };
+  return { device: placeOf(ref), inode: etag, size: ref.size, mtimeNs: modifiedNs };
+}
+
+/** Fit for the journal: what follows a `?` may be a secret. */
+function placeOf(ref: UploadRef): string {
+  return withoutQuery(writtenTo(ref)).href;
 }
 
 /** Whether this is the file that carries the mark, as far as its server tells files apart. */
@@ -203,7 +208,7 @@ function notMoved(place: UploadPlace, { part, target }: Names): TransferError {
 export async function finishUpload(ref: UploadRef, part: PartMark): Promise<boolean> {
   const place = new UploadPlace(ref.access, ref.speaks);
   const written = writtenTo(ref);
-  if (part.device !== written.href) return false;
+  if (part.device !== placeOf(ref)) return false;
   if (ref.way !== 'in-place' && (await place.find(written, NEVER)).kind !== 'nothing') return false;
   return carries(await place.find(new URL(ref.url), NEVER), part);
 }

@@ -190,7 +190,6 @@ export class Transfer {
     if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
     if (job.damagedRecords > 0)
       this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
-    for (const sentence of job.site.notes ?? []) this.#note(sentence);
     if (job.source.version.strength === 'none')
       this.#note(`nothing tells when ${job.source.name} changes: see that nobody writes to it while it is copied`);
     if (job.grid.count === 1 && job.grid.size > CHUNK_BYTES_DEFAULT)

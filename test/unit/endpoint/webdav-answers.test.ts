@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest';
 import { KiB } from '../../../src/core/units.js';
+import { httpTargets } from '../../../src/endpoint/http-put.js';
+import { parseLocation } from '../../../src/endpoint/location.js';
+import type { EndpointScheme } from '../../../src/endpoint/registry.js';
 import { webdavScheme } from '../../../src/endpoint/webdav.js';
 import { TransferError } from '../../../src/index.js';
 import { failureOf } from '../../support/copying.js';
 import { bytes, isProbe, rig } from '../../support/dav-copy.js';
 import { multistatus, say } from '../../support/dav-server.js';
+import { never } from '../../support/reading.js';
 
 const doctype = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>';
 const bomb = `<?xml version="1.0"?>${doctype}<D:multistatus xmlns:D="DAV:">&b;</D:multistatus>`;
@@ -74,6 +78,21 @@ test('user and password of a location are sent, and said nowhere', async () => {
 test('a server that wants digest authentication is told from one that refuses a password', async () => {
   const { copy } = await rig((_request, answer) => say(answer, 401, '', { 'www-authenticate': 'Digest realm="x"' }));
   expect(await failureOf(copy())).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('digest') });
+});
+
+test('what the journal keeps of a target has no signature of its URL', async () => {
+  const { dav } = await rig();
+  const targets = httpTargets() as Required<EndpointScheme>;
+  const location = parseLocation(`${dav.http}/disk.img?signature=secret`);
+  const site = await targets.locateTarget(location, 'disk.img');
+  const prepared = await targets.prepareTarget(site.ref, { size: 4, partial: 'create', sync: true });
+  const target = await targets.attachTarget(prepared.ref);
+  const writer = target.openChunk({ offset: 0, length: 4 }, never);
+  await writer.write(Buffer.from('four'));
+  await writer.finish(new Uint8Array(8));
+  const mark = await target.mark();
+  expect(JSON.stringify([site.name, site.journalPath, prepared.identity, mark])).not.toContain('secret');
+  expect(await targets.finishCommit(site.ref, mark, { overwrite: false, sync: true })).toBe(false);
 });
 
 test('a query is no place for secrets, nor for what nobody knows', async () => {
