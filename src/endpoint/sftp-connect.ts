@@ -68,6 +68,8 @@ export async function connectSftp(address: SftpAddress, secrets: Secrets, limits
   try {
     const stream = await new Handshake({ ssh, client, socket, address, secrets, limits }).run();
     ready = true;
+    // What a server logs there is nobody's, and would pile up.
+    stream.stderr.resume();
     watchSilence(socket, 0);
     const channel = new SftpChannel(stream, { name, ...limits, socket });
     // What fails after this ends the stream, too; an error without a listener would end the process.
