@@ -1,4 +1,4 @@
-/** The case that copies to and from a real Ceph gateway on loopback, beside rclone with the flags that are its fastest. */
+/** The case that copies to and from a real Ceph gateway on loopback, beside rclone with its fastest flags. */
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { MiB } from '../src/core/units.js';

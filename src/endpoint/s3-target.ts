@@ -37,6 +37,11 @@ export async function locateS3Target(location: Location, sourceName: string): Pr
       hint: 'Leave them out.',
     });
   }
+  if (place.key === '' || place.key.endsWith('/')) {
+    throw new TransferError('E_USAGE', `${name} is a bucket or a folder in it, and names no object`, {
+      hint: 'Give the whole key of one object.',
+    });
+  }
   const existing = await standingAt(place);
   return {
     ref: { scheme: 's3', place } as LocatedRef,
