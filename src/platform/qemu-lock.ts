@@ -5,7 +5,7 @@
  * it is closed, and, unlike those of a process, not sooner.
  */
 import { constants } from 'node:os';
-import { errnoError, libc } from './libc.js';
+import { libc } from './libc.js';
 
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
@@ -26,8 +26,7 @@ const { EAGAIN, EACCES } = constants.errno;
 
 /**
  * Takes the locks of a QEMU that reads or writes the image, and lets nobody write to it, as long as the descriptor is
- * open. It must not be locked already. Where locks cannot be had, such as without koffi, nothing is locked, and the
- * answer is `unknown`. @throws errno Errors
+ * open. It must not be locked already. `unknown`: there are no such locks, as without koffi or on some file systems.
  */
 export function lockForQemu(fd: number, access: 'read' | 'write'): 'held' | 'busy' | 'unknown' {
   const native = libc();
@@ -43,7 +42,7 @@ export function lockForQemu(fd: number, access: 'read' | 'write'): 'held' | 'bus
   for (const byte of against) {
     const lock = lockOf(F_WRLCK, byte);
     const answer = native.fcntlLock(fd, F_OFD_GETLK, lock);
-    if (answer < 0) throw errnoError('fcntl', answer);
+    if (answer < 0) return 'unknown';
     if (lock.readInt16LE(0) !== F_UNLCK) return 'busy';
   }
   return 'held';

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { TransferError } from '../../../../src/core/errors.js';
 import { MiB } from '../../../../src/core/units.js';
 import type { Finding } from '../../../../src/disk/image.js';
-import { checkFixedAsRaw } from '../../../../src/disk/vhd/check.js';
+import { raw } from '../../../../src/disk/raw.js';
 import { encodeVhdFooter, fixedVhdFooter } from '../../../../src/disk/vhd/footer.js';
 import { vhd } from '../../../../src/disk/vhd/vhd.js';
 import { memoryDisk } from '../../../support/memory-disk.js';
@@ -117,12 +117,12 @@ test('a disk whose last block ends where the disk ends is whole', async () => {
 test('a fixed VHD that is called raw is found, and other files are not', async () => {
   const check = async (content: Buffer): Promise<string[]> => {
     const found: Finding[] = [];
-    await checkFixedAsRaw(memoryDisk(content), { add: (finding) => found.push(finding) });
+    await raw.check(memoryDisk(content), { add: (finding) => found.push(finding) });
     return found.map(({ code, offset }) => `${code} ${offset}`);
   };
   expect(await check(disks.fixed)).toEqual([`vhd-fixed-as-raw ${SIZE}`]);
   for (const other of [disks.dynamic, Buffer.alloc(4096), Buffer.alloc(10), fixed(512)]) {
-    expect(await check(other)).toEqual([]);
+    expect((await check(other)).filter((one) => !one.startsWith('raw-size'))).toEqual([]);
   }
 });
 
