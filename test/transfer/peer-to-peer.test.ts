@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
-import { copy } from '../../src/index.js';
+import { copy, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
 import { rawCall } from '../support/peer-client.js';
 import { type PeerHost, startPeerHost } from '../support/peer-host.js';
@@ -72,6 +72,29 @@ test('a copy that its driver suspends goes on later where it was', { timeout: 60
   expect(isWhole()).toBe(true);
   expect(result?.bytesReused).toBeGreaterThan(0);
 });
+
+/** Resolves when something is on record at the host that pulls. */
+async function onRecord(): Promise<void> {
+  const claimed = async () => (await status(join(b.root, 'copy')).catch(() => undefined))?.partial?.bytesClaimed ?? 0;
+  while ((await claimed()) === 0);
+}
+
+test.each(['target', 'source'])(
+  'the host of the %s may be killed; the same command goes on',
+  { timeout: 90_000 },
+  async (which) => {
+    const victim = which === 'target' ? b : a;
+    const first = run(3 * MiB);
+    await onRecord();
+    await victim.kill();
+    await victim.start();
+    expect((await first.ended).error).toBeDefined();
+    const { result, error } = await run().ended;
+    expect(error).toBeUndefined();
+    expect(isWhole()).toBe(true);
+    expect(result?.bytesReused).toBeGreaterThan(0);
+  },
+);
 
 test('what is wrong at either host is told to the driver', { timeout: 60_000 }, async () => {
   const failing = async (from: string, to: string) => (await startCopy({ source: from, target: to }).ended).error;
