@@ -4,18 +4,22 @@
  */
 import { closeSync, lstatSync } from 'node:fs';
 import type { Clock } from '../core/clock.js';
-import type { FileAttributes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { CallAnswer, CallName, CallRequest, Place } from '../core/peer-wire.js';
-import type { CommitRequest, TargetSite } from '../core/target.js';
+import type { TargetSite } from '../core/target.js';
 import { encodePath } from '../platform/path-bytes.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import { Delegations, type Lent } from './delegations.js';
 import { type Lease, Leases, type LeaseView } from './leases.js';
+import { localCommit } from './local-commit.js';
+import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
+import { Turns } from './turns.js';
 
 export interface HostParts {
   readonly roots: readonly Root[];
   readonly runner: ChunkRunner;
+  readonly engine: PullEngine;
   readonly clock: Clock;
   readonly host: string;
   readonly instance: string;
@@ -26,9 +30,15 @@ export interface HostParts {
 /** Calls that the serving threads hand on, with the name of the client's token. */
 export type HostCall = Extract<
   CallName,
-  'locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard'
+  | ('locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard')
+  | ('delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop')
 >;
-type HostDeeds = { [N in HostCall]: (request: CallRequest<N>, client: string) => Promise<CallAnswer<N>> };
+type DeedsOf<N extends HostCall> = {
+  [C in N]: (request: CallRequest<C>, client: string) => Promise<CallAnswer<C>>;
+};
+type PullCall = Extract<HostCall, 'delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop'>;
+type PullDeeds = DeedsOf<PullCall>;
+type HostDeeds = DeedsOf<Exclude<HostCall, PullCall>>;
 
 export interface LeaseNews {
   readonly lease: string;
@@ -40,6 +50,7 @@ export interface HostForThread {
   readonly [deed: string]: (request: never) => unknown;
   readonly call: (asked: HostAsk) => Promise<unknown>;
   readonly lease: (asked: { readonly lease: string; readonly client: string }) => LeaseView;
+  readonly delegated: (asked: { readonly hash: string }) => Lent | undefined;
 }
 
 /** As asked by a thread. */
@@ -51,34 +62,19 @@ export interface HostAsk {
 
 const SWEEP_MS = 60_000;
 
-/** Work at one place, one after the other. */
-class Turns {
-  readonly #last = new Map<string, Promise<unknown>>();
-
-  async take<T>(place: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(place);
-    const turn = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    this.#last.set(place, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#last.get(place) === turn) this.#last.delete(place);
-    }
-  }
-}
-
 export class Host {
   readonly #parts: HostParts;
   readonly #leases: Leases;
   readonly #turns = new Turns();
+  readonly #delegations: Delegations;
+  readonly #pulls: Pulls;
   readonly #closing = new AbortController();
 
   constructor(parts: HostParts) {
     const { runner, clock, instance } = parts;
     this.#parts = parts;
+    this.#delegations = new Delegations(clock);
+    this.#pulls = new Pulls({ roots: parts.roots, clock, engine: parts.engine });
     this.#leases = new Leases({
       instance,
       clock,
@@ -90,13 +86,16 @@ export class Host {
   /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
   forThread(thread: number): HostForThread {
     return {
-      call: ({ call, request, client }) =>
-        (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client),
+      call: ({ call, request, client }) => {
+        const deeds: DeedsOf<HostCall> = { ...this.#calls, ...this.#pullCalls };
+        return (deeds[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+      },
       lease: ({ lease, client }) => {
         const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
         threads.add(thread);
         return { ref, root, client, size, sealed, shown: found.shown };
       },
+      delegated: ({ hash }) => this.#delegations.find(hash),
     };
   }
 
@@ -105,11 +104,13 @@ export class Host {
     while (!this.#closing.signal.aborted) {
       await this.#parts.clock.sleep(SWEEP_MS, this.#closing.signal);
       await this.#leases.sweep();
+      this.#delegations.sweep();
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
+    await this.#pulls.close();
     await this.#leases.endAll();
   }
 
@@ -177,6 +178,14 @@ export class Host {
         return {};
       });
     },
+  };
+
+  readonly #pullCalls: PullDeeds = {
+    delegate: async (place, client) => ({ token: this.#delegations.lend(place, client) }),
+    pull: async (request, client) => ({ pull: this.#pulls.start(request, client) }),
+    'pull-news': ({ pull, after }, client) => this.#pulls.news(pull, after, client),
+    'pull-rate': async ({ pull, rateBytesPerSecond }, client) => this.#pulls.setRate(pull, client, rateBytesPerSecond),
+    'pull-stop': async ({ pull }, client) => this.#pulls.stop(pull, client),
   };
 
   /** Opening it again ends the lease of whoever had it open: a run that was killed, most of the time. */
@@ -260,26 +269,4 @@ function siteOf({ path, name }: Found, { existing, adopts, partial, freeBytes }:
     ...(partial && { partial }),
     ...(freeBytes !== undefined && { freeBytes }),
   };
-}
-
-/**
- * What a client may have kept: permissions and times, and attributes of the user's own kind. Owners are other people
- * on another host, and a client must not make programs that run as somebody else here.
- */
-function localCommit(commit: CallRequest<'commit'>['commit']): { request: CommitRequest; sentences: string[] } {
-  const { overwrite, sync, mode, attributes } = commit;
-  if (!attributes)
-    return { request: { overwrite, sync, ...(mode !== undefined && { mode: mode & 0o777 }) }, sentences: [] };
-  const all = attributes.extended ?? [];
-  const own = all.filter(([name]) => name.startsWith('user.'));
-  const sentences = ['the owner is not carried to another host'];
-  if (attributes.mode > 0o777) sentences.push('special permission bits are not carried to another host');
-  if (own.length < all.length)
-    sentences.push('of the extended attributes only those of users are carried to another host');
-  const kept: FileAttributes = {
-    ...attributes,
-    ...{ mode: attributes.mode & 0o777, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
-    extended: own.map(([name, value]) => [name, Buffer.from(value, 'base64')] as const),
-  };
-  return { request: { overwrite, sync, attributes: kept }, sentences };
 }

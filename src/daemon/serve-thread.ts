@@ -13,7 +13,7 @@ import type { Shape } from '../core/shape.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import { Pace } from '../transfer/pace.js';
-import { answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
+import { type AuthParts, answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
 import type { HostForThread, LeaseNews } from './host.js';
 import { OpenSources } from './open-sources.js';
 import { PartBytes } from './part-bytes.js';
@@ -64,10 +64,10 @@ export async function serveThread(port: MessagePort, data: ThreadData, registry:
   const sources = new OpenSources({ ...shared, roots: data.roots });
   const parts = new PartBytes({ ...shared, ask: (request) => link.ask('lease', request) });
   thread.serve({
-    sources,
-    parts,
+    ...{ sources, parts },
     bytes: new SourceBytes({ ...shared, sources }),
     calls: threadCalls(data, { sources, parts, link }),
+    delegated: (hash) => link.ask('delegated', { hash }),
   });
   port.postMessage('ready');
 }
@@ -81,6 +81,7 @@ interface Served {
   readonly parts: PartBytes;
   readonly bytes: SourceBytes;
   readonly calls: ThreadCalls;
+  readonly delegated: AuthParts['delegated'];
 }
 
 class ServeThread {
@@ -176,7 +177,7 @@ class ServeThread {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     try {
-      const client = await authenticate(request, this.#book, this.#clock);
+      const client = await authenticate(request, this.#book, { clock: this.#clock, delegated: this.#now.delegated });
       assertProtocol(request);
       const given = request.url ?? '';
       const url = URL.canParse(given, ORIGIN) ? new URL(given, ORIGIN) : new URL(ORIGIN);
