@@ -33,8 +33,8 @@ export interface HttpParts {
 
 /**
  * Opens the file at an http or https URL, following redirects.
- * @throws TransferError E_USAGE, E_SOURCE_MISSING, E_AUTH, E_NO_RANGES, E_NO_SIZE, E_UNAVAILABLE, E_HTTP_STATUS, E_NETWORK,
- * E_TIMEOUT, E_PROTOCOL
+ * @throws TransferError E_USAGE, E_SOURCE_MISSING, E_AUTH, E_NO_RANGES, E_NO_SIZE, E_UNAVAILABLE, E_HTTP_STATUS,
+ * E_NETWORK, E_TIMEOUT, E_PROTOCOL
  */
 export async function openHttpSource(location: Location, { client, threads = 1 }: HttpParts = {}): Promise<Source> {
   const access = await httpAccess(parseUrl(location.text), location.http);

@@ -6,15 +6,13 @@
  *
  * However it ends, what was finished is on record first.
  */
-import { CHUNK_BYTES_DEFAULT, type ChunkGrid } from '../core/chunk.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState, ProofLevel } from '../core/events.js';
 import { newStop } from '../core/stop.js';
 import type { PartMark } from '../core/target.js';
-import { formatBytes, KiB } from '../core/units.js';
-import { CLAIM, type Claims } from '../journal/journal.js';
+import { KiB } from '../core/units.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
 import { type MemoryBytes, sparingCacheOf } from './cache-use.js';
@@ -25,6 +23,7 @@ import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
+import { openingNotes, resumedText } from './opening-notes.js';
 import { Pace } from './pace.js';
 import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
@@ -187,14 +186,7 @@ export class Transfer {
   async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
     const { runner } = this.#parts;
     this.#plan = work.plan;
-    if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
-    if (job.damagedRecords > 0)
-      this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
-    for (const sentence of job.site.notes ?? []) this.#note(sentence);
-    if (job.source.version.strength === 'none')
-      this.#note(`nothing tells when ${job.source.name} changes: see that nobody writes to it while it is copied`);
-    if (job.grid.count === 1 && job.grid.size > CHUNK_BYTES_DEFAULT)
-      this.#note(`${job.source.name} is copied in one piece: a copy that is stopped begins again`);
+    for (const sentence of openingNotes(job)) this.#note(sentence);
     const carryOut = new CarryOut({
       ...this.#parts,
       request: this.#request,
@@ -292,10 +284,4 @@ export class Transfer {
       spent: this.#progress.time.account(this.#parts.runner.workers),
     };
   }
-}
-
-function resumedText(grid: ChunkGrid, { kinds }: Claims): string {
-  const bytes = kinds.reduce((sum, claim, chunk) => (claim === CLAIM.none ? sum : sum + grid.range(chunk).length), 0);
-  const [claimed, total] = [formatBytes(bytes), formatBytes(grid.size)];
-  return `going on with the partial copy of an earlier run: ${claimed} of ${total} were on record`;
 }
