@@ -68,6 +68,8 @@ export async function connectSftp(address: SftpAddress, secrets: Secrets, limits
   try {
     const stream = await new Handshake({ ssh, client, socket, address, secrets, limits }).run();
     ready = true;
+    // What a server logs there is nobody's, and would pile up.
+    stream.stderr.resume();
     watchSilence(socket, 0);
     const channel = new SftpChannel(stream, { name, ...limits, socket });
     // What fails after this ends the stream, too; an error without a listener would end the process.
@@ -199,7 +201,8 @@ class Handshake {
     if (level === 'client-authentication' || /authentication failures/i.test(error.message)) {
       return refusedAccess(this.#name, this.#parts.address, tried);
     }
-    if (level === 'handshake' || level === 'protocol') {
+    const cut = /^Connection lost/.test(error.message);
+    if (!cut && (level === 'handshake' || level === 'protocol')) {
       return new TransferError('E_PROTOCOL', `${this.#name}: no agreement with the server (${error.message})`, {
         hint: 'Check that an SSH server listens there, and which algorithms it allows.',
         cause: error,

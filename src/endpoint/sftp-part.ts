@@ -113,13 +113,16 @@ export function unlessRefused(thrown: unknown): void {
   if (!(thrown instanceof StatusError)) throw thrown;
 }
 
-/** OpenSSH opens folders like files, and so their names are made durable. Answers whether they are. */
-export async function syncFolder(session: SftpSession, folder: string): Promise<boolean> {
-  if (!session.has(EXTENSION.fsync)) return false;
+/** OpenSSH opens folders like files, and so their names can be made durable. Answers whether it has let us. */
+export async function withFolder(
+  session: SftpSession,
+  folder: string,
+  work: (handle: Handle) => Promise<void>,
+): Promise<boolean> {
   let handle: Handle | undefined;
   try {
     handle = await session.open(folder, OPEN.read);
-    await session.fsync(handle);
+    await work(handle);
     return true;
   } catch (thrown) {
     unlessRefused(thrown);
@@ -127,6 +130,11 @@ export async function syncFolder(session: SftpSession, folder: string): Promise<
   } finally {
     if (handle) await closeQuietly(session, handle);
   }
+}
+
+/** Makes the names in it durable, where the server can; where it cannot, that was told. */
+export async function syncFolder(session: SftpSession, folder: string): Promise<void> {
+  if (session.has(EXTENSION.fsync)) await withFolder(session, folder, (handle) => session.fsync(handle));
 }
 
 /** @throws TransferError E_TARGET_EXISTS */

@@ -25,7 +25,7 @@ import {
   vanished,
 } from './sftp-part.js';
 import type { Handle, SftpSession } from './sftp-session.js';
-import { EXTENSION, type RemoteStat } from './sftp-wire.js';
+import { EXTENSION, kindOf, type RemoteStat } from './sftp-wire.js';
 
 const ZEROES = new Uint8Array(256 * KiB);
 const SECOND_NS = 1_000_000_000n;
@@ -207,7 +207,8 @@ export class SftpTarget implements Target {
     const { attributes } = request;
     const ours = await session.fstat(handle);
     if (attributes) return this.#setAttributes(session, handle, attributes, ours);
-    const old = request.overwrite ? await ifThere(session.stat(this.ref.path)) : undefined;
+    const there = request.overwrite ? await ifThere(session.lstat(this.ref.path)) : undefined;
+    const old = there && kindOf(there) === 'file' ? there : undefined;
     const mode = old?.mode === undefined ? (request.mode ?? 0o666) & ~process.umask() : old.mode & 0o777;
     if (old && (old.uid !== ours.uid || old.gid !== ours.gid)) {
       await session.fsetstat(handle, { uid: old.uid as number, gid: old.gid as number }).catch(unlessRefused);

@@ -16,6 +16,7 @@ import {
   type SftpPreparedRef,
   type SftpTargetRef,
   syncFolder,
+  withFolder,
 } from './sftp-part.js';
 import type { SftpSession } from './sftp-session.js';
 import { absolute, identityAt, openAt, openSftpSource, SftpSource, TASKS_PER_WORKER } from './sftp-source.js';
@@ -95,7 +96,7 @@ async function lacks(session: SftpSession, name: string, folder: string): Promis
   const sentences: string[] = [];
   if (!session.has(EXTENSION.fsync)) {
     sentences.push(`${name} cannot be told to make data durable: what is finished there may not survive its power cut`);
-  } else if (!(await syncFolder(session, folder))) {
+  } else if (!(await withFolder(session, folder, async () => undefined))) {
     sentences.push(`${name} cannot make names durable: its power cut soon after the end may undo the last renaming`);
   }
   if (!session.has(EXTENSION.posixRename)) {

@@ -90,6 +90,8 @@ test('a name that somebody takes in the last moment is not taken from him', asyn
         if (!attached) throw new Error('no target');
         const commit = attached.commit.bind(attached);
         attached.commit = (request) => {
+          // Until then nobody else may read it.
+          expect(statSync(join(there, '.copy.img.blockferry-part')).mode & 0o777).toBe(0o600);
           writeFileSync(target, 'somebody else');
           return commit(request);
         };

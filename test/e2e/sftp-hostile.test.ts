@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
@@ -151,6 +153,25 @@ test('a server that stops answering is given up with the reason, and so is one t
   });
   const silent = await served(({ type }) => type === TYPE.init);
   expect(await codeOf(() => opened(silent))).toBe('E_TIMEOUT');
+});
+
+test.each<[string, string, (socket: Socket) => void]>([
+  ['says nothing at all', 'E_TIMEOUT', () => undefined],
+  ['closes at once', 'E_NETWORK', (socket) => void socket.end()],
+  ['speaks another language', 'E_NETWORK', (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+])('a server that %s is no SSH server, and that is what is said', async (_what, code, greet) => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket.on('error', () => socket.destroy()));
+    greet(socket);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const url = `sftp://127.0.0.1:${(server.address() as AddressInfo).port}/disk.img`;
+  expect(await codeOf(() => sftpScheme(client).openSource?.(parseLocation(url)))).toBe(code);
 });
 
 test('a stop ends what is waited for at once', async () => {
