@@ -7,6 +7,7 @@ import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
+import { s3Case } from './cases-s3.js';
 import { sftpCases } from './cases-sftp.js';
 import { sparseCases } from './cases-sparse.js';
 import { treeCases } from './cases-tree.js';
@@ -17,6 +18,7 @@ export const cases: readonly BenchCase[] = [
   ...treeCases,
   httpCase,
   ...sftpCases,
+  s3Case,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

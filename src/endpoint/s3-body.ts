@@ -40,6 +40,7 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   #ask: ((piece: IteratorResult<Uint8Array>) => void) | undefined;
   #tellSent: (() => void) | undefined;
   #over = false;
+  #whole = false;
 
   constructor(signer: PieceSigner) {
     this.#signer = signer;
@@ -60,7 +61,13 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   async end(): Promise<void> {
     if (this.#filled > 0) await this.#send();
     await this.#send();
+    this.#whole = !this.#over;
     this.stop();
+  }
+
+  /** All of it was given to the sender, before anybody stopped it. */
+  get whole(): boolean {
+    return this.#whole;
   }
 
   /** Ends the body where it stands: nobody waits for anything any more. */

@@ -78,7 +78,8 @@ async function complete(
   const request = { method: 'POST', query: { uploadId }, headers, body, patient: true } as const;
   const answer = await insist(place, request, { statuses: [200, 412, 409], end: 'target' });
   if (answer.status !== 200) throw exists(name);
-  if (readXml(answer.text, 'CompleteMultipartUploadResult', name) === undefined) throw s3Error(name, answer, 'target');
+  const result = await readXml(answer.text, 'CompleteMultipartUploadResult', name);
+  if (result === undefined) throw s3Error(name, answer, 'target');
 }
 
 /** The list of all parts, each checked: there, as large as its chunk, and the one that was sent. */

@@ -6,7 +6,6 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { systemClock } from '../core/clock.js';
 import { type ErrorCode, type ErrorDetail, TransferError } from '../core/errors.js';
 import { headerOf, parseRetryAfter } from './http-errors.js';
-import { readXml, textOf } from './s3-xml.js';
 
 export interface S3Answer {
   readonly status: number;
@@ -112,16 +111,15 @@ const BY_STATUS: Readonly<Record<number, Meaning>> = {
 
 /** What an answer means that is not what was asked for. */
 export function s3Error(name: string, answer: S3Answer, end: S3End): TransferError {
-  const { status, headers } = answer;
-  const document = readError(answer, name);
-  const code = safeCode(textOf(document, 'Code'));
+  const { status, headers, text } = answer;
+  const code = safeCode(wordIn(text, 'Code'));
   const known = code !== undefined && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
   const byCode = known === undefined || 'what' in known ? known : (known[end] ?? known.target);
   const meaning =
     byCode ??
     BY_STATUS[status] ??
     say('E_HTTP_STATUS', 'the server answered otherwise than it should', 'Check bucket, endpoint and rights.');
-  const region = safeCode(headerOf(headers, 'x-amz-bucket-region') ?? textOf(document, 'Region'));
+  const region = safeCode(headerOf(headers, 'x-amz-bucket-region') ?? wordIn(text, 'Region'));
   const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), systemClock.wallMs());
   const detail: ErrorDetail = {
     hint: meaning === wrongRegion && region ? `The bucket is in ${region}: give region=${region}.` : meaning.hint,
@@ -131,15 +129,9 @@ export function s3Error(name: string, answer: S3Answer, end: S3End): TransferErr
   return new TransferError(meaning.code, `${name}: ${meaning.what} (${about})`, detail);
 }
 
-/** The error document, where there is one; a proxy's page is not one. */
-function readError({ text }: S3Answer, name: string): ReturnType<typeof readXml> {
-  if (!text.includes('<Error')) return undefined;
-  try {
-    return readXml(text, 'Error', name);
-  } catch (thrown) {
-    if (thrown instanceof TransferError) return undefined;
-    throw thrown;
-  }
+/** What an element of an error document says; a proxy's page has none of them. */
+function wordIn(text: string, element: 'Code' | 'Region'): string | undefined {
+  return new RegExp(`<${element}>([^<]{1,64})</${element}>`).exec(text)?.[1];
 }
 
 /** A word of the server's that is fit to be shown. */

@@ -42,7 +42,7 @@ async function* uploads(place: S3Place): AsyncGenerator<Begun> {
   for (let page = 0; page < PAGES_MAX; page++) {
     const query = { uploads: '', prefix: place.key, ...from };
     const answer = await insist(place, { method: 'GET', query, ofBucket: true }, { statuses: [200], end: 'target' });
-    const list = readXml(answer.text, 'ListMultipartUploadsResult', name);
+    const list = await readXml(answer.text, 'ListMultipartUploadsResult', name);
     if (list === undefined) throw oddList(name);
     for (const node of nodesOf(list, 'Upload')) yield readUpload(node, name);
     if (textOf(list, 'IsTruncated') !== 'true') return;

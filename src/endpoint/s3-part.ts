@@ -66,7 +66,7 @@ export class PartWriter implements ChunkWriter {
     const answer = (await this.#answer) as S3Answer;
     this.#signal.removeEventListener('abort', this.#onAbort);
     const name = nameOf(this.#upload.place);
-    if (answer.status !== 200) throw s3Error(name, answer, 'part');
+    if (answer.status !== 200 || !body.whole) throw s3Error(name, answer, 'part');
     const etag = bareEtag(headerOf(answer.headers, 'etag') ?? '');
     if (etag === '') throw noEtag(name);
     body.release();

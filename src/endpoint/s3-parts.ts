@@ -19,7 +19,7 @@ export async function listParts(place: S3Place, uploadId: string): Promise<Reado
   for (let marker = 0; ; ) {
     const query = { uploadId, 'max-parts': '1000', ...(marker > 0 && { 'part-number-marker': String(marker) }) };
     const answer = await insist(place, { method: 'GET', query }, { statuses: [200], end: 'target' });
-    const page = readXml(answer.text, 'ListPartsResult', name);
+    const page = await readXml(answer.text, 'ListPartsResult', name);
     if (page === undefined) throw oddList(name);
     let last = marker;
     for (const node of nodesOf(page, 'Part')) {

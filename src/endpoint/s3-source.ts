@@ -32,6 +32,7 @@ interface S3SourceRef extends EndpointRef, HttpVersion {
 
 /** Statuses that have many reasons. */
 const UNEXPLAINED = new Set([301, 307, 400, 401, 403, 404]);
+const NEVER = new AbortController().signal;
 const FIRST_BYTE: ByteRange = { offset: 0, length: 1 };
 
 /** @throws TransferError E_USAGE, E_SOURCE_MISSING, E_SOURCE_ACCESS, E_AUTH, E_NETWORK and others */
@@ -45,7 +46,7 @@ export async function openPlace(place: S3Place): Promise<Source> {
       hint: 'Give the whole key of one object: buckets and prefixes are not copied.',
     });
   }
-  const { version, modifiedNs } = await look(place);
+  const { version, modifiedNs } = await look(new S3Object(place));
   return new S3Source(place, version, modifiedNs);
 }
 
@@ -98,7 +99,7 @@ class S3Source implements Source {
   }
 
   async assertUnchanged(): Promise<undefined> {
-    const { version, headers } = await look(this.#object.place);
+    const { version, headers } = await look(this.#object);
     if (version.size !== this.size) throw sizeChanged(this.name, this.size, version.size);
     checkVersion(this.name, this.#opened, headers);
   }
@@ -141,17 +142,24 @@ interface Looked {
 }
 
 /** Reads the first byte, which tells size and version as the chunks will see them, and a refusal its reason. */
-async function look(place: S3Place): Promise<Looked> {
-  const name = nameOf(place);
-  const query = versionQuery(place);
-  const answer = await ask(place, { method: 'GET', query, headers: { range: rangeHeader(FIRST_BYTE) } });
-  if (answer.status === 416) return lookAtEmpty(place);
-  if (answer.status === 200) throw noRanges(name, 'it answered a range with the whole object');
-  if (answer.status !== 206) throw s3Error(name, answer, 'source');
-  checkRange(name, answer, FIRST_BYTE);
-  const total = parseContentRange(headerOf(answer.headers, 'content-range'))?.total;
-  if (total === undefined || answer.text.length > 1) throw oddAnswer(name);
-  return looked(answer, total);
+async function look(object: S3Object): Promise<Looked> {
+  const { name, place } = object;
+  const exchange = await object.get({ range: rangeHeader(FIRST_BYTE) }, NEVER);
+  try {
+    const { status, headers } = exchange;
+    if (status === 416) return await lookAtEmpty(place);
+    if (status === 200) throw noRanges(name, 'it answered a range with the whole object');
+    if (status !== 206)
+      throw (await object.explain(status, FIRST_BYTE)) ?? s3Error(name, { status, headers, text: '' }, 'source');
+    checkRange(name, exchange, FIRST_BYTE);
+    const total = parseContentRange(headerOf(headers, 'content-range'))?.total;
+    if (total === undefined) throw noSize(name);
+    exchange.expect(FIRST_BYTE.length);
+    await exchange.read(new Uint8Array(FIRST_BYTE.length));
+    return looked(exchange, total);
+  } finally {
+    exchange.abort();
+  }
 }
 
 /** An empty object has no first byte to give. */
@@ -163,7 +171,7 @@ async function lookAtEmpty(place: S3Place): Promise<Looked> {
   return looked(answer, 0);
 }
 
-function looked({ headers }: S3Answer, size: number): Looked {
+function looked({ headers }: Pick<S3Answer, 'headers'>, size: number): Looked {
   const ms = Date.parse(headerOf(headers, 'last-modified') ?? '');
   return {
     version: versionOf(headers, size),
@@ -176,8 +184,8 @@ function versionQuery({ version }: S3Place): Readonly<Record<string, string>> {
   return version === undefined ? {} : { versionId: version };
 }
 
-function oddAnswer(name: string): TransferError {
-  return new TransferError('E_PROTOCOL', `${name}: asked for one byte, was answered otherwise`, {
+function noSize(name: string): TransferError {
+  return new TransferError('E_NO_SIZE', `${name}: the server does not say how large the object is`, {
     hint: 'Check the endpoint, and the proxies before it.',
   });
 }

@@ -37,6 +37,11 @@ export async function locateS3Target(location: Location, sourceName: string): Pr
       hint: 'Leave them out.',
     });
   }
+  if (place.key === '' || place.key.endsWith('/')) {
+    throw new TransferError('E_USAGE', `${name} is a bucket or a folder in it, and names no object`, {
+      hint: 'Give the whole key of one object.',
+    });
+  }
   const existing = await standingAt(place);
   return {
     ref: { scheme: 's3', place } as LocatedRef,
@@ -65,7 +70,7 @@ export async function layOutS3Target(source: Source, ref: EndpointRef, chunkByte
   if (source.size === 0) return { copyId, uploadId: '', chunkBytes };
   const request = { method: 'POST', query: { uploads: '' }, headers: ownHeaders(copyId) } as const;
   const answer = await insist(place, request, { statuses: [200], end: 'target' });
-  const document = readXml(answer.text, 'InitiateMultipartUploadResult', nameOf(place));
+  const document = await readXml(answer.text, 'InitiateMultipartUploadResult', nameOf(place));
   const uploadId = textOf(document, 'UploadId') ?? '';
   if (uploadId === '' || uploadId.length > UPLOAD_ID_MAX) throw noUpload(nameOf(place));
   return { copyId, uploadId, chunkBytes };

@@ -1,26 +1,34 @@
 /**
  * The XML of S3 answers, read as from a stranger: the caller bounds its length, here its depth is bounded, nothing is
- * expanded, and a document that is cut short is none.
+ * expanded, and a document that is cut short is none. The parser is loaded when there is something to parse, which in a
+ * download there never is.
  */
-import { XMLParser } from 'fast-xml-parser';
+import type { XMLParser } from 'fast-xml-parser';
 import { TransferError } from '../core/errors.js';
 
 const LISTS = ['Part', 'Upload'];
 const DEPTH_MAX = 16;
 
-const parser = new XMLParser({
-  ignoreAttributes: true,
-  parseTagValue: false,
-  processEntities: false,
-  maxNestedTags: DEPTH_MAX,
-  isArray: (name) => LISTS.includes(name),
-});
+let loading: Promise<XMLParser> | undefined;
+
+async function loadParser(): Promise<XMLParser> {
+  const { XMLParser } = await import('fast-xml-parser');
+  return new XMLParser({
+    ignoreAttributes: true,
+    parseTagValue: false,
+    processEntities: false,
+    maxNestedTags: DEPTH_MAX,
+    isArray: (name) => LISTS.includes(name),
+  });
+}
 
 /** An element: its text, or what is in it. */
 export type XmlNode = string | { readonly [name: string]: XmlNode | readonly XmlNode[] };
 
 /** The content of the root element, if that has this name. @throws TransferError E_PROTOCOL for what is no XML */
-export function readXml(text: string, root: string, name: string): XmlNode | undefined {
+export async function readXml(text: string, root: string, name: string): Promise<XmlNode | undefined> {
+  loading ??= loadParser();
+  const parser = await loading;
   try {
     if (/<!(DOCTYPE|ENTITY)/i.test(text)) throw new Error('it has a document type of its own');
     // Spaces before it keep a connection alive.

@@ -7,7 +7,7 @@ import { CHUNK_BYTES_DEFAULT, ChunkGrid } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { Location } from '../core/endpoint.js';
-import { TransferError } from '../core/errors.js';
+import { type ErrorCode, TransferError } from '../core/errors.js';
 import type { CommitRequest, PreparedTarget, TargetLayout, TargetSite } from '../core/target.js';
 import type { JournalContent, JournalRef } from '../journal/journal.js';
 import { type Claims, emptyClaims, encodeRecord, forgetZeroes } from '../journal/journal.js';
@@ -95,6 +95,9 @@ export async function openJob(request: OpenRequest, runner: ChunkRunner, rules: 
   }
 }
 
+/** What tells of the way to a server, and nothing of what it holds. */
+const SAYS_NOTHING: readonly ErrorCode[] = ['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE', 'E_PROTOCOL', 'E_AUTH'];
+
 interface Found {
   readonly source: SourceInfo;
   readonly site: TargetSite;
@@ -162,6 +165,7 @@ async function finishEarlierCommit(
     const whole = await runner.run('finish-commit', { ref: site.ref, part, request: commit });
     if (!whole) return 'none';
   } catch (thrown) {
+    if (SAYS_NOTHING.includes(TransferError.from(thrown).code)) throw thrown;
     // A flush that failed must not "succeed" when it is tried again: the record that vouched for the target goes.
     const lines = encodeRecord({ type: 'void' });
     await runner.run('checkpoint', { journal, position: content.goodBytes, lines, sync: request.sync });

@@ -152,6 +152,19 @@ test('a commit whose end was never heard of is known by the next run, which send
   expect(bytesCopied).toBe(0);
 });
 
+test('a server that is away when a cut commit is looked for costs no finished work', async (context) => {
+  const one = await needCeph(context);
+  const scheme = changed(() => ({
+    commit: () => Promise.reject(new TransferError('E_NETWORK', 'the line is dead')),
+  }));
+  await expect(upload('away', {}, scheme)).rejects.toThrow(/dead/);
+  const away = { ...s3Scheme(), finishCommit: () => Promise.reject(new TransferError('E_NETWORK', 'it is away')) };
+  await expect(upload('away', {}, away)).rejects.toThrow(/away/);
+  const { bytesReused } = await upload('away');
+  expect(bytesReused).toBe(SIZE);
+  expect((await getObject(one, 'away'))?.equals(bytes)).toBe(true);
+});
+
 test('an object that appears meanwhile is left as it is, and --overwrite needs no byte again', async (context) => {
   const one = await needCeph(context);
   const scheme = changed((target) => ({

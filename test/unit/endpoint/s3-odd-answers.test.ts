@@ -101,6 +101,12 @@ test('an answer in the middle of a part ends the part at once, with the reason o
   expect(await send(target, 0)).toBe('part-1');
 });
 
+test('a part that the server takes before it has got all of it is not taken', async () => {
+  const { target } = await begin();
+  fake.script = ({ method }) => (method === 'PUT' ? { headers: { etag: '"early"' }, early: true } : undefined);
+  expect(await codeOf(() => send(target, 0))).not.toBe('no error');
+});
+
 test('a request that only begins, changes nothing and is refused for a moment is tried again', async () => {
   let refusals = 0;
   fake.script = () => (refusals++ < 2 ? { status: 500, body: errorDocument('InternalError') } : undefined);
