@@ -48,6 +48,8 @@ async function tunnel(authority: string, { proxy, tls: { ca }, silenceMsMax }: T
     method: 'CONNECT',
     path: authority,
     agent: false,
+    // Said here, it is for the connecting too.
+    timeout: silenceMsMax,
     headers: { host: authority, ...(authorization !== undefined && { 'proxy-authorization': authorization }) },
     ...(ca !== undefined && { ca }),
   });

@@ -8,7 +8,7 @@ import type { TransferError } from '../core/errors.js';
 import { formatBytes } from '../core/units.js';
 import { type HttpAccess, httpAccess } from './http-access.js';
 import { checkVersion, HttpChunkReader, type HttpVersion, noRanges, sizeChanged, versionOf } from './http-chunk.js';
-import { clientFor, connectionsOfThread } from './http-client.js';
+import { clientFor } from './http-client.js';
 import type { HttpClient } from './http-exchange.js';
 import { probe, probeSettled } from './http-probe.js';
 import { HttpResource, parseUrl } from './http-resource.js';
@@ -21,7 +21,7 @@ export interface HttpRef extends EndpointRef, HttpVersion {
   readonly access: HttpAccess;
 }
 
-/** Reads that keep one thread busy. */
+/** Reads that keep one thread busy; those for which it has no connection wait for one. */
 const READS_PER_WORKER = 4;
 
 export interface HttpParts {
@@ -43,33 +43,28 @@ export async function openHttpSource(location: Location, { client, threads = 1 }
   if (rangeless !== undefined && size > CHUNK_BYTES_DEFAULT && !location.http?.noResumeOk)
     throw noRangesForLarge(resource.name, size, rangeless);
   const opened: HttpVersion = { ...versionOf(headers, size), ...(rangeless !== undefined && { oneChunk: true }) };
-  return new HttpSource(resource, opened, readsOf(access, threads));
+  return new HttpSource(resource, opened);
 }
 
 /** The source that `ref` was taken from, without asking the server. */
 export function attachHttpSource(ref: EndpointRef, { client, threads = 1 }: HttpParts = {}): Source {
   const { url, finalUrl, access, ...opened } = ref as HttpRef;
   const resource = new HttpResource(client ?? clientFor(access, threads), access, url, finalUrl);
-  return new HttpSource(resource, opened, readsOf(access, threads));
-}
-
-function readsOf(access: HttpAccess, threads: number): number {
-  return Math.min(READS_PER_WORKER, connectionsOfThread(access, threads));
+  return new HttpSource(resource, opened);
 }
 
 class HttpSource implements Source {
   readonly sizeIs = 'exact';
-  readonly readsPerWorker: number;
+  readonly readsPerWorker = READS_PER_WORKER;
   readonly modifiedNs?: string;
   readonly oneChunk?: true;
   readonly sha256?: string;
   readonly #resource: HttpResource;
   readonly #opened: HttpVersion;
 
-  constructor(resource: HttpResource, opened: HttpVersion, readsPerWorker: number) {
+  constructor(resource: HttpResource, opened: HttpVersion) {
     this.#resource = resource;
     this.#opened = opened;
-    this.readsPerWorker = readsPerWorker;
     const { modifiedNs, oneChunk, sha256 } = opened;
     if (modifiedNs !== undefined) this.modifiedNs = modifiedNs;
     if (oneChunk) this.oneChunk = oneChunk;

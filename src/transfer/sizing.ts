@@ -59,8 +59,15 @@ export function chooseChunkBytes(
   );
 }
 
-/** The file is one chunk, of its own size. */
+/** The file is one chunk, of its own size; a target that is made of parts takes that as one of them. */
 function wholeFile({ chunkBytes }: Pick<OpenRequest, 'chunkBytes'>, size: number, site: TargetSite): number {
+  const { chunkBytesMax, chunkCountMax } = site.limits;
+  if (site.wholeChunks && chunkCountMax > 1 && size > chunkBytesMax) {
+    const [most, whole] = [formatBytes(chunkBytesMax), formatBytes(size)];
+    throw new TransferError('E_TOO_LARGE', `${site.name} takes parts of ${most}; the source comes in one of ${whole}`, {
+      hint: 'Copy the file to a path first, and from there. Nothing was changed.',
+    });
+  }
   if (chunkBytes === undefined || chunkBytes >= size) return Math.max(CHUNK_BYTES_MIN, size);
   throw new TransferError('E_USAGE', `this copy to ${site.name} is one stream, and cannot be cut into chunks`, {
     hint: 'Leave --chunk-size out.',

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import type { Source } from '../../src/core/endpoint.js';
 import { TransferError } from '../../src/core/errors.js';
-import { KiB } from '../../src/core/units.js';
+import { CHUNK_LIMITS, type TargetSite } from '../../src/core/target.js';
+import { GiB, KiB } from '../../src/core/units.js';
 import { localScheme } from '../../src/endpoint/local.js';
 import { realFiles } from '../../src/platform/file-layer.js';
+import { chooseChunkBytes } from '../../src/transfer/sizing.js';
 import type { TransferResult } from '../../src/transfer/transfer-result.js';
 import { Bucket } from '../support/bucket.js';
 import { type InlineOptions, inlineTransfer } from '../support/inline-copy.js';
@@ -129,4 +131,12 @@ test('a source that is read in one piece is one chunk, whatever its size', async
   const source = { scheme: 'stream', text: 'stream:', name: 'stream:' };
   const result = await inlineTransfer({ source, target: join(folder, 'copy'), registry }).run();
   expect(result).toMatchObject({ chunkBytes: SIZE, bytesCopied: SIZE });
+});
+
+test('a source in one piece that is larger than any part of its target is refused before anything is sent', () => {
+  const site = { name: 's3://b/k', wholeChunks: true, limits: { ...CHUNK_LIMITS, chunkBytesMax: 5 * GiB } };
+  const choose = (size: number): number =>
+    chooseChunkBytes({ rateBytesPerSecond: 0 }, { size, oneChunk: true }, site as unknown as TargetSite);
+  expect(choose(5 * GiB)).toBe(5 * GiB);
+  expect(() => choose(5 * GiB + 1)).toThrow(expect.objectContaining({ code: 'E_TOO_LARGE' }) as TransferError);
 });

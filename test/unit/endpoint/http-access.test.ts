@@ -6,6 +6,7 @@ import type { HttpAsked } from '../../../src/core/http-options.js';
 import { headersFor, httpAccess, tlsFor } from '../../../src/endpoint/http-access.js';
 import { makeAuthority } from '../../support/certificates.js';
 import { failureOf, scratchFolder } from '../../support/copying.js';
+import { needTool } from '../../support/disk-tools.js';
 
 const HOME = '/nonexistent';
 
@@ -77,7 +78,8 @@ test.each([
   expect(await failureOf(sent('https://host/f', { headers: { [name]: value } }))).toMatchObject({ code: 'E_USAGE' });
 });
 
-test('what is for the server of the location goes to no other one, and its authorities go along', async () => {
+test('what is for the server of the location goes to no other one, and its authorities go along', async (context) => {
+  needTool(context, 'openssl', ['version']);
   const folder = scratchFolder();
   const authority = makeAuthority(folder);
   const { cert, key } = authority.sign('client');
