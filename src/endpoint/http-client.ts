@@ -16,7 +16,7 @@ const ORIGINS_MAX = 1000;
 const clients = new Map<string, AccessClient>();
 
 /** How many of the connections to one server are those of one of so many threads. */
-function connectionsOfThread({ connections = CONNECTIONS_DEFAULT }: HttpAccess, threads: number): number {
+export function connectionsOfThread({ connections = CONNECTIONS_DEFAULT }: HttpAccess, threads: number): number {
   return Math.max(1, Math.floor(connections / threads));
 }
 

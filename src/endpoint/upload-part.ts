@@ -7,7 +7,7 @@ import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '..
 import { refusal, succeeded } from './upload-errors.js';
 import { Losses, newLosses } from './upload-losses.js';
 import { partOf } from './upload-names.js';
-import { type Found, UploadPlace } from './upload-place.js';
+import { type Found, UploadPlace, waitToRepeat } from './upload-place.js';
 import { identityAt, NEVER, type UploadRef } from './upload-site.js';
 import { putEmpty, putRange } from './upload-writers.js';
 
@@ -18,8 +18,6 @@ export interface UploadPartRef extends UploadRef {
 }
 
 type FoundFile = Found & { kind: 'file' };
-
-const MOVES_MAX = 3;
 
 /** Where the bytes go until the commit. */
 export function writtenTo({ way, url }: UploadRef): URL {
@@ -89,6 +87,8 @@ export async function markUpload(place: UploadPlace, ref: UploadPartRef): Promis
   // Of an empty file in place there is nothing until the commit; and some servers do not say.
   const unseen = ref.way === 'in-place' && (size === undefined ? found.kind !== 'nothing' || ref.size === 0 : false);
   if (size !== ref.size && !unseen) throw changed(place.nameOf(url), ref.size, size);
+  // Nothing flushes any more: what broke since the last flush is told here.
+  place.assertKept(url);
   return markOf(ref, found);
 }
 
@@ -153,20 +153,18 @@ async function moveToName(
 ): Promise<void> {
   const { part, target, before } = names;
   if (!overwrite && !guards && before.kind !== 'nothing') throw exists(place, target);
-  let failure: TransferError | undefined;
-  for (let attempt = 1; attempt <= MOVES_MAX; attempt++) {
+  for (let attempt = 1; ; attempt++) {
     try {
       const answer = await place.move(part, target, overwrite, NEVER);
       if (succeeded(answer)) break;
-      if (answer.status === 412) throw exists(place, target);
-      failure = refusal(place.nameOf(target), 'could not be given its name', answer);
+      throw answer.status === 412
+        ? exists(place, target)
+        : refusal(place.nameOf(target), 'could not be given its name', answer);
     } catch (thrown) {
-      const error = TransferError.from(thrown);
-      if (!error.retryable) throw error;
-      failure = error;
+      if (await isMoved(place, names, carries)) return;
+      place.assertKept(part);
+      await waitToRepeat(TransferError.from(thrown), attempt, NEVER);
     }
-    if (await isMoved(place, names, carries)) return;
-    if (!failure.retryable || attempt === MOVES_MAX) throw failure;
   }
   if (!(await isMoved(place, names, (found) => isAnother(found, names)))) throw notMoved(place, names);
 }

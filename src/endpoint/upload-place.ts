@@ -24,9 +24,9 @@ const PROPFIND = `<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><
   (name) => `<${name}/>`,
 ).join('')}</prop></propfind>`;
 
-const LOOKS_MAX = 4;
-const LOOK_AGAIN_MS = 500;
-const LOOK_AGAIN_MS_MAX = 30_000;
+const ATTEMPTS_MAX = 4;
+const REPEAT_MS = 500;
+const REPEAT_MS_MAX = 30_000;
 const AWAY: ReadonlySet<ErrorCode> = new Set(['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE']);
 
 const GONE: ReadonlySet<number> = new Set([404, 410]);
@@ -64,6 +64,16 @@ export class UploadPlace {
     return networkError(this.nameOf(url), thrown, progress);
   }
 
+  /** Something that was written has been read back. */
+  wasRead(): void {
+    this.#losses?.read();
+  }
+
+  /** @throws TransferError E_FLUSH, once, where what was written may be lost */
+  assertKept(url: URL): void {
+    this.#losses?.assertKept(this.nameOf(url));
+  }
+
   async #noticing<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -79,10 +89,7 @@ export class UploadPlace {
       try {
         return await (this.speaks === 'webdav' ? this.#propfind(url, signal) : this.#head(url, signal));
       } catch (thrown) {
-        const error = TransferError.from(thrown);
-        const waitMs = Math.max(LOOK_AGAIN_MS * attempt, error.detail.retryAfterMs ?? 0);
-        if (attempt === LOOKS_MAX || !AWAY.has(error.code) || waitMs > LOOK_AGAIN_MS_MAX) throw error;
-        await systemClock.sleep(waitMs, signal);
+        await waitToRepeat(TransferError.from(thrown), attempt, signal);
       }
     }
   }
@@ -121,6 +128,13 @@ export class UploadPlace {
     const headers = { destination: to.href, overwrite: overwrite ? 'T' : 'F' };
     return this.ask({ method: 'MOVE', url: from, headers }, signal);
   }
+}
+
+/** Waits where the server is away for a moment. @throws the error, of anything else, and after the last attempt */
+export async function waitToRepeat(error: TransferError, attempt: number, signal: AbortSignal): Promise<void> {
+  const waitMs = Math.max(REPEAT_MS * attempt, error.detail.retryAfterMs ?? 0);
+  if (attempt >= ATTEMPTS_MAX || !AWAY.has(error.code) || waitMs > REPEAT_MS_MAX) throw error;
+  await systemClock.sleep(waitMs, signal);
 }
 
 /** Servers send whoever asks for a folder to its name with a slash. */

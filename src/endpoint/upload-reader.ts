@@ -42,6 +42,7 @@ export class UploadReader implements ChunkReader {
       filled += count;
       this.#left -= count;
     }
+    if (this.#left === 0) this.#place.wasRead();
     return filled;
   }
 

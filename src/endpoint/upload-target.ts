@@ -48,7 +48,7 @@ class UploadTarget implements Target {
   }
 
   async flush(): Promise<void> {
-    this.parts.losses.flush(this.parts.place.nameOf(this.parts.url));
+    this.parts.place.assertKept(this.parts.url);
   }
 
   mark(): Promise<PartMark> {

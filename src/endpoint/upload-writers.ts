@@ -26,7 +26,10 @@ export interface WritingParts {
 }
 
 /** Of one request. More would not be faster, and each lane has so much memory. */
-const SEGMENT_BYTES = 4 * MiB;
+const SEGMENT_BYTES = 2 * MiB;
+/** Buffers that are used again: each chunk would otherwise leave garbage of its size. */
+const spare: Buffer[] = [];
+const SPARE_MAX = 16;
 /** A gap that is not worth a request of its own. */
 const GAP_BYTES = 64 * KiB;
 
@@ -46,6 +49,8 @@ export class RangeWriter implements ChunkWriter {
   #growing = 0;
   #at: number;
   readonly #segments: Segment[] = [];
+  /** The end of what was sent last. */
+  #sample: Segment | undefined;
   readonly #breaks: number;
 
   constructor(parts: WritingParts, range: ByteRange, signal: AbortSignal) {
@@ -78,7 +83,11 @@ export class RangeWriter implements ChunkWriter {
 
   async finish(): Promise<undefined> {
     await this.#send();
-    const { losses, place, url } = this.#parts;
+    const { losses, place, url, size } = this.#parts;
+    if (this.#sample) await checkStored(place, { url, size, ...this.#sample }, this.#signal);
+    // Only now nothing reads it any more.
+    if (this.#buffer?.length === SEGMENT_BYTES && spare.length < SPARE_MAX) spare.push(this.#buffer);
+    this.#buffer = undefined;
     losses.wrote(place.nameOf(url), this.#breaks);
   }
 
@@ -87,7 +96,8 @@ export class RangeWriter implements ChunkWriter {
   }
 
   get #roomy(): Buffer {
-    this.#buffer ??= Buffer.allocUnsafeSlow(Math.min(this.#range.length, SEGMENT_BYTES));
+    const length = Math.min(this.#range.length, SEGMENT_BYTES);
+    this.#buffer ??= (length === SEGMENT_BYTES ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(length);
     return this.#buffer;
   }
 
@@ -113,10 +123,8 @@ export class RangeWriter implements ChunkWriter {
     for (const segment of this.#segments) await putRange(this.#parts, segment, this.#signal);
     const last = this.#segments.at(-1);
     if (last) {
-      const { url, size, place } = this.#parts;
-      const bytes = sampleOf(last.bytes);
-      const offset = last.offset + last.bytes.length - bytes.length;
-      await checkStored(place, { url, offset, bytes, size }, this.#signal);
+      const bytes = Buffer.from(sampleOf(last.bytes));
+      this.#sample = { offset: last.offset + last.bytes.length - bytes.length, bytes };
     }
     this.#segments.length = 0;
     this.#used = 0;

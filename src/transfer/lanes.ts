@@ -160,7 +160,8 @@ export class Lanes {
     const expected = work === 'prove' ? this.digestOf(chunk) : undefined;
     const outcome = await this.#withRetry(entry, expected);
     if (work === 'prove') {
-      if (outcome.same) plan.settle(chunk);
+      // What was read before a flush failed proves nothing of what is there after it.
+      if (outcome.same && epoch === checkpointer.epoch) plan.settle(chunk);
       else plan.giveBack(chunk);
       if (outcome.same) progress.bytesReused += length;
       else progress.bytesMismatched += length;

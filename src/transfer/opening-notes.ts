@@ -4,11 +4,10 @@ import { formatBytes } from '../core/units.js';
 import { CLAIM, type Claims } from '../journal/journal.js';
 import type { OpenedJob } from './opening.js';
 
-export function openingNotes({ source, site, grid, partialLost, damagedRecords }: OpenedJob): readonly string[] {
+export function openingNotes({ source, grid, partialLost, damagedRecords }: OpenedJob): readonly string[] {
   const notes: string[] = [];
   if (partialLost) notes.push('the partial data of an earlier run is gone, so the copy begins afresh');
   if (damagedRecords > 0) notes.push(`${damagedRecords} damaged journal records: what they spoke of is copied again`);
-  notes.push(...(site.notes ?? []));
   if (source.version.strength === 'none')
     notes.push(`nothing tells when ${source.name} changes: see that nobody writes to it while it is copied`);
   if (grid.count === 1 && grid.size > CHUNK_BYTES_DEFAULT)

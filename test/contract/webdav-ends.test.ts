@@ -1,24 +1,25 @@
 /** Files on web servers, as ends of a copy: they promise what every end promises. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { KiB } from '../../src/core/units.js';
 import { closeHttp } from '../../src/endpoint/http-client.js';
+import { httpTargets } from '../../src/endpoint/http-put.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { closeUploads } from '../../src/endpoint/upload-client.js';
 import { webdavScheme } from '../../src/endpoint/webdav.js';
 import { apacheAvailable, startApache } from '../support/apache.js';
 import { lighttpdAvailable, startLighttpd } from '../support/lighttpd.js';
+import { nginxAvailable, startNginx } from '../support/nginx.js';
 import { rcloneAvailable, startRcloneWebdav } from '../support/rclone-webdav.js';
 import { Seeded, writeMixedFile } from '../support/seeded.js';
-import type { ServerProcess } from '../support/server-process.js';
 import { sourceContract } from './source-contract.js';
-import { targetContract } from './target-contract.js';
+import { type TargetUnderTest, targetContract } from './target-contract.js';
 
 const SIZE = 700 * KiB + 33;
 const scratch = mkdtempSync(join(tmpdir(), 'contract-webdav-'));
-const running: ServerProcess[] = [];
+const running: Served[] = [];
 let state: string | undefined;
 
 beforeAll(() => {
@@ -34,7 +35,11 @@ afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-type Served = ServerProcess & { readonly url: string; readonly folder: string };
+interface Served {
+  readonly url: string;
+  readonly folder: string;
+  stop(): Promise<void>;
+}
 
 /** One server for all tests of a suite. */
 function shared(name: string, available: () => boolean, start: () => Promise<Served>): () => Promise<Served | string> {
@@ -47,6 +52,13 @@ function shared(name: string, available: () => boolean, start: () => Promise<Ser
     });
     return server;
   };
+}
+
+async function startWritableNginx(): Promise<Served> {
+  const folder = mkdtempSync(join(scratch, 'nginx-'));
+  for (const path of [scratch, folder]) chmodSync(path, 0o777);
+  const nginx = await startNginx(folder, { directives: 'dav_methods PUT DELETE MOVE; client_max_body_size 0;' });
+  return { url: nginx.urls[0] as string, folder, stop: nginx.stop };
 }
 
 const servers = [
@@ -75,16 +87,28 @@ for (const [name, serve, kind] of servers) {
     return { scheme: webdavScheme(), location: at('source.img'), missing: at('none'), bytes, change };
   }, ['extents']);
 
-  targetContract(
-    `a file on ${name}, by WebDAV,`,
-    async () => {
-      const server = await serve();
-      if (typeof server === 'string') return server;
-      const file = `copy-${++files}.img`;
-      const path = join(server.folder, file);
-      const read = (): Uint8Array | undefined => (existsSync(path) ? readFileSync(path) : undefined);
-      return { scheme: webdavScheme(), location: parseLocation(`webdav${server.url.slice(4)}/${file}`), read, ...kind };
-    },
-    'oneChunk' in kind ? ['places'] : [],
-  );
+  target(`a file on ${name}, by WebDAV,`, serve, { over: 'webdav', ...kind });
+  if (name !== 'rclone') target(`a file on ${name}, by PUT,`, serve, { over: 'http' });
+}
+
+target('a file on nginx, by PUT and MOVE,', shared('nginx', nginxAvailable, startWritableNginx), {
+  over: 'http',
+  oneChunk: true,
+});
+
+function target(
+  name: string,
+  serve: () => Promise<Served | string>,
+  { over, ...kind }: { readonly over: 'webdav' | 'http'; readonly oneChunk?: true },
+): void {
+  const make = async (): Promise<TargetUnderTest | string> => {
+    const server = await serve();
+    if (typeof server === 'string') return server;
+    const file = `copy-${++files}.img`;
+    const path = join(server.folder, file);
+    const read = (): Uint8Array | undefined => (existsSync(path) ? readFileSync(path) : undefined);
+    const location = parseLocation(`${server.url.replace('http', over)}/${file}`);
+    return { scheme: over === 'http' ? httpTargets() : webdavScheme(), location, read, ...kind };
+  };
+  targetContract(name, make, kind.oneChunk ? ['places'] : []);
 }

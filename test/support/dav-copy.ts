@@ -22,6 +22,8 @@ export interface CopyOptions {
 
 export interface Rig {
   readonly dav: DavServer;
+  /** Resolves when something is on record. */
+  readonly recorded: Promise<void>;
   copy(options?: CopyOptions): Promise<string[]>;
 }
 
@@ -33,16 +35,24 @@ export async function rig(script?: DavScript): Promise<Rig> {
     vi.unstubAllEnvs();
     await dav.stop();
   });
+  let onRecord = (): void => undefined;
+  const recorded = new Promise<void>((resolve) => {
+    onRecord = resolve;
+  });
   const source = makeFile(join(scratchFolder(), 'disk.img'), SIZE) as string;
   const registry = { webdav: () => webdavScheme(), http: () => httpTargets() };
   return {
     dav,
+    recorded,
     copy: async ({ target = `${dav.url}/disk.img`, chunkBytes = CHUNK, ...others } = {}) => {
       const options = { ...others, ...(chunkBytes > 0 && { chunkBytes }) };
       const transfer = inlineTransfer({ source, target, registry, clock: systemClock, ...options });
       const notes: string[] = [];
       const watched = (async () => {
-        for await (const event of transfer.events) if (event.type === 'note') notes.push(event.message);
+        for await (const event of transfer.events) {
+          if (event.type === 'note') notes.push(event.message);
+          if (event.type === 'checkpoint') onRecord();
+        }
       })();
       await transfer.run();
       await watched;
