@@ -5,6 +5,7 @@ import { fioCase } from './cases-fio.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
+import { peerCases } from './cases-peer.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
 import { s3Case } from './cases-s3.js';
@@ -19,6 +20,7 @@ export const cases: readonly BenchCase[] = [
   httpCase,
   ...sftpCases,
   s3Case,
+  ...peerCases,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

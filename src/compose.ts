@@ -5,10 +5,17 @@
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Location } from './core/endpoint.js';
+import type { PeerAddress, Place } from './core/peer-wire.js';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import type { Gate } from './transfer/gate.js';
 import type { PerformerParts } from './transfer/perform.js';
+
+interface PulledFrom {
+  readonly address: PeerAddress;
+  readonly place: Place;
+}
 
 /** Servers are asked over so many connections, divided among the threads. */
 function httpAmong(threads: number): () => Promise<EndpointScheme> {
@@ -46,6 +53,16 @@ async function peer(): Promise<EndpointScheme> {
 /** The peers that this user knows. */
 export function peerBook(): Promise<typeof import('./endpoint/peer-book.js')> {
   return import('./endpoint/peer-book.js');
+}
+
+/** What another host has told us to copy from, as a location. */
+export async function pulledLocation(from: PulledFrom): Promise<Location> {
+  return (await import('./endpoint/peer-address.js')).pulledLocation(from);
+}
+
+/** How a copy between two peers is driven from here. */
+export function peerDriver(): Promise<typeof import('./endpoint/peer-driver.js')> {
+  return import('./endpoint/peer-driver.js');
 }
 
 async function zero(): Promise<EndpointScheme> {

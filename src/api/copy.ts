@@ -1,13 +1,14 @@
 /** `copy()`: one file, from any location to any other. */
 import { systemClock } from '../core/clock.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { Transfer } from '../transfer/transfer.js';
+import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
 import { type CopyOptions, checksumRequest, endsOf, manifestOf, rateOf, requestOf } from './options.js';
+import type { PullWork } from './pull.js';
 import { Run } from './run.js';
 
 /** A copy under way. */
-export class CopyRun extends Run<TransferResult, Transfer> {
+export class CopyRun extends Run<TransferResult, Transfer | PullWork> {
   /** Bytes per second from the next block on; 0 lifts the limit. */
   async setLimit(bytesPerSecond: number): Promise<void> {
     const rate = rateOf(bytesPerSecond);
@@ -31,5 +32,25 @@ export function copy(options: CopyOptions): CopyRun {
     checksum: checksumRequest(options.checksum),
     manifest: manifestOf(options),
   };
-  return new CopyRun((runner) => new Transfer(request, { runner, clock: systemClock, random: Math.random }), options);
+  return new CopyRun(async (runner) => {
+    const pull = await pulled(request, options);
+    return pull ?? new Transfer(request, { runner, clock: systemClock, random: Math.random });
+  }, options);
+}
+
+/** Between two peers, where nothing is asked for that has to be done here. */
+async function pulled(request: TransferRequest, { preserve, reflink }: CopyOptions): Promise<PullWork | undefined> {
+  const { source, target, manifest, checksum, chunkBytes, lanes } = request;
+  if (source.scheme !== 'peer' || target.scheme !== 'peer') return undefined;
+  if (preserve || manifest !== undefined || checksum || reflink === 'always') return undefined;
+  const { algorithm, rateBytesPerSecond, overwrite, discard, sync, readBack, check = true } = request;
+  const { pullBetween } = await import('./pull.js');
+  return pullBetween(
+    { source, target },
+    {
+      ...{ algorithm, rateBytesPerSecond, overwrite, discard, sync, readBack, check },
+      ...(chunkBytes !== undefined && { chunkBytes }),
+      ...(lanes !== undefined && { lanes }),
+    },
+  );
 }

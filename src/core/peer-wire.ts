@@ -51,6 +51,19 @@ const sentences = listOf(text(500), 300);
 const extent = pairOf(pairOf(count(), count()), flag);
 const extents = object({ extents: listOf(extent, WIRE_LIMITS.extentsPerAnswer) });
 const nothing = object({});
+/** Where a host finds another one, and how it is let in there. Holds a secret. */
+const address = object(
+  { host: text(255), port: count(65_535), token: text(200) },
+  { pin: text(64, /^[0-9a-f]{64}$/), ca: text(256 * KiB) },
+);
+const pullOptions = object(
+  {
+    ...{ algorithm, rateBytesPerSecond: count(), overwrite: flag, discard: flag },
+    ...{ sync: flag, readBack: flag, check: flag },
+  },
+  { chunkBytes: count(CHUNK_BYTES_MAX), lanes: count(1024) },
+);
+const pull = text(64, /^[0-9a-f]+$/);
 
 const sourceFacts = object(
   {
@@ -109,6 +122,23 @@ export const CALLS = {
   'close-target': call(object({ lease }), nothing, 'write'),
   'finish-commit': call(object({ place, part: mark, commit }), object({ whole: flag }), 'write'),
   discard: call(object({ place }), nothing, 'write'),
+  /** A token that reads this one file, for a while: for the host that pulls it. */
+  delegate: call(place, object({ token: text(200) }), 'read'),
+  /** Has the host copy from another one by itself. It stops when nobody asks about it for a minute. */
+  pull: call(
+    object({ source: object({ address, place }), place, sourceName: text(1000), options: pullOptions }),
+    object({ pull }),
+    'write',
+  ),
+  /** What the pull has said after so many lines, each one of JSON; waits a while when that is nothing. */
+  'pull-news': call(
+    object({ pull, after: count() }),
+    object({ lines: listOf(text(256 * KiB), 1000), ended: flag }),
+    'write',
+  ),
+  'pull-rate': call(object({ pull, rateBytesPerSecond: count() }), nothing, 'write'),
+  /** It puts what is finished on record, and ends. */
+  'pull-stop': call(object({ pull }), nothing, 'write'),
 } as const;
 
 export type CallName = keyof typeof CALLS;
@@ -119,6 +149,8 @@ export type SourceFacts = Shaped<typeof sourceFacts>;
 export type WireAttributes = Shaped<typeof attributes>;
 export type WireExtent = Shaped<typeof extent>;
 export type Right = 'read' | 'write';
+export type PeerAddress = Shaped<typeof address>;
+export type PullOptions = Shaped<typeof pullOptions>;
 
 /** Why a lease is not held any more, in the head of an answer: `restarted` can be prepared again, `taken` cannot. */
 export const LEASE_HEADER = 'blockferry-lease';

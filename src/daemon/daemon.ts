@@ -16,6 +16,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { Pace } from '../transfer/pace.js';
 import { givenIdentity, type Identity, ownIdentity } from './certificate.js';
 import { Host, type HostForThread, type LeaseNews } from './host.js';
+import type { PullEngine } from './pulls.js';
 import { openRoots, type Root } from './roots.js';
 import type { ListenAt, ThreadData } from './serve-thread.js';
 import { type Deeds, ThreadLink } from './thread-link.js';
@@ -30,6 +31,13 @@ export interface DaemonOptions {
   readonly limitBytesPerSecond?: number;
   readonly threads?: number;
   readonly connectionsMax?: number;
+}
+
+export interface DaemonParts {
+  /** For what clients do with parts. */
+  readonly runner: ChunkRunner;
+  /** For what this host copies from others. */
+  readonly engine: PullEngine;
 }
 
 /** What the threads may be asked. */
@@ -87,7 +95,7 @@ export class Daemon {
   }
 
   /** Listens when it resolves. @throws TransferError E_USAGE for what cannot be offered, shown or listened on */
-  static async start(options: DaemonOptions, runner: ChunkRunner): Promise<Daemon> {
+  static async start(options: DaemonOptions, { runner, engine }: DaemonParts): Promise<Daemon> {
     const folder = daemonFolder();
     const { certificate, connectionsMax = CONNECTIONS_MAX } = options;
     const identity = certificate
@@ -105,9 +113,10 @@ export class Daemon {
     };
     const threads: Thread[] = [];
     const tell = async (thread: number, about: LeaseNews) => threads[thread]?.link.ask('tell', about);
-    const shared = new Host({ roots, runner, clock: systemClock, host, instance, tell });
+    const shared = new Host({ roots, runner, engine, clock: systemClock, host, instance, tell });
     for (let n = 0; n < count; n++) threads.push(await startThread(data, shared.forThread(n)));
     const daemon = new Daemon({ identity, roots, threads, host: shared });
+    void shared.sweep();
     try {
       await daemon.#listen(options.listen);
       return daemon;

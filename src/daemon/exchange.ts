@@ -1,9 +1,11 @@
 /** The small things of an HTTP exchange: who asks, what was asked, and answers that say plainly what went wrong. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, nowMs } from '../core/clock.js';
+import { sha256Hex } from '../core/digest.js';
 import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { LEASE_HEADER, PROTOCOL, PROTOCOL_HEADER, WIRE_LIMITS } from '../core/peer-wire.js';
 import { MiB } from '../core/units.js';
+import { DELEGATED, type Lent } from './delegations.js';
 import { lostState } from './leases.js';
 import type { TokenBook, TokenEntry } from './tokens.js';
 
@@ -14,11 +16,24 @@ const BEAT_MS = 15_000;
 const MESSAGE_MS_MAX = 60_000;
 const UNHEARD_BYTES_MAX = 64 * MiB;
 
+export interface AuthParts {
+  readonly clock: Clock;
+  /** Who has lent a token of this hash, and for which file. */
+  readonly delegated: (hash: string) => Promise<Lent | undefined>;
+}
+
 /** @throws TransferError E_AUTH without a token that counts, after a while */
-export async function authenticate(request: IncomingMessage, book: TokenBook, clock: Clock): Promise<TokenEntry> {
+export async function authenticate(
+  request: IncomingMessage,
+  book: TokenBook,
+  { clock, delegated }: AuthParts,
+): Promise<TokenEntry> {
   const [, token] = /^Bearer ([\w-]{1,200})$/.exec(request.headers.authorization ?? '') ?? [];
   const entry = token === undefined ? undefined : book.find(token, clock.wallMs());
   if (entry) return entry;
+  const lent = token?.startsWith(DELEGATED) ? await delegated(sha256Hex(Buffer.from(token))) : undefined;
+  const lender = lent && book.named(lent.client, clock.wallMs());
+  if (lent && lender) return { ...lender, only: lent.place };
   await clock.sleep(REFUSED_MS);
   throw new TransferError('E_AUTH', 'the token is unknown here, has expired or was removed', {
     hint: 'Ask whoever runs the peer for a token: blockferry serve token add NAME. Then: blockferry peer add.',

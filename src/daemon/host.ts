@@ -2,19 +2,24 @@
  * What the daemon does to targets, on its main thread: it opens parts, holds their leases, and has the engine's own
  * local end do the rest on threads of the runner, so that a slow storage keeps nobody else waiting.
  */
-import { closeSync } from 'node:fs';
-import { type Clock, nowMs } from '../core/clock.js';
-import type { FileAttributes } from '../core/endpoint.js';
+import { closeSync, lstatSync } from 'node:fs';
+import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { CallAnswer, CallName, CallRequest, Place } from '../core/peer-wire.js';
-import type { CommitRequest, TargetSite } from '../core/target.js';
+import type { TargetSite } from '../core/target.js';
+import { encodePath } from '../platform/path-bytes.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import { Delegations, type Lent } from './delegations.js';
 import { type Lease, Leases, type LeaseView } from './leases.js';
+import { localCommit } from './local-commit.js';
+import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
+import { Turns } from './turns.js';
 
 export interface HostParts {
   readonly roots: readonly Root[];
   readonly runner: ChunkRunner;
+  readonly engine: PullEngine;
   readonly clock: Clock;
   readonly host: string;
   readonly instance: string;
@@ -25,9 +30,15 @@ export interface HostParts {
 /** Calls that the serving threads hand on, with the name of the client's token. */
 export type HostCall = Extract<
   CallName,
-  'locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard'
+  | ('locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard')
+  | ('delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop')
 >;
-type HostDeeds = { [N in HostCall]: (request: CallRequest<N>, client: string) => Promise<CallAnswer<N>> };
+type DeedsOf<N extends HostCall> = {
+  [C in N]: (request: CallRequest<C>, client: string) => Promise<CallAnswer<C>>;
+};
+type PullCall = Extract<HostCall, 'delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop'>;
+type PullDeeds = DeedsOf<PullCall>;
+type HostDeeds = DeedsOf<Exclude<HostCall, PullCall>>;
 
 export interface LeaseNews {
   readonly lease: string;
@@ -39,6 +50,7 @@ export interface HostForThread {
   readonly [deed: string]: (request: never) => unknown;
   readonly call: (asked: HostAsk) => Promise<unknown>;
   readonly lease: (asked: { readonly lease: string; readonly client: string }) => LeaseView;
+  readonly delegated: (asked: { readonly hash: string }) => Lent | undefined;
 }
 
 /** As asked by a thread. */
@@ -50,35 +62,19 @@ export interface HostAsk {
 
 const SWEEP_MS = 60_000;
 
-/** Work at one place, one after the other. */
-class Turns {
-  readonly #last = new Map<string, Promise<unknown>>();
-
-  async take<T>(place: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(place);
-    const turn = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    this.#last.set(place, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#last.get(place) === turn) this.#last.delete(place);
-    }
-  }
-}
-
 export class Host {
   readonly #parts: HostParts;
   readonly #leases: Leases;
   readonly #turns = new Turns();
-  #sweptMs: number;
+  readonly #delegations: Delegations;
+  readonly #pulls: Pulls;
+  readonly #closing = new AbortController();
 
   constructor(parts: HostParts) {
     const { runner, clock, instance } = parts;
     this.#parts = parts;
-    this.#sweptMs = nowMs(clock);
+    this.#delegations = new Delegations(clock);
+    this.#pulls = new Pulls({ roots: parts.roots, clock, engine: parts.engine });
     this.#leases = new Leases({
       instance,
       clock,
@@ -90,19 +86,31 @@ export class Host {
   /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
   forThread(thread: number): HostForThread {
     return {
-      call: async ({ call, request, client }) => {
-        await this.#sweep();
-        return (this.#calls[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+      call: ({ call, request, client }) => {
+        const deeds: DeedsOf<HostCall> = { ...this.#calls, ...this.#pullCalls };
+        return (deeds[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
       },
       lease: ({ lease, client }) => {
         const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
         threads.add(thread);
         return { ref, root, client, size, sealed, shown: found.shown };
       },
+      delegated: ({ hash }) => this.#delegations.find(hash),
     };
   }
 
+  /** Ends leases that nobody uses any more, until the host is closed. */
+  async sweep(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      await this.#parts.clock.sleep(SWEEP_MS, this.#closing.signal);
+      await this.#leases.sweep();
+      this.#delegations.sweep();
+    }
+  }
+
   async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#pulls.close();
     await this.#leases.endAll();
   }
 
@@ -163,12 +171,21 @@ export class Host {
       });
     },
     discard: ({ place }) => {
-      return this.#at(place, async (found, { ref }) => {
+      return this.#at(place, async (found, site) => {
+        assertNotLocal(found, site);
         await this.#leases.endAt(found.shown);
-        await this.#parts.runner.run('discard-partial', { ref });
+        await this.#parts.runner.run('discard-partial', { ref: site.ref });
         return {};
       });
     },
+  };
+
+  readonly #pullCalls: PullDeeds = {
+    delegate: async (place, client) => ({ token: this.#delegations.lend(place, client) }),
+    pull: async (request, client) => ({ pull: this.#pulls.start(request, client) }),
+    'pull-news': ({ pull, after }, client) => this.#pulls.news(pull, after, client),
+    'pull-rate': async ({ pull, rateBytesPerSecond }, client) => this.#pulls.setRate(pull, client, rateBytesPerSecond),
+    'pull-stop': async ({ pull }, client) => this.#pulls.stop(pull, client),
   };
 
   /** Opening it again ends the lease of whoever had it open: a run that was killed, most of the time. */
@@ -178,6 +195,7 @@ export class Host {
     const found = findTarget(this.#parts.roots, place, undefined);
     try {
       const site = await this.#locate(found);
+      assertNotLocal(found, site);
       if (partial === 'reopen') await this.#leases.endAt(found.shown);
       const prepared = await this.#parts.runner.run('prepare-target', {
         ref: site.ref,
@@ -233,13 +251,14 @@ export class Host {
   async #tell({ id, threads }: Lease, what: LeaseNews['what']): Promise<void> {
     await Promise.all([...threads].map((thread) => this.#parts.tell(thread, { lease: id, what })));
   }
+}
 
-  async #sweep(): Promise<void> {
-    const now = nowMs(this.#parts.clock);
-    if (now - this.#sweptMs < SWEEP_MS) return;
-    this.#sweptMs = now;
-    await this.#leases.sweep();
-  }
+/** A copy that runs on this host has its journal beside its part, and nobody else may touch that. */
+function assertNotLocal({ shown }: Found, { journalPath }: TargetSite): void {
+  if (lstatSync(encodePath(journalPath), { throwIfNoEntry: false }) === undefined) return;
+  throw new TransferError('E_PART_FOREIGN', `${shown}: a copy that was made on that host has its partial data there`, {
+    hint: 'Finish or discard it on that host, or choose another target.',
+  });
 }
 
 function siteOf({ path, name }: Found, { existing, partial, freeBytes }: TargetSite) {
@@ -249,26 +268,4 @@ function siteOf({ path, name }: Found, { existing, partial, freeBytes }: TargetS
     ...(partial && { partial }),
     ...(freeBytes !== undefined && { freeBytes }),
   };
-}
-
-/**
- * What a client may have kept: permissions and times, and attributes of the user's own kind. Owners are other people
- * on another host, and a client must not make programs that run as somebody else here.
- */
-function localCommit(commit: CallRequest<'commit'>['commit']): { request: CommitRequest; sentences: string[] } {
-  const { overwrite, sync, mode, attributes } = commit;
-  if (!attributes)
-    return { request: { overwrite, sync, ...(mode !== undefined && { mode: mode & 0o777 }) }, sentences: [] };
-  const all = attributes.extended ?? [];
-  const own = all.filter(([name]) => name.startsWith('user.'));
-  const sentences = ['the owner is not carried to another host'];
-  if (attributes.mode > 0o777) sentences.push('special permission bits are not carried to another host');
-  if (own.length < all.length)
-    sentences.push('of the extended attributes only those of users are carried to another host');
-  const kept: FileAttributes = {
-    ...attributes,
-    ...{ mode: attributes.mode & 0o777, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
-    extended: own.map(([name, value]) => [name, Buffer.from(value, 'base64')] as const),
-  };
-  return { request: { overwrite, sync, attributes: kept }, sentences };
 }

@@ -48,7 +48,7 @@ export class OpenSources {
     } finally {
       open.users--;
       open.usedMs = nowMs(this.#parts.clock);
-      await this.#closeOld();
+      if (this.#open.size > OPEN_MAX) await this.closeOld();
     }
   }
 
@@ -88,7 +88,8 @@ export class OpenSources {
     }
   }
 
-  async #closeOld(): Promise<void> {
+  /** To be called now and then. */
+  async closeOld(): Promise<void> {
     const before = nowMs(this.#parts.clock) - IDLE_MS_MAX;
     const idle = [...this.#open.values()].filter(({ users }) => users === 0);
     const surplus = this.#open.size - OPEN_MAX;

@@ -13,7 +13,7 @@ import type { Shape } from '../core/shape.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import { Pace } from '../transfer/pace.js';
-import { answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
+import { type AuthParts, answer, answerError, assertProtocol, authenticate, beating, readMessage } from './exchange.js';
 import type { HostForThread, LeaseNews } from './host.js';
 import { OpenSources } from './open-sources.js';
 import { PartBytes } from './part-bytes.js';
@@ -47,6 +47,8 @@ const HANDSHAKE_MS_MAX = 10_000;
 const HEAD_MS_MAX = 10_000;
 const IDLE_MS_MAX = 60_000;
 const CHECK_MS = 2_000;
+const SWEEP_MS = 10_000;
+const ORIGIN = 'https://peer';
 
 /** Serves until the main thread says otherwise; to be called once a thread. */
 export async function serveThread(port: MessagePort, data: ThreadData, registry: Registry): Promise<void> {
@@ -62,10 +64,10 @@ export async function serveThread(port: MessagePort, data: ThreadData, registry:
   const sources = new OpenSources({ ...shared, roots: data.roots });
   const parts = new PartBytes({ ...shared, ask: (request) => link.ask('lease', request) });
   thread.serve({
-    sources,
-    parts,
+    ...{ sources, parts },
     bytes: new SourceBytes({ ...shared, sources }),
     calls: threadCalls(data, { sources, parts, link }),
+    delegated: (hash) => link.ask('delegated', { hash }),
   });
   port.postMessage('ready');
 }
@@ -79,6 +81,7 @@ interface Served {
   readonly parts: PartBytes;
   readonly bytes: SourceBytes;
   readonly calls: ThreadCalls;
+  readonly delegated: AuthParts['delegated'];
 }
 
 class ServeThread {
@@ -86,6 +89,7 @@ class ServeThread {
   readonly #book: TokenBook;
   readonly #server: Server;
   readonly #perAddress = new Map<string, number>();
+  readonly #closing = new AbortController();
   #served: Served | undefined;
 
   constructor(data: ThreadData, clock: Clock) {
@@ -115,6 +119,15 @@ class ServeThread {
 
   serve(served: Served): void {
     this.#served = served;
+    void this.#sweep(served);
+  }
+
+  /** What is kept open for a while must not keep the space of files that were deleted meanwhile. */
+  async #sweep({ sources }: Served): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      await this.#clock.sleep(SWEEP_MS, this.#closing.signal);
+      await sources.closeOld();
+    }
   }
 
   /** Answers where it listens: the descriptor is what the other threads listen on. */
@@ -131,6 +144,7 @@ class ServeThread {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#server.close();
     this.#server.closeAllConnections();
     await this.#now.sources.close();
@@ -163,9 +177,10 @@ class ServeThread {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     try {
-      const client = await authenticate(request, this.#book, this.#clock);
+      const client = await authenticate(request, this.#book, { clock: this.#clock, delegated: this.#now.delegated });
       assertProtocol(request);
-      const url = new URL(request.url ?? '', 'https://peer');
+      const given = request.url ?? '';
+      const url = URL.canParse(given, ORIGIN) ? new URL(given, ORIGIN) : new URL(ORIGIN);
       const route = `${request.method} ${url.pathname}`;
       const query = url.searchParams;
       if (route === `GET ${BYTE_ROUTES.source}`) await this.#now.bytes.send(query, client, response);

@@ -29,7 +29,7 @@ export class SourceBytes {
   async send(query: URLSearchParams, client: TokenEntry, response: ServerResponse): Promise<void> {
     const { local, sources, buffers, pace } = this.#parts;
     const place: Place = { root: query.get('root') ?? '', path: query.get('path') ?? '' };
-    assertRight(client, place.root, 'read');
+    assertRight(client, place.root, 'read', place.path);
     const { range, algorithm, leavesCache } = readQuery(query);
     const newHasher = await loadHasher(algorithm);
     await sources.use(place, query.get('version') ?? '', async (opened) => {
@@ -85,8 +85,8 @@ export function assertInside({ offset, length }: ByteRange, size: number): void 
   });
 }
 
-export function assertRight(client: TokenEntry, root: string, right: Right): void {
-  if (mayUse(client, root, right)) return;
+export function assertRight(client: TokenEntry, root: string, right: Right, path?: string): void {
+  if (mayUse(client, root, right, path)) return;
   throw new TransferError('E_AUTH', `the token may not ${right} in the root ${root}`, ROOT_HINT);
 }
 

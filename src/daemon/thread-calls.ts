@@ -34,18 +34,6 @@ interface CallParts {
 export function threadCalls(data: ThreadData, { sources, parts, link }: CallParts): ThreadCalls {
   const { host, instance, roots } = data;
   const buffers = new BlockBuffers();
-  const handOn = async <N extends HostCall>(call: N, request: CallRequest<N>, client: TokenEntry) =>
-    (await link.ask('call', { call, request, client: client.name })) as CallAnswer<N>;
-  const inPlace =
-    <N extends Extract<HostCall, 'locate-target' | 'prepare-target' | 'finish-commit' | 'discard'>>(call: N) =>
-    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
-      assertRight(client, request.place.root, 'write');
-      return handOn(call, request, client);
-    };
-  const underLease =
-    <N extends Extract<HostCall, 'flush' | 'mark' | 'commit' | 'close-target'>>(call: N) =>
-    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
-      handOn(call, request, client);
   return {
     hello: async (_request, client) => {
       const offered = roots.map(({ name }) => {
@@ -54,11 +42,11 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       return { protocols: [PROTOCOL], host, instance, roots: offered.filter(({ rights }) => rights.length > 0) };
     },
     'open-source': async (place, client) => {
-      assertRight(client, place.root, 'read');
+      assertRight(client, place.root, 'read', place.path);
       return sources.use(place, undefined, async (source) => ({ host, facts: factsOf(source) }));
     },
     'source-extents': async ({ place, version, offset, length }, client) => {
-      assertRight(client, place.root, 'read');
+      assertRight(client, place.root, 'read', place.path);
       return sources.use(place, version, async (source) => {
         assertInside({ offset, length }, source.size);
         const range = { offset, length };
@@ -66,7 +54,7 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       });
     },
     'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client) => {
-      assertRight(client, place.root, 'read');
+      assertRight(client, place.root, 'read', place.path);
       const grid = new ChunkGrid(length, chunkBytes);
       if (chunkBytes === 0 || grid.count > WIRE_LIMITS.digestsPerAnswer) {
         throw new TransferError('E_PROTOCOL', `at most ${WIRE_LIMITS.digestsPerAnswer} digests are told at once`);
@@ -83,14 +71,7 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
         return { digests };
       });
     },
-    'locate-target': inPlace('locate-target'),
-    'prepare-target': inPlace('prepare-target'),
-    'finish-commit': inPlace('finish-commit'),
-    discard: inPlace('discard'),
-    flush: underLease('flush'),
-    mark: underLease('mark'),
-    commit: underLease('commit'),
-    'close-target': underLease('close-target'),
+    ...handedOn(link),
     'part-extents': async ({ lease, offset, length }, client) => {
       const range = { offset, length };
       return pageOf(await parts.extents(lease, client, range), range);
@@ -103,6 +84,46 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       await parts.zero(lease, client, { offset, length });
       return {};
     },
+  };
+}
+
+/** What the main thread does, once it is clear that the client may ask for it. */
+function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
+  const handOn = async <N extends HostCall>(call: N, request: CallRequest<N>, client: TokenEntry) =>
+    (await link.ask('call', { call, request, client: client.name })) as CallAnswer<N>;
+  const inPlace =
+    <N extends Extract<HostCall, 'locate-target' | 'prepare-target' | 'finish-commit' | 'discard' | 'pull'>>(call: N) =>
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertRight(client, request.place.root, 'write');
+      return handOn(call, request, client);
+    };
+  const ofPull =
+    <N extends Extract<HostCall, 'pull-news' | 'pull-rate' | 'pull-stop'>>(call: N) =>
+    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
+      handOn(call, request, client);
+  const underLease =
+    <N extends Extract<HostCall, 'flush' | 'mark' | 'commit' | 'close-target'>>(call: N) =>
+    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
+      handOn(call, request, client);
+  return {
+    'locate-target': inPlace('locate-target'),
+    'prepare-target': inPlace('prepare-target'),
+    'finish-commit': inPlace('finish-commit'),
+    discard: inPlace('discard'),
+    delegate: async (place, client) => {
+      // Not by one that was delegated itself: it would outlive its time.
+      if (client.only) throw new TransferError('E_AUTH', 'such a token makes no others');
+      assertRight(client, place.root, 'read', place.path);
+      return handOn('delegate', place, client);
+    },
+    pull: inPlace('pull'),
+    'pull-news': ofPull('pull-news'),
+    'pull-rate': ofPull('pull-rate'),
+    'pull-stop': ofPull('pull-stop'),
+    flush: underLease('flush'),
+    mark: underLease('mark'),
+    commit: underLease('commit'),
+    'close-target': underLease('close-target'),
   };
 }
 

@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { sha256Hex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import type { Right } from '../core/peer-wire.js';
+import type { Place, Right } from '../core/peer-wire.js';
 import { count, listOf, object, oneOf, type Shaped, text } from '../core/shape.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 
@@ -31,7 +31,8 @@ const tokenShape = object(
 );
 const fileShape = object({ tokens: listOf(tokenShape, TOKENS_MAX) });
 
-export type TokenEntry = Shaped<typeof tokenShape>;
+/** Whoever has it may do what its rights say; with `only`, with that one file. */
+export type TokenEntry = Shaped<typeof tokenShape> & { readonly only?: Place };
 
 export function tokensPath(folder: string): string {
   return join(folder, 'tokens.json');
@@ -96,6 +97,13 @@ export class TokenBook {
     return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
   }
 
+  /** The one of that name, while there is one. */
+  named(name: string, nowMs: number): TokenEntry | undefined {
+    this.#refresh();
+    const entry = [...this.#byHash.values()].find((one) => one.name === name);
+    return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
+  }
+
   #refresh(): void {
     const seen = this.#look();
     if (seen === this.#seen) return;
@@ -115,6 +123,8 @@ export class TokenBook {
   }
 }
 
-export function mayUse({ rights, roots }: TokenEntry, root: string, right: Right): boolean {
+/** `path` absent: whatever it is in that root. */
+export function mayUse({ rights, roots, only }: TokenEntry, root: string, right: Right, path?: string): boolean {
+  if (only && (only.root !== root || only.path !== path || right !== 'read')) return false;
   return rights.includes(right) && (roots === undefined || roots.includes(root));
 }

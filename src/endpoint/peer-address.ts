@@ -7,22 +7,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { errnoOf, TransferError } from '../core/errors.js';
-import { type Place, PORT_DEFAULT } from '../core/peer-wire.js';
+import { type PeerAddress, type Place, PORT_DEFAULT } from '../core/peer-wire.js';
 import { object, type Shaped, text } from '../core/shape.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import { locationOptions } from './location-options.js';
 import { makeStateFolder, stateFolder } from './state-folder.js';
 
-/** All that a thread needs to connect. It holds a secret: it may cross threads, and must not be written down. */
-export interface PeerAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly token: string;
-  /** SHA-256 of the certificate, in hex: that one, whoever signed it. */
-  readonly pin?: string;
-  /** Certificates that may have signed it, PEM. Absent, without a pin: those that Node trusts. */
-  readonly ca?: string;
-}
+/**
+ * `pin`: SHA-256 of the certificate, in hex: that one, whoever signed it. `ca`: certificates that may have signed it,
+ * PEM. Without both: those that Node trusts. It holds a secret: it may cross threads, and must not be written down.
+ */
+export type { PeerAddress } from '../core/peer-wire.js';
 
 export interface PeerPlace {
   readonly address: PeerAddress;
@@ -39,9 +34,11 @@ export function peerName({ host, port }: Pick<PeerAddress, 'host' | 'port'>): st
 
 /** @throws TransferError E_USAGE for what is not understood, E_AUTH without a token */
 export function peerPlace(location: Location): PeerPlace {
+  // Nobody types that: it is what another host was told.
+  if (location.text.startsWith('{')) return JSON.parse(location.text) as PeerPlace;
   const url = new URL(location.text);
   const where = peerHost(url, location.name);
-  const { pin, ca } = locationOptions(url, ['pin', 'ca']);
+  const { pin, ca } = locationOptions(url, ['pin', 'ca', 'direct']);
   const kept = knownPeers().get(peerName(where));
   const token = process.env.BLOCKFERRY_PEER_TOKEN || kept?.token;
   if (token === undefined) throw noToken(where);
@@ -56,6 +53,12 @@ export function peerPlace(location: Location): PeerPlace {
     address: { ...where, token, ...(trusted !== undefined && { pin: trusted }), ...(ca && { ca: readCa(ca) }) },
     place: { root, path: names.join('/') },
   };
+}
+
+/** As a location for the engine of the host that pulls. */
+export function pulledLocation({ address, place }: PeerPlace): Location {
+  const name = `peer://${peerName(address)}/${place.root}/${place.path}`;
+  return { scheme: 'peer', text: JSON.stringify({ address, place }), name };
 }
 
 /** @throws TransferError E_USAGE */

@@ -51,7 +51,8 @@ export function rawAnswer(socket: TLSSocket): Promise<RawAnswer> {
 
 /** The head of a request as a Blockferry sends it, without its last line. */
 export function headOf(method: string, path: string, token: string): string {
-  return `${method} ${path} HTTP/1.1\r\nhost: peer\r\nauthorization: Bearer ${token}\r\n${PROTOCOL_HEADER}: ${PROTOCOL}\r\n`;
+  const lines = ['host: peer', `authorization: Bearer ${token}`, `${PROTOCOL_HEADER}: ${PROTOCOL}`];
+  return `${method} ${path} HTTP/1.1\r\n${lines.map((line) => `${line}\r\n`).join('')}`;
 }
 
 export interface CallAnswer {

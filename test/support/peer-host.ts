@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+/** The bench is compiled, and with it this file. */
+const built = import.meta.url.endsWith('.ts') ? '../../dist/src/cli/main.js' : '../../src/cli/main.js';
+const MAIN = fileURLToPath(new URL(built, import.meta.url));
 
 export interface PeerHost {
   /** What it offers, as `images`. */
@@ -32,6 +34,8 @@ export interface PeerHost {
 }
 
 export interface PeerHostOptions {
+  /** An existing folder; absent: one of its own, which goes with it. */
+  readonly root?: string;
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -41,10 +45,11 @@ interface Serving {
   readonly pin: string;
 }
 
-export async function startPeerHost({ args = [], env = {} }: PeerHostOptions = {}): Promise<PeerHost> {
+export async function startPeerHost(options: PeerHostOptions = {}): Promise<PeerHost> {
   const folder = mkdtempSync(join(tmpdir(), 'peer-host-'));
-  const [root, state] = [join(folder, 'images'), join(folder, 'state')];
-  for (const made of [root, state]) mkdirSync(made);
+  const { args = [], env = {}, root = join(folder, 'images') } = options;
+  const state = join(folder, 'state');
+  for (const made of [root, state]) mkdirSync(made, { recursive: true });
   const environment = { ...process.env, ...env, BLOCKFERRY_STATE: state };
   const tokens = (...rest: readonly string[]): string =>
     execFileSync(process.execPath, [MAIN, 'serve', 'token', ...rest], {
@@ -67,7 +72,7 @@ export async function startPeerHost({ args = [], env = {} }: PeerHostOptions = {
   process.once('exit', onExit);
   const start = async (): Promise<void> => {
     const listen = ['--listen', `127.0.0.1:${serving.port}`];
-    const program = [MAIN, 'serve', '--json', '--root', root, ...listen, ...args];
+    const program = [MAIN, 'serve', '--json', '--root', `images=${root}`, ...listen, ...args];
     child = spawn(process.execPath, program, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
     serving = await listening(child);
   };

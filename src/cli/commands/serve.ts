@@ -1,10 +1,12 @@
 /** `blockferry serve`: the daemon until a signal ends it, and the tokens of its clients. */
-import { createRunner } from '../../compose.js';
+import { createRunner, pulledLocation } from '../../compose.js';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { PORT_DEFAULT, type Right } from '../../core/peer-wire.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
+import type { Pulled, PullRequest } from '../../daemon/pulls.js';
 import { addToken, readTokens, removeToken, type TokenEntry } from '../../daemon/tokens.js';
+import { Transfer } from '../../transfer/transfer.js';
 import { onInterrupt } from '../follow.js';
 import type { OutputFlags } from '../option-values.js';
 import type { ServeFlags, TokenAddFlags } from '../serve-program.js';
@@ -34,7 +36,7 @@ export async function runServe(session: Session, flags: ServeFlags): Promise<num
         ...(limit !== undefined && { limitBytesPerSecond: limit }),
         ...(connections !== undefined && { connectionsMax: connections }),
       },
-      runner,
+      { runner, engine: pullEngine },
     );
     tell(session, daemon, { listen, json: flags.json ?? false });
     const stopped = new Promise<void>((resolve) => {
@@ -51,6 +53,26 @@ export async function runServe(session: Session, flags: ServeFlags): Promise<num
     done();
     session.stuck ||= !(await runner.close());
   }
+}
+
+/** A copy that this host makes from another one: a job of its own, on threads of its own. */
+async function pullEngine(request: PullRequest): Promise<Pulled> {
+  const [runner, source] = [await createRunner(), await pulledLocation(request.source)];
+  const { target, options } = request;
+  const parts = { runner, clock: systemClock, random: Math.random };
+  const transfer = new Transfer({ ...options, source, target }, parts);
+  return {
+    events: transfer.events,
+    suspend: () => transfer.suspend(),
+    setRate: (rate) => transfer.setRate(rate),
+    run: async () => {
+      try {
+        return await transfer.run();
+      } finally {
+        await runner.close();
+      }
+    },
+  };
 }
 
 function tell(
