@@ -14,7 +14,7 @@ import {
   type TargetSite,
 } from '../core/target.js';
 import type { FileLayer } from '../platform/file-layer.js';
-import { deviceBytes, freeBytes } from '../platform/file-system.js';
+import { deviceBytes, freeBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
 import { localError } from './local-errors.js';
 import {
@@ -175,13 +175,24 @@ function finish(files: FileLayer, ref: LocalTargetRef, part: PartMark, request: 
   if (ref.kind === 'device') return false;
   const target = files.lstat(encodePath(ref.path));
   // An inode number comes again, and a target may have been written to since.
-  if (!target || !sameMark(part, markOf(target))) return false;
+  if (!target || !(sameMark(part, markOf(target)) || sameButForMount(part, markOf(target), ref.path))) return false;
   // The run that was cut short may have been one without flushes.
   if (request.sync) syncPath(files, ref.path);
   const left = files.lstat(encodePath(partPath(ref.path)));
-  if (left && sameIdentity(part, identityOf(left))) publish(files, ref.path, { ...request, overwrite: false });
+  const linked = left !== undefined && sameIdentity(identityOf(target), identityOf(left));
+  if (linked) publish(files, ref.path, { ...request, overwrite: false });
   else if (request.sync) files.syncFolder(encodePath(dirname(ref.path)));
-  return left === undefined || sameIdentity(part, identityOf(left));
+  return left === undefined || linked;
+}
+
+/**
+ * A network or FUSE mount may number its files anew: there size and time are the mark, if times are no whole seconds.
+ * What is finer than a millisecond some mounts show only when they have it from the server.
+ */
+function sameButForMount(part: PartMark, there: PartMark, path: string): boolean {
+  const [partMs, thereMs] = [part, there].map(({ mtimeNs }) => BigInt(mtimeNs) / 1_000_000n) as [bigint, bigint];
+  const alike = part.size === there.size && partMs === thereMs && partMs % 1000n !== 0n;
+  return alike && isRemoteFileSystem(encodePath(dirname(path)));
 }
 
 function syncPath(files: FileLayer, path: string): void {

@@ -5,8 +5,7 @@
 import { ChunkGrid } from '../core/chunk.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { formatBytes } from '../core/units.js';
-import { CLAIM, type Claims } from '../journal/journal.js';
+import { CLAIM } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 
 export interface PartialStatus {
@@ -65,11 +64,4 @@ function folderStatus(name: string): TransferError {
   return new TransferError('E_USAGE', `${name} is a folder; a status is one of a single file`, {
     hint: 'Name a file in it. What a tree copy has still to do is told by the same command with --dry-run.',
   });
-}
-
-/** How far an earlier run had come, as a sentence. */
-export function resumedText(grid: ChunkGrid, { kinds }: Claims): string {
-  const bytes = kinds.reduce((sum, claim, chunk) => (claim === CLAIM.none ? sum : sum + grid.range(chunk).length), 0);
-  const [claimed, total] = [formatBytes(bytes), formatBytes(grid.size)];
-  return `going on with the partial copy of an earlier run: ${claimed} of ${total} were on record`;
 }

@@ -6,7 +6,6 @@
  *
  * However it ends, what was finished is on record first.
  */
-import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
@@ -24,8 +23,8 @@ import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
+import { openingNotes, resumedText } from './opening-notes.js';
 import { Pace } from './pace.js';
-import { resumedText } from './partial-status.js';
 import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
 import type { ProvenFile } from './proven-file.js';
@@ -187,13 +186,7 @@ export class Transfer {
   async #carryOut(job: OpenedJob, work: OpenedWork): Promise<number> {
     const { runner } = this.#parts;
     this.#plan = work.plan;
-    if (job.partialLost) this.#note('the partial data of an earlier run is gone, so the copy begins afresh');
-    if (job.damagedRecords > 0)
-      this.#note(`${job.damagedRecords} damaged journal records: what they spoke of is copied again`);
-    if (job.source.version.strength === 'none')
-      this.#note(`nothing tells when ${job.source.name} changes: see that nobody writes to it while it is copied`);
-    if (job.grid.count === 1 && job.grid.size > CHUNK_BYTES_DEFAULT)
-      this.#note(`${job.source.name} is copied in one piece: a copy that is stopped begins again`);
+    for (const sentence of openingNotes(job)) this.#note(sentence);
     const carryOut = new CarryOut({
       ...this.#parts,
       request: this.#request,

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
@@ -14,6 +14,7 @@ import {
   scratchFolder,
   targetIn,
 } from '../support/copying.js';
+import { runCrashChild } from '../support/crash-run.js';
 import { mountShare, type ShareMount, whyNoShare } from '../support/fuse-mount.js';
 import { type Samba, startSamba } from '../support/samba.js';
 import { blockferry } from './command.js';
@@ -79,6 +80,19 @@ test('a copy to a share goes on after it was killed and the share was mounted an
   const { bytesReused } = await copy(options).result;
   expect(claimed).toBeGreaterThan(0);
   expect(bytesReused).toBeGreaterThanOrEqual(claimed);
+  expectDone(pair);
+});
+
+test('a commit that was cut short is known also after the share was mounted anew', async (context) => {
+  const { mount } = await share(context);
+  const pair = pairIn(mount.folder, 4 * MiB);
+  const options = { source: pair.source, target: pair.target, chunkBytes: CHUNK };
+  const named = { at: 'file-call', call: 'publishNew', nth: 1, when: 'after' } as const;
+  expect(await runCrashChild(options, named)).toMatchObject({ killed: true });
+  expect(existsSync(pair.journal)).toBe(true);
+  await mount.unmount();
+  await mount.mount();
+  expect(await copy(options).result).toMatchObject({ bytesReused: 4 * MiB, bytesCopied: 0 });
   expectDone(pair);
 });
 

@@ -81,7 +81,8 @@ class Pipe {
       this.#link.passed();
     }
     this.#pumping = false;
-    if (this.#ended && this.#queue.length === 0 && !this.#to.destroyed) this.#to.end();
+    const all = this.#ended && this.#queue.length === 0 && !this.#link.stalled;
+    if (all && !this.#to.destroyed) this.#to.end();
   }
 }
 

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { copy, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
+import { startProxy, type TcpProxy } from '../support/counting-proxy.js';
 import { rawCall } from '../support/peer-client.js';
 import { type PeerHost, startPeerHost } from '../support/peer-host.js';
 import { Seeded } from '../support/seeded.js';
-import { startProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
 const MiB = 1024 * 1024;
 const SIZE = 16 * MiB + 11;
