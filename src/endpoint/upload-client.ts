@@ -107,18 +107,24 @@ function sendError(name: string, thrown: unknown, signal: AbortSignal): Transfer
 
 function agentFor(access: HttpAccess, url: URL): Promise<Agent> {
   const [tls, proxy] = [tlsFor(access, url), proxyFor(access, url)];
-  const key = JSON.stringify([tls, proxy, access.connections]);
+  const secure = url.protocol === 'https:';
+  const key = JSON.stringify([tls, proxy, secure, access.connections]);
   const known = agents.get(key);
   if (known !== undefined) return known;
-  const made = makeAgent(access, tls, proxy);
+  const made = makeAgent(access, { tls, proxy, secure });
   agents.set(key, made);
   return made;
 }
 
+interface Way {
+  readonly tls: ReturnType<typeof tlsFor>;
+  readonly proxy: ReturnType<typeof proxyFor>;
+  readonly secure: boolean;
+}
+
 async function makeAgent(
   { connections = CONNECTIONS_DEFAULT }: HttpAccess,
-  tls: ReturnType<typeof tlsFor>,
-  proxy: ReturnType<typeof proxyFor>,
+  { tls, proxy, secure }: Way,
 ): Promise<Agent> {
   const undici = await import('undici');
   const options = {
@@ -126,7 +132,11 @@ async function makeAgent(
     keepAliveTimeout: IDLE_MS_MAX,
   };
   if (proxy === undefined) return new undici.Agent({ ...options, connect: tls });
+  if (secure) {
+    const { tunnelConnector } = await import('./http-tunnel.js');
+    return new undici.Agent({ ...options, connect: tunnelConnector({ proxy, tls, silenceMsMax: SILENCE_MS_MAX }) });
+  }
   const { url: uri, authorization: token } = proxy;
-  const through = new undici.ProxyAgent({ ...options, uri, requestTls: tls, ...(token !== undefined && { token }) });
+  const through = new undici.ProxyAgent({ ...options, uri, ...(token !== undefined && { token }) });
   return through as unknown as Agent;
 }

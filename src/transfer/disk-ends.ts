@@ -152,7 +152,7 @@ async function locate(
   }
   if (site.wholeChunks) {
     throw new TransferError('E_USAGE', `${site.name} takes only whole chunks: no disk can be laid out in it`, {
-      hint: 'Lay it out at a path, or at sftp:// or peer://, and copy that. Nothing was changed.',
+      hint: 'Lay it out at a path, or at sftp://, webdav:// or peer://, and copy that. Nothing was changed.',
     });
   }
   const ref: LocatedRef = { scheme: DISK_SCHEME, container: site.ref, kind, name: site.name };
