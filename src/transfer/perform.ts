@@ -2,6 +2,7 @@
  * Carries out the work that a runner was asked for: the table from names to deeds, and what one thread keeps between
  * them (the endpoints that it is attached to, its buffers, its hashers).
  */
+import { setMaxListeners } from 'node:events';
 import type { ByteRange } from '../core/chunk.js';
 import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
@@ -224,7 +225,10 @@ export class Performer {
     const control = ControlBlock.attach(shared);
     const known = this.#jobs.get(control.job);
     if (known) return known;
-    const job: Attachments = { control, controller: new AbortController(), ends: new Map() };
+    const controller = new AbortController();
+    // Each chunk under way listens, and there may be many.
+    setMaxListeners(0, controller.signal);
+    const job: Attachments = { control, controller, ends: new Map() };
     this.#jobs.set(control.job, job);
     control.attachWorker();
     void control.untilStopped().then(() => job.controller.abort());
