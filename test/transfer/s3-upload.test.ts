@@ -165,6 +165,22 @@ test('a server that is away when a cut commit is looked for costs no finished wo
   expect((await getObject(one, 'away'))?.equals(bytes)).toBe(true);
 });
 
+test('many chunks under way at once are no reason for a warning', async (context) => {
+  const one = await needCeph(context);
+  await putObject(one, 'many', bytes);
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', onWarning);
+  const text = `s3://${BUCKET}/many`;
+  const target = join(scratch, 'many');
+  const registry = { s3: () => s3Scheme() };
+  const about = { source: { scheme: 's3', text, name: text }, target, registry, clock: systemClock };
+  await inlineTransfer({ ...about, chunkBytes: MiB, lanes: 16 }).run();
+  process.off('warning', onWarning);
+  expect(readFileSync(target).equals(bytes)).toBe(true);
+  expect(warnings).toEqual([]);
+});
+
 test('an object that appears meanwhile is left as it is, and --overwrite needs no byte again', async (context) => {
   const one = await needCeph(context);
   const scheme = changed((target) => ({
