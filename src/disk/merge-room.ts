@@ -1,5 +1,6 @@
 /** How much room a merge takes in the parent: asked before anything is changed, and told to the parent's format. */
 import { dirname } from 'node:path';
+import type { ByteRange } from '../core/chunk.js';
 import { TransferError } from '../core/errors.js';
 import { formatBytes } from '../core/units.js';
 import { freeBytes } from '../platform/file-system.js';
@@ -12,10 +13,21 @@ import type { DiskImage } from './image.js';
 export async function heldMap(child: DiskImage, parent: DiskImage): Promise<HeldMap> {
   const map = new HeldMap(child.size, parent.blockBytes);
   for await (const held of heldIn(child, child.size)) {
-    // Zeroes take a place only where a parent further down could show through.
+    // Zeroes take a place where a parent further down could show through,
     if (held.kind === 'data' || parent.parent) map.add(held);
+    // and where what stands there cannot be written over, such as compressed clusters.
+    else for await (const range of dataIn(parent, held)) map.add(range);
   }
   return map;
+}
+
+async function* dataIn(image: DiskImage, { offset, length }: ByteRange): AsyncGenerator<ByteRange> {
+  const inside = Math.max(0, Math.min(length, image.size - offset));
+  let at = offset;
+  for await (const one of image.allocation({ offset, length: inside })) {
+    if (one.kind === 'data') yield { offset: at, length: one.length };
+    at += one.length;
+  }
 }
 
 /** Bytes that the parent's file may grow by: an upper bound. */

@@ -130,6 +130,24 @@ test('disks of different sizes are refused by name, and only a raw parent grows'
   expect(realFiles.lstat(mergeRecordPath(at('shorter.qcow2')))).toBeUndefined();
 });
 
+test('zeroes in a part of a compressed cluster are merged', async (context) => {
+  needQemuImg(context);
+  const run = (tool: string, ...args: readonly string[]): void =>
+    void execFileSync(tool, args, { cwd: folder, stdio: 'pipe' });
+  for (const version of ['compat=0.10', 'compat=1.1', 'compression_type=zstd']) {
+    const [base, child] = [`base-${version}.qcow2`, `child-${version}.qcow2`];
+    run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', version, base, '4M');
+    run('qemu-io', '-f', 'qcow2', '-c', 'write -c -P 7 1M 256k', '-c', 'write -P 8 2M 128k', base);
+    run('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'cluster_size=4k', '-F', 'qcow2', '-b', base, child);
+    run('qemu-io', '-f', 'qcow2', '-c', 'write -z 1056k 4k', '-c', 'write -z 1152k 64k', '-c', 'write -z 2M 4k', child);
+    const content = await readThrough(at(child));
+    expect(content.subarray(1056 * 1024, 1060 * 1024).every((byte) => byte === 0)).toBe(true);
+    await mergeInline(at(child), realFiles);
+    expect((await readThrough(at(base))).equals(content)).toBe(true);
+    run('qemu-img', 'check', '-q', '-f', 'qcow2', base);
+  }
+});
+
 test('the room that a merge needs is that of blocks which the parent does not have', async () => {
   const size = 8 * MiB;
   const image = (kinds: string, blockBytes: number) => {
