@@ -65,7 +65,7 @@ test('a driver that asks for it has the bytes go through itself', { timeout: 60_
 });
 
 test('a copy that its driver suspends goes on later where it was', { timeout: 60_000 }, async () => {
-  const first = copy({ source: source(), target: target(), chunkBytes: CHUNK, limitBytesPerSecond: 6 * MiB });
+  const first = copy({ source: source(), target: target(), chunkBytes: CHUNK, limitBytesPerSecond: 2 * MiB });
   for await (const event of first) if (event.type === 'checkpoint') await first.suspend();
   await expect(first.result).rejects.toMatchObject({ code: 'E_STOPPED' });
   expect(existsSync(join(b.root, 'copy'))).toBe(false);
