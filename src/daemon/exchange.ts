@@ -7,6 +7,7 @@ import { LEASE_HEADER, PROTOCOL, PROTOCOL_HEADER, WIRE_LIMITS } from '../core/pe
 import { MiB } from '../core/units.js';
 import { DELEGATED, type Lent } from './delegations.js';
 import { lostState } from './leases.js';
+import { withoutDescriptors } from './roots.js';
 import type { TokenBook, TokenEntry } from './tokens.js';
 
 /** A guess costs this, so that guessing is hopeless. */
@@ -90,7 +91,8 @@ export function answerError(request: IncomingMessage, response: ServerResponse, 
     response.destroy();
     return;
   }
-  const { code, message, hint } = error;
+  const { code, hint } = error;
+  const message = withoutDescriptors(error.message);
   const { retryAfterMs, offset } = error.detail;
   const told = {
     code,

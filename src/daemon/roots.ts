@@ -102,6 +102,11 @@ export function asTold(thrown: unknown, { folder, shown }: Pick<Found, 'folder' 
   return new TransferError(code, plain(message), { ...detail, ...(detail.hint && { hint: plain(detail.hint) }) });
 }
 
+/** How a folder is reached here is nobody else's business. */
+export function withoutDescriptors(text: string): string {
+  return text.replace(/\/proc\/self\/fd\/\d+\//g, '');
+}
+
 interface Read {
   readonly root: Root;
   readonly names: string[];

@@ -20,6 +20,7 @@ import {
 import { KiB } from '../core/units.js';
 import type { BlockBuffers } from '../transfer/block-buffers.js';
 import type { Pace } from '../transfer/pace.js';
+import { withoutDescriptors } from './roots.js';
 
 export interface SendParts {
   readonly range: ByteRange;
@@ -77,7 +78,7 @@ class Sender {
   readonly #response: ServerResponse;
   readonly #parts: SendParts;
   readonly #buffers: Uint8Array[];
-  readonly #writing: (Promise<void> | undefined)[] = [];
+  #writing: Promise<void> | undefined;
   #turn = 0;
 
   constructor(response: ServerResponse, parts: SendParts) {
@@ -90,6 +91,7 @@ class Sender {
     const { hasher, open } = this.#parts;
     if (extent.kind === 'zero') {
       hashGap(hasher, extent.length);
+      await this.#writing;
       await this.#write(gapFrame(extent.length));
       return;
     }
@@ -101,35 +103,35 @@ class Sender {
     }
   }
 
+  /** Read and hashed while the one before is sent. Two writes at a time would be copied together to be sent. */
   async #block(reader: ChunkReader, length: number): Promise<number> {
     const { pace, signal, hasher, assertOpen } = this.#parts;
-    const turn = this.#turn++ % BUFFERS;
-    await this.#writing[turn];
     if (pace.limited) await pace.take(length, signal);
     assertOpen();
-    const buffer = this.#buffers[turn] as Uint8Array;
+    const buffer = this.#buffers[this.#turn++ % BUFFERS] as Uint8Array;
     const block = buffer.subarray(DATA_AT, DATA_AT + length);
     const got = await reader.next(block);
     if (got < length) throw new TransferError('E_TARGET_CHANGED', 'the partial copy became shorter while it was read');
     hasher.update(block);
     writeFrameHead(buffer.subarray(DATA_AT - FRAME_HEAD_BYTES), { kind: FRAME.data, length });
-    const writing = this.#write(buffer.subarray(DATA_AT - FRAME_HEAD_BYTES, DATA_AT + length));
-    // It is awaited when its buffer has its turn again.
-    writing.catch(() => undefined);
-    this.#writing[turn] = writing;
+    await this.#writing;
+    this.#writing = this.#write(buffer.subarray(DATA_AT - FRAME_HEAD_BYTES, DATA_AT + length));
+    // It is awaited before the next one.
+    this.#writing.catch(() => undefined);
     return length;
   }
 
   async end(): Promise<void> {
-    await Promise.all(this.#writing);
+    await this.#writing;
     await this.#write(frame(FRAME.end, this.#parts.hasher.digest()));
   }
 
   /** The length is promised already: the reason goes as a frame, and the connection ends with it. */
   async fail(error: TransferError): Promise<void> {
-    await Promise.allSettled(this.#writing);
+    await this.#writing?.catch(() => undefined);
     if (this.#response.writable) {
-      const { code, message, hint } = error;
+      const { code, hint } = error;
+      const message = withoutDescriptors(error.message);
       const content = Buffer.from(JSON.stringify({ error: { code, message, ...(hint && { hint }) } }));
       await this.#write(frame(FRAME.failure, content)).catch(() => undefined);
     }

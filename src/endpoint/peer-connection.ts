@@ -2,7 +2,6 @@
  * One connection to a peer, for one exchange after the other. Nothing is sent, the token least of all, before the
  * certificate is known to be the right one. Bytes come through one buffer that is used again and again.
  */
-import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { watchSilence } from '../core/clock.js';
@@ -266,8 +265,8 @@ function pinBroken(socket: TLSSocket, address: PeerAddress): TransferError | und
 
 /** SHA-256 of the certificate that the other side has shown, in hex. */
 export function fingerprintOf(socket: TLSSocket): string {
-  const { raw } = socket.getPeerCertificate();
-  return raw ? new X509Certificate(raw).fingerprint256.replaceAll(':', '').toLowerCase() : '';
+  const { fingerprint256 = '' } = socket.getPeerCertificate();
+  return fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/;

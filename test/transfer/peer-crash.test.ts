@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { type CopyOptions, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
@@ -49,6 +50,7 @@ async function onRecord(target: string, wanted: number): Promise<number> {
   for (;;) {
     const claimed = (await status(target).catch(() => undefined))?.partial?.bytesClaimed ?? 0;
     if (claimed >= wanted) return claimed;
+    await sleep(50);
   }
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { copy, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
@@ -64,7 +65,7 @@ test('a driver that asks for it has the bytes go through itself', { timeout: 60_
 });
 
 test('a copy that its driver suspends goes on later where it was', { timeout: 60_000 }, async () => {
-  const first = copy({ source: source(), target: target(), chunkBytes: CHUNK, limitBytesPerSecond: 6 * MiB });
+  const first = copy({ source: source(), target: target(), chunkBytes: CHUNK, limitBytesPerSecond: 2 * MiB });
   for await (const event of first) if (event.type === 'checkpoint') await first.suspend();
   await expect(first.result).rejects.toMatchObject({ code: 'E_STOPPED' });
   expect(existsSync(join(b.root, 'copy'))).toBe(false);
@@ -76,7 +77,7 @@ test('a copy that its driver suspends goes on later where it was', { timeout: 60
 /** Resolves when something is on record at the host that pulls. */
 async function onRecord(): Promise<void> {
   const claimed = async () => (await status(join(b.root, 'copy')).catch(() => undefined))?.partial?.bytesClaimed ?? 0;
-  while ((await claimed()) === 0);
+  while ((await claimed()) === 0) await sleep(50);
 }
 
 test.each(['target', 'source'])(
