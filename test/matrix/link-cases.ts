@@ -94,10 +94,11 @@ export async function stallLink(remote: Remote, ground: Ground): Promise<void> {
   await clearCase(made);
 }
 
-/** Of a hundred packets one is lost, and the cable is out for a moment. */
+/** Of a hundred packets one is lost, and the cable is out for a moment; then some connections are reset. */
 export async function loseAndPull(remote: Remote, ground: Ground, hosts: TwoHosts): Promise<void> {
   const { made, server, through } = await reach(remote, ground, 24 * MiB);
   const port = await hosts.publish(server.address.port);
+  hosts.limitRate(200);
   hosts.losePackets(1);
   const options = through({ host: hosts.serverAddress, port });
   const crawlAtBytes = ground.seeded.int(2 * MiB, 8 * MiB);
@@ -106,8 +107,9 @@ export async function loseAndPull(remote: Remote, ground: Ground, hosts: TwoHost
   hosts.linkDown();
   await systemClock.sleep(OUT_MS);
   hosts.linkUp();
+  // What is sent in one request is lost with its connection, each time.
+  if (!made.to.target?.oneChunk) hosts.resetConnections(0.2);
   copy.goOn();
   await expectCopied(made, await copy.ended, `${remote.name} as ${remote.as}`);
-  hosts.losePackets(0);
   await clearCase(made);
 }

@@ -26,7 +26,7 @@ describe.concurrent('a link that is down for a while delays a copy, and no more'
   }
 });
 
-describe.concurrent('a cable between two hosts that loses packets, and is out for a moment, delays a copy', () => {
+describe.concurrent('a cable of 200 Mbit that loses packets, is out for a moment and has resets delays a copy', () => {
   for (const [number, remote] of remotes.entries()) {
     test(`${ends[remote.name].name} as ${remote.as}`, { timeout: 180_000 }, async (context) => {
       RunningEnds.need(context, remote.name);

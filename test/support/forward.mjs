@@ -13,7 +13,7 @@ const server = createServer({ allowHalfOpen: true }, (near) => {
     [near, far],
     [far, near],
   ]) {
-    from.on('error', () => to.resetAndDestroy?.());
+    from.on('error', () => to.destroy());
     from.on('close', () => to.destroySoon());
     from.pipe(to);
   }

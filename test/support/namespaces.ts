@@ -133,7 +133,7 @@ export class TwoHosts {
 }
 
 function carry(from: Socket, to: Socket): void {
-  from.on('error', () => to.resetAndDestroy());
+  from.on('error', () => to.destroy());
   from.on('close', () => to.destroySoon());
   from.pipe(to);
 }
