@@ -15,7 +15,7 @@ import { AwsClient } from 'aws4fetch';
 import { freePorts } from './free-ports.js';
 
 const run = promisify(execFile);
-const COMMANDS = ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph-authtool', 'monmaptool'];
+const COMMANDS = ['setpriv', 'ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'ceph-authtool', 'monmaptool'];
 const KEYS = { accessKeyId: 'TESTKEY', secretAccessKey: 'test/secret+key' };
 const UP_MS = 60_000;
 
@@ -51,7 +51,9 @@ export async function startCeph(): Promise<Ceph> {
     rmSync(folder, { recursive: true, force: true });
   };
   const start = (command: string, ...args: string[]): ChildProcess => {
-    const child = spawn(command, ['-c', join(folder, 'ceph.conf'), '-f', ...args], { stdio: 'ignore' });
+    // They end with this process however it ends: a test that is killed runs no code any more.
+    const bound = ['--pdeathsig', 'KILL', command, '-c', join(folder, 'ceph.conf'), '-f', ...args];
+    const child = spawn('setpriv', bound, { stdio: 'ignore' });
     children.push(child);
     return child;
   };
