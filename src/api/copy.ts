@@ -43,12 +43,13 @@ async function pulled(request: TransferRequest, { preserve, reflink }: CopyOptio
   const { source, target, manifest, checksum, chunkBytes, lanes } = request;
   if (source.scheme !== 'peer' || target.scheme !== 'peer') return undefined;
   if (preserve || manifest !== undefined || checksum || reflink === 'always') return undefined;
-  const { algorithm, rateBytesPerSecond, overwrite, discard, sync, readBack, check = true } = request;
+  const { algorithm, rateBytesPerSecond, overwrite, discard, delta, sync, readBack, check = true } = request;
   const { pullBetween } = await import('./pull.js');
   return pullBetween(
     { source, target },
     {
       ...{ algorithm, rateBytesPerSecond, overwrite, discard, sync, readBack, check },
+      ...(delta && { delta }),
       ...(chunkBytes !== undefined && { chunkBytes }),
       ...(lanes !== undefined && { lanes }),
     },

@@ -61,7 +61,7 @@ const pullOptions = object(
     ...{ algorithm, rateBytesPerSecond: count(), overwrite: flag, discard: flag },
     ...{ sync: flag, readBack: flag, check: flag },
   },
-  { chunkBytes: count(CHUNK_BYTES_MAX), lanes: count(1024) },
+  { delta: flag, chunkBytes: count(CHUNK_BYTES_MAX), lanes: count(1024) },
 );
 const pull = text(64, /^[0-9a-f]+$/);
 
