@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { MiB } from '../../src/core/units.js';
+import { patch } from '../support/copying.js';
 import { needQemuImg } from '../support/disk-tools.js';
 import { qemuImg, qemuIo, sameContent } from '../support/disks.js';
 import { attachLoop, mountsAvailable } from '../support/mounts.js';
@@ -120,8 +121,9 @@ test.for(['vmdk', 'vdi', 'qed', 'parallels'])(
 
 test('what only other programs read is no damage: as a file it is copied, with a word about it', async (context) => {
   needQemuImg(context);
-  const secret = ['--object', 'secret,id=s,data=x', '-o', 'encrypt.format=luks,encrypt.key-secret=s'];
-  qemuImg('create', '-q', '-f', 'qcow2', ...secret, path('luks.qcow2'), '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', path('luks.qcow2'), '1M');
+  // QEMU itself makes one only on a machine that has time to measure how long a key takes.
+  patch(path('luks.qcow2'), 32, Buffer.from([0, 0, 0, 2]));
   qemuImg('create', '-q', '-f', 'qcow2', '-o', `data_file=${path('data')}`, path('outside.qcow2'), '1M');
   qemuImg('create', '-q', '-f', 'qcow2', '-u', '-F', 'raw', '-b', 'nbd://host/disk', path('net.qcow2'), '1M');
   qemuImg('create', '-q', '-f', 'qcow2', '-u', '-F', 'vmdk', '-b', 'base.vmdk', path('over.qcow2'), '1M');
