@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { nowMs, systemClock } from '../src/core/clock.js';
 import { KiB } from '../src/core/units.js';
 import { openChain } from '../src/disk/open-chain.js';
-import { openLocalSource } from '../src/endpoint/local-source.js';
+import { openLocalSource } from '../src/endpoint/local/source.js';
 import { parseLocation } from '../src/endpoint/location.js';
 import { realFiles } from '../src/platform/file-layer.js';
 

@@ -51,18 +51,18 @@ async function peer(): Promise<EndpointScheme> {
 }
 
 /** The peers that this user knows. */
-export function peerBook(): Promise<typeof import('./endpoint/peer-book.js')> {
-  return import('./endpoint/peer-book.js');
+export function peerBook(): Promise<typeof import('./endpoint/peer/book.js')> {
+  return import('./endpoint/peer/book.js');
 }
 
 /** What another host has told us to copy from, as a location. */
 export async function pulledLocation(from: PulledFrom): Promise<Location> {
-  return (await import('./endpoint/peer-address.js')).pulledLocation(from);
+  return (await import('./endpoint/peer/address.js')).pulledLocation(from);
 }
 
 /** How a copy between two peers is driven from here. */
-export function peerDriver(): Promise<typeof import('./endpoint/peer-driver.js')> {
-  return import('./endpoint/peer-driver.js');
+export function peerDriver(): Promise<typeof import('./endpoint/peer/driver.js')> {
+  return import('./endpoint/peer/driver.js');
 }
 
 async function zero(): Promise<EndpointScheme> {

@@ -4,9 +4,9 @@
  */
 import { openHttpSource } from './http.js';
 import type { EndpointScheme } from './registry.js';
-import { discardUpload, finishUpload, prepareUpload, type UploadPartRef } from './upload-part.js';
-import { committedAt, locateUpload, type UploadRef } from './upload-site.js';
-import { attachUpload } from './upload-target.js';
+import { discardUpload, finishUpload, prepareUpload, type UploadPartRef } from './upload/part.js';
+import { committedAt, locateUpload, type UploadRef } from './upload/site.js';
+import { attachUpload } from './upload/target.js';
 
 export type TargetHalf = Pick<
   EndpointScheme,

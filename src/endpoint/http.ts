@@ -6,12 +6,12 @@ import { type ByteRange, CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../core/endpoint.js';
 import type { TransferError } from '../core/errors.js';
 import { formatBytes } from '../core/units.js';
-import { type HttpAccess, httpAccess } from './http-access.js';
-import { checkVersion, HttpChunkReader, type HttpVersion, noRanges, sizeChanged, versionOf } from './http-chunk.js';
-import { clientFor } from './http-client.js';
-import type { HttpClient } from './http-exchange.js';
-import { probe, probeSettled } from './http-probe.js';
-import { HttpResource, parseUrl } from './http-resource.js';
+import { type HttpAccess, httpAccess } from './http/access.js';
+import { checkVersion, HttpChunkReader, type HttpVersion, noRanges, sizeChanged, versionOf } from './http/chunk.js';
+import { clientFor } from './http/client.js';
+import type { HttpClient } from './http/exchange.js';
+import { probe, probeSettled } from './http/probe.js';
+import { HttpResource, parseUrl } from './http/resource.js';
 
 /** Holds the URL with its secrets: it may cross threads, and must not be written down. */
 export interface HttpRef extends EndpointRef, HttpVersion {

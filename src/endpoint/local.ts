@@ -16,7 +16,7 @@ import {
 import type { FileLayer } from '../platform/file-layer.js';
 import { deviceBytes, freeBytes, isRemoteFileSystem } from '../platform/file-system.js';
 import { decodePath, encodePath, showPath } from '../platform/path-bytes.js';
-import { localError } from './local-errors.js';
+import { localError } from './local/errors.js';
 import {
   identityOf,
   type LocalTargetRef,
@@ -26,9 +26,9 @@ import {
   publish,
   sameMark,
   syncFile,
-} from './local-part.js';
-import { isLocalFile, LocalSource, openLocalSource } from './local-source.js';
-import { LocalTarget } from './local-target.js';
+} from './local/part.js';
+import { isLocalFile, LocalSource, openLocalSource } from './local/source.js';
+import { LocalTarget } from './local/target.js';
 import { journalPath, partPath } from './part-names.js';
 import type { EndpointScheme } from './registry.js';
 import { makeStateFolder } from './state-folder.js';
@@ -49,7 +49,7 @@ export function localScheme(files: FileLayer): EndpointScheme {
     attachTarget: (ref) => new LocalTarget(files, ref as PreparedRef),
     discardPartial: async (ref) => discard(files, ref as LocalTargetRef),
     finishCommit: async (ref, part, request) => finish(files, ref as LocalTargetRef, part, request),
-    trees: async () => new (await import('./local-tree.js')).LocalTrees(files),
+    trees: async () => new (await import('./local/tree.js')).LocalTrees(files),
   };
 }
 

@@ -8,15 +8,15 @@ import {
   type PrepareRequest,
   type TargetSite,
 } from '../core/target.js';
-import { peerName, peerPlace } from './peer-address.js';
-import { peerClient } from './peer-client.js';
-import { PeerLease } from './peer-lease.js';
-import { hostIdentity, ownIdentity, PeerSource, type PeerSourceRef, shownPlace } from './peer-source.js';
-import { ownMark, type PeerPartRef, PeerTarget, type PeerTargetRef, wireCommit } from './peer-target.js';
+import { peerName, peerPlace } from './peer/address.js';
+import { peerClient } from './peer/client.js';
+import { PeerLease } from './peer/lease.js';
+import { hostIdentity, ownIdentity, PeerSource, type PeerSourceRef, shownPlace } from './peer/source.js';
+import { ownMark, type PeerPartRef, PeerTarget, type PeerTargetRef, wireCommit } from './peer/target.js';
 import type { EndpointScheme } from './registry.js';
 import { remoteJournalPath } from './remote-journal.js';
 
-export { closePeers } from './peer-client.js';
+export { closePeers } from './peer/client.js';
 
 export function peerScheme(): EndpointScheme {
   return {

@@ -5,9 +5,9 @@ import { TransferError } from '../core/errors.js';
 import { CHUNK_LIMITS, type CommitRequest, type PartMark, type TargetSite } from '../core/target.js';
 import type { EndpointScheme } from './registry.js';
 import { remoteJournalPath } from './remote-journal.js';
-import { fileNameAt, readPlace, type SftpAddress, serverKey, serverName } from './sftp-address.js';
-import { type SftpClient, threadClient } from './sftp-client.js';
-import { doing, ifThere } from './sftp-errors.js';
+import { fileNameAt, readPlace, type SftpAddress, serverKey, serverName } from './sftp/address.js';
+import { type SftpClient, threadClient } from './sftp/client.js';
+import { doing, ifThere } from './sftp/errors.js';
 import {
   isSameFile,
   markOf,
@@ -17,11 +17,11 @@ import {
   type SftpTargetRef,
   syncFolder,
   withFolder,
-} from './sftp-part.js';
-import type { SftpSession } from './sftp-session.js';
-import { absolute, identityAt, openAt, openSftpSource, SftpSource, TASKS_PER_WORKER } from './sftp-source.js';
-import { SftpTarget } from './sftp-target.js';
-import { EXTENSION, kindOf } from './sftp-wire.js';
+} from './sftp/part.js';
+import type { SftpSession } from './sftp/session.js';
+import { absolute, identityAt, openAt, openSftpSource, SftpSource, TASKS_PER_WORKER } from './sftp/source.js';
+import { SftpTarget } from './sftp/target.js';
+import { EXTENSION, kindOf } from './sftp/wire.js';
 
 /** Each thread has a client of its own, unless one is given. */
 export function sftpScheme(given?: SftpClient): EndpointScheme {

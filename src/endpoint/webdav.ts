@@ -4,14 +4,14 @@
  */
 import type { Location, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { httpAccess } from './http/access.js';
 import { attachHttpSource, openHttpSource } from './http.js';
-import { httpAccess } from './http-access.js';
 import { httpTargets } from './http-put.js';
 import { locationOptions } from './location-options.js';
 import type { EndpointScheme } from './registry.js';
-import { urlOf, withoutQuery } from './upload-names.js';
-import { UploadPlace } from './upload-place.js';
-import { NEVER } from './upload-site.js';
+import { urlOf, withoutQuery } from './upload/names.js';
+import { UploadPlace } from './upload/place.js';
+import { NEVER } from './upload/site.js';
 
 /** @param threads among which the connections are divided */
 export function webdavScheme(threads = 1): EndpointScheme {

@@ -6,9 +6,9 @@ import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../src/core/clock.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
+import { SftpClient } from '../../src/endpoint/sftp/client.js';
+import { STATUS, TYPE } from '../../src/endpoint/sftp/wire.js';
 import { sftpScheme } from '../../src/endpoint/sftp.js';
-import { SftpClient } from '../../src/endpoint/sftp-client.js';
-import { STATUS, TYPE } from '../../src/endpoint/sftp-wire.js';
 import { bytesOf, failureOf, scratchFolder } from '../support/copying.js';
 import { inlineTransfer } from '../support/inline-copy.js';
 import { codeOf, never, readChunk } from '../support/reading.js';

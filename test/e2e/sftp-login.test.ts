@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { TransferError } from '../../src/core/errors.js';
 import { parseLocation } from '../../src/endpoint/location.js';
+import { SftpClient } from '../../src/endpoint/sftp/client.js';
 import { sftpScheme } from '../../src/endpoint/sftp.js';
-import { SftpClient } from '../../src/endpoint/sftp-client.js';
 import { makeKey, type Sshd, sshdMissing, startSshd } from '../support/sshd.js';
 import { MAIN } from './command.js';
 

@@ -90,7 +90,7 @@ test('deep folders are copied by a process that may have 256 files open', () => 
 type Named = { readonly path: string; readonly shown: string };
 
 test('a pipe that takes the place of a file that was finished before keeps no copy waiting', async () => {
-  const { sameFiles } = await import('../../src/endpoint/local-small-file.js');
+  const { sameFiles } = await import('../../src/endpoint/local/small-file.js');
   const { source } = treeFolders();
   writeTree(source, { file: 'file' });
   const [file, pipe] = ['file', 'pipe'].map((name) => ({ path: join(source, name), shown: name })) as [Named, Named];
@@ -101,7 +101,7 @@ test('a pipe that takes the place of a file that was finished before keeps no co
 });
 
 test('a finished copy that can no longer be read, to be compared once more, is told by its own path', async () => {
-  const { sameFiles } = await import('../../src/endpoint/local-small-file.js');
+  const { sameFiles } = await import('../../src/endpoint/local/small-file.js');
   const { source } = treeFolders();
   writeTree(source, { file: 'file' });
   const file = { path: join(source, 'file'), shown: '/source/file' };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { onTestFinished, vi } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { httpTargets } from '../../src/endpoint/http-put.js';
-import { forgetAbilities } from '../../src/endpoint/upload-probe.js';
+import { forgetAbilities } from '../../src/endpoint/upload/probe.js';
 import { webdavScheme } from '../../src/endpoint/webdav.js';
 import { bytesOf, CHUNK, makeFile, scratchFolder } from './copying.js';
 import { type DavScript, type DavServer, serveDav } from './dav-server.js';

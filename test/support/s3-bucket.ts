@@ -1,7 +1,7 @@
 /** A bucket of a real gateway, for the tests of one file: what they put there, look at and take away by themselves. */
 import { afterAll, type TestContext } from 'vitest';
-import { closeHttp } from '../../src/endpoint/http-client.js';
-import { closeS3 } from '../../src/endpoint/s3-client.js';
+import { closeHttp } from '../../src/endpoint/http/client.js';
+import { closeS3 } from '../../src/endpoint/s3/client.js';
 import { type Ceph, cephAvailable, startCeph } from './ceph.js';
 
 export const BUCKET = 'disks';

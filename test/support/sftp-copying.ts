@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { onTestFinished, vi } from 'vitest';
 import { KiB } from '../../src/core/units.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { SftpClient } from '../../src/endpoint/sftp/client.js';
 import { sftpScheme } from '../../src/endpoint/sftp.js';
-import { SftpClient } from '../../src/endpoint/sftp-client.js';
 import { type InlineOptions, inlineTransfer } from './inline-copy.js';
 import type { Sshd } from './sshd.js';
 

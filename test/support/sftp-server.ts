@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServerChannel } from 'ssh2';
 import ssh2 from 'ssh2';
-import { encodePacket, type Field, Fields, STATUS, statFields, TYPE } from '../../src/endpoint/sftp-wire.js';
+import { encodePacket, type Field, Fields, STATUS, statFields, TYPE } from '../../src/endpoint/sftp/wire.js';
 import { makeKey } from './sshd.js';
 
 export interface Asked {

@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { closeHttp } from '../../../src/endpoint/http/client.js';
 import { attachHttpSource } from '../../../src/endpoint/http.js';
-import { closeHttp } from '../../../src/endpoint/http-client.js';
 import { type Nginx, nginxAvailable, startNginx } from '../../support/nginx.js';
 import { never, readChunk, readOn } from '../../support/reading.js';
-import { failure, newClient, open, someBytes } from './http-helpers.js';
+import { failure, newClient, open, someBytes } from './http/helpers.js';
 
 const MiB = 1024 * 1024;
 const disk = someBytes(3 * MiB + 5, 1);
