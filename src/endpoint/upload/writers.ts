@@ -147,6 +147,10 @@ export async function putRange(
   });
 }
 
+/** RFC 4918 §11.3. */
+const LOCKED = 423;
+/** How long a server may need to learn that a connection is gone. */
+const LOCKED_MS = 3000;
 /** A server may copy the whole file once more before it answers, at so many bytes in a millisecond. */
 const COPIED_PER_MS = 32 * KiB;
 const AHEAD_BYTES = 512 * KiB;
@@ -213,7 +217,7 @@ export class WholeWriter implements ChunkWriter {
     const answer = await this.#answer;
     if (answer instanceof TransferError) throw answer;
     const { place, url, size, losses } = this.#parts;
-    if (!succeeded(answer)) throw refusal(place.nameOf(url), 'cannot be written', answer);
+    if (!succeeded(answer)) throw this.#refused(answer);
     const offset = size - this.#sample.length;
     const sha256 = digest.length === 32 ? digest : undefined;
     await checkStored(place, { url, offset, bytes: this.#sample, size, sha256 }, this.#signal);
@@ -238,12 +242,23 @@ export class WholeWriter implements ChunkWriter {
     }
   }
 
+  /** A lock may be that of a request of ours that broke: its server will learn that it is over. */
+  #refused(answer: WebAnswer): TransferError {
+    const { place, url, losses } = this.#parts;
+    const name = place.nameOf(url);
+    if (answer.status !== LOCKED || losses.breaks === 0) return refusal(name, 'cannot be written', answer);
+    return new TransferError('E_UNAVAILABLE', `${name} is locked there, maybe still by a request of ours that broke`, {
+      hint: 'Find out who holds the lock, then run the same command again.',
+      retryAfterMs: LOCKED_MS,
+    });
+  }
+
   /** The server answered, or the connection broke, before all of the body was sent. */
   async #endedEarly(): Promise<never> {
     const { place, url } = this.#parts;
     const answer = await this.#answer;
     if (answer instanceof TransferError) throw answer;
-    if (answer && !succeeded(answer)) throw refusal(place.nameOf(url), 'cannot be written', answer);
+    if (answer && !succeeded(answer)) throw this.#refused(answer);
     throw new TransferError('E_PROTOCOL', `${place.nameOf(url)}: the server answered before it had the whole file`, {
       hint: 'Check the server and the proxies before it.',
     });
