@@ -13,10 +13,10 @@ export function localCommit(commit: CallRequest<'commit'>['commit']): { request:
     return { request: { overwrite, sync, ...(mode !== undefined && { mode: mode & 0o777 }) }, sentences: [] };
   const all = attributes.extended ?? [];
   const own = all.filter(([name]) => name.startsWith('user.'));
-  const sentences = ['the owner is not carried to another host'];
-  if (attributes.mode > 0o777) sentences.push('special permission bits are not carried to another host');
+  const sentences = ['--preserve: the owner is not carried to another host'];
+  if (attributes.mode > 0o777) sentences.push('--preserve: special permission bits are not carried to another host');
   if (own.length < all.length)
-    sentences.push('of the extended attributes only those of users are carried to another host');
+    sentences.push('--preserve: of the extended attributes only those of users are carried to another host');
   const kept: FileAttributes = {
     ...attributes,
     ...{ mode: attributes.mode & 0o777, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },

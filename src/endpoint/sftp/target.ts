@@ -227,9 +227,9 @@ export class SftpTarget implements Target {
     // A set-user-id bit speaks of an owner; with another one it would lend somebody else's rights.
     await session.fsetstat(handle, { mode: owned ? mode : mode & 0o1777 });
     return [
-      ...(owned ? [] : [`the owner is whoever logged in there, and not ${uid}:${gid}`]),
-      ...(extended && extended.length > 0 ? ['extended attributes cannot be kept over SFTP'] : []),
-      ...(BigInt(modifiedNs) % SECOND_NS === 0n ? [] : ['times are kept in whole seconds over SFTP']),
+      ...(owned ? [] : [`--preserve: the owner is whoever logged in there, and not ${uid}:${gid}`]),
+      ...(extended && extended.length > 0 ? ['--preserve: extended attributes cannot be kept over SFTP'] : []),
+      ...(BigInt(modifiedNs) % SECOND_NS === 0n ? [] : ['--preserve: times are kept in whole seconds over SFTP']),
     ];
   }
 }

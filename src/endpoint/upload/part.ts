@@ -123,7 +123,7 @@ export async function commitUpload(
   request: CommitRequest,
 ): Promise<readonly string[]> {
   const [target, part] = [new URL(ref.url), writtenTo(ref)];
-  const sentences = request.attributes ? ['a web server keeps no owner, permissions and times'] : [];
+  const sentences = request.attributes ? ['--preserve: a web server keeps no owner, permissions and times'] : [];
   if (ref.way === 'in-place') {
     if (ref.size === 0) await putEmpty({ place, url: target }, !ref.exists && !request.overwrite, NEVER);
     const found = await place.find(target, NEVER);
