@@ -61,7 +61,8 @@ test('every refusal has its exit code, one message on the error output and what 
   refused(['copy', '--lanes', 'many', pair.source, pair.target], 2, /many/);
   refused(['copy', '--turbo', pair.source, pair.target], 2, /--turbo/);
   refused(['copy', pair.source], 2, /target/);
-  refused(['status', 'http://127.0.0.1/disk.img'], 2, /cannot be written to/);
+  refused(['status', 'zero:5'], 2, /cannot be written to/);
+  refused(['status', 'http://127.0.0.1:9/disk.img'], 3, /ECONNREFUSED/);
   refused(['copy', pair.source, pair.target, 'third'], 2, /\w/);
   expect(readdirSync(pair.folder)).toEqual([]);
   writeFileSync(pair.target, 'precious');
