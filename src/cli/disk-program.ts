@@ -106,7 +106,7 @@ function onImage(disk: Command, name: string, about: string): Command {
   return disk
     .command(name)
     .description(about)
-    .argument('<image>', 'a path or an http(s) URL')
+    .argument('<image>', 'a path, or a URL as for copy')
     .option('--parents <folder>', 'look for the images that it builds on here, too; may be repeated', collect)
     .option('--json', JSON_ABOUT[name] ?? 'one object on the standard output');
 }

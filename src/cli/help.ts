@@ -51,7 +51,13 @@ elsewhere only what it knows by an identity, or what is in a folder that
 and the copy before it gets its name: a damaged one is refused without
 --no-check.
 
-Credentials for a server come from its URL, from a netrc file (NETRC, or
+Locations are paths, or https://host/file, s3://bucket/key,
+sftp://user@host/path, webdavs://host/path and peer://host/NAME/path, in any
+pair; docs/ has a page for each. --delta (with --overwrite) takes over from the
+target, at a path or at a peer, the chunks that are the same, and sends only the
+others.
+
+Credentials for a web server come from its URL, from a netrc file (NETRC, or
 ~/.netrc), from --token-file or the variable BLOCKFERRY_HTTP_TOKEN, or from a
 header, and go to that server alone. Arguments can be seen by everybody on this
 machine: "--header @FILE" keeps a secret out of them. HTTP_PROXY, HTTPS_PROXY,

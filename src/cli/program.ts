@@ -118,7 +118,7 @@ function addCopy(program: Command, commands: Commands): void {
     .command('copy')
     .description('copy files or whole folders, or go on with an interrupted copy')
     .usage('[options] <source...> <target>')
-    .argument('<locations...>', 'one or more sources (a path or an http(s) URL), then the target')
+    .argument('<locations...>', 'one or more sources, then the target; paths or URLs')
     .option('-r, --recursive', 'copy folders with all that is in them; "folder/" means its contents')
     .option('--preserve', 'keep modes, times, extended attributes and, as root, owners')
     .option('--include <glob>', 'copy only what matches; may be repeated', collect)

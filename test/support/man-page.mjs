@@ -12,8 +12,9 @@ and proven, or not at all. After any stop, a power cut included, the same comman
 proves again what that one had copied. On a terminal a bar and a map of the chunks show how far a copy is; in a pipe a
 line every few seconds does.`;
 
-const LOCATIONS = `A location is a path, an http(s) URL, or peer://host/NAME/path for what the Blockferry of
-another host serves. A target that is a folder gets the file under its own name.
+const LOCATIONS = `A location is a path, or a URL: http(s), s3://bucket/key, sftp://user@host/path,
+webdav(s)://host/path, or peer://host/NAME/path for what the Blockferry of another host serves. A target that is
+a folder gets the file under its own name.
 Sizes and rates take units: KiB, MiB and GiB are powers of 1024 (as are K, M and G), KB, MB and GB of 1000, and Mbit
 counts bits.`;
 
