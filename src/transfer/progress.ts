@@ -98,11 +98,12 @@ export class Progress {
     };
   }
 
-  /** What moves now, whichever way: bytes that are sent, or read for a proof. */
+  /** What moves now, whichever way: bytes that are sent or taken over, or read for a proof. */
   #rate(): number {
     const atMs = nowMs(this.#clock);
-    const moved = this.#reads ? 'readBytes' : 'writtenBytes';
-    this.#samples.push({ atMs, bytes: this.#control.counter(moved) });
+    const sent = this.#control.counter('writtenBytes') + this.bytesAdopted;
+    const bytes = this.#reads ? this.#control.counter('readBytes') : sent;
+    this.#samples.push({ atMs, bytes });
     while (this.#samples.length > 2 && atMs - (this.#samples[0]?.atMs ?? atMs) > RATE_WINDOW_MS) this.#samples.shift();
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
     if (!first || !last || last.atMs <= first.atMs) return 0;
