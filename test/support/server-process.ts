@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { searchPath } from './debian-packages.mjs';
+import { freePorts } from './free-ports.js';
+import { isRunning, portAnswers } from './servers.js';
 
 /** What the server's command line is made of; `scratch` is a folder of its own, which anybody may read. */
 export interface ServerPlace {
@@ -47,7 +47,7 @@ export async function startServer(
 ): Promise<ServerProcess> {
   const scratch = mkdtempSync(join(tmpdir(), `${name}-`));
   chmodSync(scratch, 0o755);
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const { command, args, log } = commandAt({ scratch, port });
   let child: ChildProcess;
   // What it started is in its group, and goes with it.
@@ -63,7 +63,7 @@ export async function startServer(
   const start = async (): Promise<void> => {
     child = spawn(command, [...args], { env, stdio: 'ignore', detached: true });
     await once(child, 'spawn');
-    await listening(child, port, () => (log !== undefined && existsSync(log) ? readFileSync(log, 'utf8') : ''));
+    await portAnswers(port, child, () => (log !== undefined && existsSync(log) ? readFileSync(log, 'utf8') : ''));
   };
   const stop = async (): Promise<void> => {
     process.off('exit', killGroup);
@@ -87,31 +87,4 @@ export async function startServer(
       return child.pid as number;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  await once(probe.close(), 'close');
-  return port;
-}
-
-/** Polls until the port accepts a connection; a server that ended says why. */
-async function listening(child: ChildProcess, port: number, log: () => string): Promise<void> {
-  while (isRunning(child)) {
-    const socket = connect(port, '127.0.0.1');
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (connected) return;
-    await sleep(10);
-  }
-  throw new Error(`${child.spawnfile} ended (${child.exitCode ?? child.signalCode}): ${log()}`);
-}
-
-function isRunning(child: ChildProcess): boolean {
-  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }

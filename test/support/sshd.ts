@@ -2,14 +2,14 @@
  * A real OpenSSH server for tests and the bench, on a free port of 127.0.0.1, with keys of its own and a home folder
  * for its user's settings. Relative paths in its configuration would make every connection fail, so there are none.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts } from './free-ports.js';
+import { isRunning, portAnswers } from './servers.js';
 
 const SSHD = '/usr/sbin/sshd';
 
@@ -49,7 +49,7 @@ export function sshdMissing(): string {
 
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const scratch = options.scratch ?? (await mkdtemp(join(tmpdir(), 'sshd-')));
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await freePorts(1))[0] ?? 0;
   const paths = { home: join(scratch, 'home'), start: join(scratch, 'start'), log: join(scratch, 'log') };
   if (options.scratch === undefined) makeHome(scratch, paths);
   writeKnownHosts(scratch, paths.home, port);
@@ -74,7 +74,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   };
   try {
     await once(child, 'spawn');
-    await listening(port, child, log);
+    await portAnswers(port, child, log);
   } catch (error) {
     await stop();
     throw error;
@@ -148,31 +148,4 @@ function descendants(pid: number): number[] {
     return existsSync(file) ? readFileSync(file, 'utf8').split(' ').filter(Boolean).map(Number) : [];
   });
   return children.flatMap((child) => [child, ...descendants(child)]);
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  await once(probe.close(), 'close');
-  return port;
-}
-
-/** Polls until the port accepts a connection; a server that ended says why. */
-async function listening(port: number, child: ChildProcess, log: () => string): Promise<void> {
-  while (isRunning(child)) {
-    const socket = connect(port, '127.0.0.1');
-    const connected = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (connected) return;
-    await sleep(10);
-  }
-  throw new Error(`sshd ended (${child.exitCode ?? child.signalCode}): ${log()}`);
-}
-
-function isRunning(child: ChildProcess): boolean {
-  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }

@@ -27,6 +27,7 @@ const RESET_BYTES_MAX = 4 * MiB;
 /** One direction of the link: all its connections share its rate. */
 interface Wire {
   freeAtMs: number;
+  bytes: number;
 }
 
 /** Carries one direction of one connection. */
@@ -75,7 +76,7 @@ class Pipe {
       this.#queue.shift();
       this.#queuedBytes -= next.bytes.length;
       this.passedBytes += next.bytes.length;
-      this.#link.bytes += next.bytes.length;
+      this.#wire.bytes += next.bytes.length;
       if (!this.#to.write(next.bytes)) await drained(this.#to);
       if (this.#from.isPaused()) this.#from.resume();
       this.#link.passed();
@@ -141,12 +142,13 @@ class Connection {
 
 export class TcpProxy {
   rules: LinkRules;
-  readonly wires = { requests: { freeAtMs: 0 }, answers: { freeAtMs: 0 } };
+  readonly wires: Readonly<Record<'requests' | 'answers', Wire>> = {
+    requests: { freeAtMs: 0, bytes: 0 },
+    answers: { freeAtMs: 0, bytes: 0 },
+  };
   /** Connections that were taken, and those that were reset by chance. */
   accepted = 0;
   resets = 0;
-  /** That went through, both ways together. */
-  bytes = 0;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
   readonly #seeded: Seeded;
@@ -177,6 +179,11 @@ export class TcpProxy {
     const own = new URL(url);
     own.host = `127.0.0.1:${this.port}`;
     return own.href;
+  }
+
+  /** That went through, both ways together. */
+  get bytes(): number {
+    return this.wires.requests.bytes + this.wires.answers.bytes;
   }
 
   get stalled(): boolean {

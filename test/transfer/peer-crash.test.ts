@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { type CopyOptions, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
-import { startProxy } from '../support/counting-proxy.js';
 import { rawCall } from '../support/peer-client.js';
 import { type PeerHost, type PeerHostOptions, startPeerHost } from '../support/peer-host.js';
 import { Seeded } from '../support/seeded.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -117,7 +117,7 @@ test('a download outlives the daemon, and goes on after the client was killed', 
 test('connections that are cut again and again only cost time', { timeout: 60_000 }, async () => {
   await begin();
   writeFileSync(peerFile(), bytes);
-  const proxy = await startProxy(host.port);
+  const proxy = await TcpProxy.start(host.port);
   try {
     const at = (name: string): string => host.at(name).replace(`:${host.port}/`, `:${proxy.port}/`);
     const down = copyOf(at('disk'), localFile(), { limitBytesPerSecond: 2 * RATE });
@@ -199,7 +199,7 @@ test('a flush that failed unheard does not succeed when it is asked for again', 
 
 test('holes do not cross the wire, in either direction', { timeout: 60_000 }, async () => {
   await begin();
-  const proxy = await startProxy(host.port);
+  const proxy = await TcpProxy.start(host.port);
   try {
     const at = (name: string): string => host.at(name).replace(`:${host.port}/`, `:${proxy.port}/`);
     const { truncateSync, openSync, writeSync, closeSync } = await import('node:fs');
@@ -210,10 +210,10 @@ test('holes do not cross the wire, in either direction', { timeout: 60_000 }, as
     closeSync(fd);
     const down = await copyOf(at('disk'), localFile(), { chunkBytes: 8 * MiB }).ended;
     expect(down.error).toBeUndefined();
-    expect(proxy.received).toBeLessThan(2 * MiB);
+    expect(proxy.wires.answers.bytes).toBeLessThan(2 * MiB);
     const up = await copyOf(localFile(), at('again'), { chunkBytes: 8 * MiB }).ended;
     expect(up.error).toBeUndefined();
-    expect(proxy.sent).toBeLessThan(2 * MiB);
+    expect(proxy.wires.requests.bytes).toBeLessThan(2 * MiB);
     expect(up.result?.root).toBe(down.result?.root);
     expect(statSync(join(host.root, 'again')).blocks * 512).toBeLessThan(4 * MiB);
   } finally {

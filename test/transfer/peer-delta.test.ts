@@ -57,19 +57,19 @@ const SENT = { bytesCopied: CHUNK, bytesAdopted: SIZE - CHUNK };
 test('a changed disk is sent to a peer that has the old one, as the chunk that changed', async () => {
   writeFileSync(join(host.root, 'disk'), old);
   writeFileSync(join(folder, 'disk'), changed);
-  wire.bytes = 0;
+  const before = wire.bytes;
   expect(await copyDelta(join(folder, 'disk'), overWire('disk'))).toEqual(SENT);
   expect(readFileSync(join(host.root, 'disk')).equals(changed)).toBe(true);
-  expect(wire.bytes).toBeLessThan(WIRE_BYTES_MAX);
+  expect(wire.bytes - before).toBeLessThan(WIRE_BYTES_MAX);
 });
 
 test('a changed disk is fetched from a peer by whoever has the old one, as the chunk that changed', async () => {
   writeFileSync(join(host.root, 'disk'), changed);
   writeFileSync(join(folder, 'disk'), old);
-  wire.bytes = 0;
+  const before = wire.bytes;
   expect(await copyDelta(overWire('disk'), join(folder, 'disk'))).toEqual(SENT);
   expect(readFileSync(join(folder, 'disk')).equals(changed)).toBe(true);
-  expect(wire.bytes).toBeLessThan(WIRE_BYTES_MAX);
+  expect(wire.bytes - before).toBeLessThan(WIRE_BYTES_MAX);
 });
 
 test('a copy within one peer sends nothing of what is there', async () => {

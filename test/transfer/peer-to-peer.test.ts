@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { copy, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
-import { startProxy, type TcpProxy } from '../support/counting-proxy.js';
 import { rawCall } from '../support/peer-client.js';
 import { type PeerHost, startPeerHost } from '../support/peer-host.js';
 import { Seeded } from '../support/seeded.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 
 const MiB = 1024 * 1024;
 const SIZE = 16 * MiB + 11;
@@ -24,7 +24,7 @@ let bytes: Buffer;
 /** The driver reaches both hosts through proxies that count; a driver has a token for each. */
 beforeEach(async () => {
   [a, b] = await Promise.all([startPeerHost(), startPeerHost()]);
-  [toA, toB] = await Promise.all([startProxy(a.port), startProxy(b.port)]);
+  [toA, toB] = await Promise.all([TcpProxy.start(a.port), TcpProxy.start(b.port)]);
   bytes = new Seeded(5).bytes(SIZE);
   writeFileSync(join(a.root, 'disk'), bytes);
   process.env.BLOCKFERRY_STATE = mkdtempSync(join(scratch, 'state-'));
@@ -53,7 +53,7 @@ test('between two peers the bytes go straight, and the driver hears how it goes'
   expect(error).toBeUndefined();
   expect(isWhole()).toBe(true);
   expect(result).toMatchObject({ source: source(), target: target(), bytesCopied: SIZE });
-  expect((toB?.sent ?? 0) + (toB?.received ?? 0)).toBeLessThan(MiB);
+  expect(toB?.bytes).toBeLessThan(MiB);
   expect(readdirSync(b.root)).toEqual(['copy']);
 });
 
@@ -61,7 +61,7 @@ test('a driver that asks for it has the bytes go through itself', { timeout: 60_
   const { error } = await startCopy({ source: source(), target: `${target()}?direct=no`, chunkBytes: CHUNK }).ended;
   expect(error).toBeUndefined();
   expect(isWhole()).toBe(true);
-  expect(toB?.sent).toBeGreaterThan(SIZE);
+  expect(toB?.wires.requests.bytes).toBeGreaterThan(SIZE);
 });
 
 test('a copy that its driver suspends goes on later where it was', { timeout: 60_000 }, async () => {
