@@ -4,6 +4,7 @@ import type { ByteRange } from '../core/chunk.js';
 import type { Extent, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { HttpOptions } from '../core/http-options.js';
+import { NEVER } from '../core/stop.js';
 import { formatBytes, MiB } from '../core/units.js';
 import type { DiskFormat } from '../disk/image.js';
 import type { OpenedLink } from '../disk/open-chain.js';
@@ -11,7 +12,6 @@ import { locationOf } from './options.js';
 import { overHttp } from './over-http.js';
 
 const READ_BYTES_MAX = 16 * MiB;
-const NEVER = new AbortController().signal;
 
 export interface OpenDiskOptions {
   /** Absent: what the file's own marks say; where there are none, it is raw. */

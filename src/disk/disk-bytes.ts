@@ -2,11 +2,11 @@
 import type { ByteRange } from '../core/chunk.js';
 import type { Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { NEVER } from '../core/stop.js';
 import { formatBytes, MiB } from '../core/units.js';
 import type { DiskBytes, Finding } from './image.js';
 
 const READ_BYTES_MAX = 16 * MiB;
-const NEVER = new AbortController().signal;
 
 export function diskBytes(
   source: Pick<Source, 'name' | 'size' | 'openChunk' | 'extents'>,

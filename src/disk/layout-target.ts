@@ -7,6 +7,7 @@ import type { Digest } from '../core/digest.js';
 import { sameBytes } from '../core/digest.js';
 import type { ChunkReader, EndpointRef, Extent, FileTimes } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { NEVER } from '../core/stop.js';
 import {
   type ChunkWriter,
   type CommitRequest,
@@ -39,8 +40,6 @@ export interface Made {
   readonly fileBytes: number;
   readonly format?: DiskFormat;
 }
-
-const NEVER = new AbortController().signal;
 
 export class LayoutTarget implements Target {
   readonly ref: LayoutTargetRef;

@@ -4,6 +4,7 @@
  */
 import type { Location, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { NEVER } from '../core/stop.js';
 import { httpAccess } from './http/access.js';
 import { attachHttpSource, openHttpSource } from './http.js';
 import { httpTargets } from './http-put.js';
@@ -11,7 +12,6 @@ import { locationOptions } from './location-options.js';
 import type { EndpointScheme } from './registry.js';
 import { urlOf, withoutQuery } from './upload/names.js';
 import { UploadPlace } from './upload/place.js';
-import { NEVER } from './upload/site.js';
 
 /** @param threads among which the connections are divided */
 export function webdavScheme(threads = 1): EndpointScheme {

@@ -5,6 +5,7 @@
 import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import type { EndpointRef, Location, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
+import { NEVER } from '../core/stop.js';
 import type {
   CommitRequest,
   PartMark,
@@ -33,8 +34,6 @@ interface LocatedRef extends EndpointRef {
   /** For people. */
   readonly name: string;
 }
-
-const NEVER = new AbortController().signal;
 
 export function diskScheme(registry: Registry): EndpointScheme {
   const containers = new Containers(registry);

@@ -7,7 +7,7 @@ import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
 import type { EndpointRef, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { newStop } from '../core/stop.js';
+import { NEVER, newStop } from '../core/stop.js';
 import type { Target } from '../core/target.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
@@ -46,7 +46,6 @@ interface Attachments {
   readonly ends: Map<string, Source | Target>;
 }
 
-const NEVER = new AbortController().signal;
 const whole = (size: number): ByteRange => ({ offset: 0, length: size });
 
 export class Performer {

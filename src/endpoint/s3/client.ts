@@ -6,6 +6,7 @@ import { hash } from 'node:crypto';
 import type { Agent, Dispatcher } from 'undici';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
+import { NEVER } from '../../core/stop.js';
 import { MiB } from '../../core/units.js';
 import { networkError } from '../http/errors.js';
 import { credentialsFor } from './credentials.js';
@@ -23,7 +24,6 @@ const ANSWER_BYTES_MAX = 2 * MiB;
 const ATTEMPTS = 4;
 const FIRST_DELAY_MS = 250;
 const RETRY_AFTER_MS_MAX = 30_000;
-const NEVER = new AbortController().signal;
 
 export interface S3Request {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';

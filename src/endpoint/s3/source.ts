@@ -5,6 +5,7 @@
 import type { ByteRange } from '../../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileIdentity, Location, Source, Version } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
+import { NEVER } from '../../core/stop.js';
 import {
   checkRange,
   checkVersion,
@@ -32,7 +33,6 @@ interface S3SourceRef extends EndpointRef, HttpVersion {
 
 /** Statuses that have many reasons. */
 const UNEXPLAINED = new Set([301, 307, 400, 401, 403, 404]);
-const NEVER = new AbortController().signal;
 const FIRST_BYTE: ByteRange = { offset: 0, length: 1 };
 
 /** @throws TransferError E_USAGE, E_SOURCE_MISSING, E_SOURCE_ACCESS, E_AUTH, E_NETWORK and others */

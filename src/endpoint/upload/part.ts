@@ -3,12 +3,13 @@
  * before it is believed.
  */
 import { TransferError } from '../../core/errors.js';
+import { NEVER } from '../../core/stop.js';
 import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../../core/target.js';
 import { refusal, succeeded } from './errors.js';
 import { Losses, newLosses } from './losses.js';
 import { partOf, withoutQuery } from './names.js';
 import { type Found, UploadPlace, waitToRepeat } from './place.js';
-import { identityAt, NEVER, type UploadRef } from './site.js';
+import { identityAt, type UploadRef } from './site.js';
 import { putEmpty, putRange } from './writers.js';
 
 /** A prepared target: it can write. */

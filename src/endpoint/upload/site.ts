@@ -1,6 +1,7 @@
 /** Where a file on a web server would be, what is there now, and in which of three ways it can be written there. */
 import type { EndpointRef, FileIdentity, Location } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
+import { NEVER } from '../../core/stop.js';
 import { CHUNK_LIMITS, type TargetSite } from '../../core/target.js';
 import { type HttpAccess, httpAccess } from '../http/access.js';
 import { connectionsOfThread } from '../http/client.js';
@@ -31,7 +32,6 @@ export interface UploadRef extends EndpointRef {
   readonly exists: boolean;
 }
 
-export const NEVER: AbortSignal = new AbortController().signal;
 const WRITES_PER_WORKER = 4;
 
 /** A query of http belongs to the server: then nothing but this very URL is ours to write to. */

@@ -2,6 +2,7 @@
 import type { ByteRange } from '../../core/chunk.js';
 import type { ChunkReader } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
+import { NEVER } from '../../core/stop.js';
 import type { ChunkWriter, CommitRequest, PartMark, Target } from '../../core/target.js';
 import { MiB } from '../../core/units.js';
 import { connectionsOfThread } from '../http/client.js';
@@ -10,7 +11,6 @@ import { Losses } from './losses.js';
 import { commitUpload, markUpload, type UploadPartRef, writtenTo } from './part.js';
 import { UploadPlace } from './place.js';
 import { UploadReader } from './reader.js';
-import { NEVER } from './site.js';
 import { RangeWriter, WholeWriter, type WritingParts } from './writers.js';
 
 const ZERO_BYTES = MiB;
