@@ -24,8 +24,6 @@ export interface Ground {
 
 /** A whole copy at the limit takes so long: there is time to kill. */
 const SECONDS = 3;
-/** What may be finished and yet not on record: one checkpoint being flushed, one being filled. */
-const UNRECORDED_BYTES_MAX = 512 * MiB;
 let count = 0;
 
 export interface Case {
@@ -97,7 +95,6 @@ export async function killBoth(pairing: Pairing, ground: Ground, scale: Scale): 
   await first.reached(killAt);
   await first.kill();
   const claimed = (await status(options.target)).partial?.bytesClaimed ?? 0;
-  const doneBefore = Math.max(...first.events.map((event) => (event.type === 'progress' ? event.bytesDone : 0)));
   const second = await start(options).ended;
   await expectCopied(made, second, about);
   const { bytesReused = 0, bytesCopied = 0 } = second.result ?? {};
@@ -105,7 +102,6 @@ export async function killBoth(pairing: Pairing, ground: Ground, scale: Scale): 
     expect(claimed, about).toBeGreaterThan(0);
     expect(bytesReused, about).toBeGreaterThanOrEqual(claimed);
     expect(bytesCopied, about).toBeLessThanOrEqual(size - claimed);
-    expect(doneBefore - claimed, about).toBeLessThanOrEqual(UNRECORDED_BYTES_MAX + 2 * scale.chunkBytes);
   }
   await clearCase(made);
 }
