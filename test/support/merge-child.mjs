@@ -19,6 +19,14 @@ function die() {
   for (;;);
 }
 
+const SECTOR = 512;
+
+/** Half of a write, up to where a sector begins: a sector is written wholly or not at all, and the formats count on it. */
+function wholeSectors(length, position) {
+  const cut = position + Math.floor(length / 2);
+  return Math.max(0, cut - (cut % SECTOR) - position);
+}
+
 const CHANGES = ['writeSync', 'fdatasyncSync', 'ftruncateSync', 'unlinkSync', 'syncFolder', 'punchHole', 'openSync'];
 const counts = Object.fromEntries(CHANGES.map((call) => [call, 0]));
 
@@ -31,7 +39,7 @@ function watched(call) {
     }
     if (kill.when === 'torn') {
       const [fd, bytes, from, length, position] = args;
-      realFiles.writeSync(fd, bytes, from, Math.floor(length / 2), position);
+      realFiles.writeSync(fd, bytes, from, wholeSectors(length, position), position);
     }
     if (kill.when === 'after') realFiles[call](...args);
     return die();
