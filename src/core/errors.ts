@@ -55,6 +55,12 @@ export const ERROR_KINDS = {
   E_JOURNAL_DAMAGED: kind(5, 0x8007000d),
   E_JOURNAL_VERSION: kind(5, 0x80070032),
   E_JOURNAL_WRITE: kind(5, 0x8007001d),
+  E_STORE: kind(5, 0x8007001d),
+  E_NO_JOB: kind(2, 0x80200001),
+  E_JOB_STATE: kind(2, 0x80200002),
+  E_FORBIDDEN: kind(2, 0x80070005),
+  E_POLICY: kind(2, 0x80070057),
+  E_NO_SERVICE: kind(3, 0x80070005),
   E_STOPPED: kind(130, 0x800704c7),
 } as const satisfies Record<string, ErrorKind>;
 

@@ -1,0 +1,18 @@
+/** How the files of a job are copied: what `copy()` may be asked for, as plain JSON that a store keeps. */
+import type { Algorithm } from '../core/digest.js';
+
+export interface CopyOptions {
+  readonly algorithm?: Algorithm;
+  /** Bytes. */
+  readonly chunkBytes?: number;
+  readonly lanes?: number;
+  readonly readBack?: boolean;
+  readonly preserve?: boolean;
+  readonly reflink?: 'auto' | 'always' | 'never';
+  readonly overwrite?: boolean;
+  readonly delta?: boolean;
+  /** False: skip the flushes. */
+  readonly sync?: boolean;
+  /** False: a damaged disk image is copied as it is. */
+  readonly check?: boolean;
+}
