@@ -109,7 +109,11 @@ export interface JobService {
   /** Undefined while it does not run here. */
   chunkMap(id: string, file: number, cells: number, by: Caller): ChunkMapView | undefined;
   /** All that is told after that number and still known, and then what happens, until the signal aborts. */
-  events(by: Caller, about: { readonly after?: number; readonly job?: string }, signal: AbortSignal): AsyncIterable<Told>;
+  events(
+    by: Caller,
+    about: { readonly after?: number; readonly job?: string },
+    signal: AbortSignal,
+  ): AsyncIterable<Told>;
   readonly policy: Policy;
   /** Checks it, makes it count and keeps it. @throws TransferError E_POLICY with line and column; the old one stays */
   setPolicy(toml: string, by: Caller): Promise<Policy>;
