@@ -1,7 +1,7 @@
 /** Why a job waits: the rule that binds it, who is in its way, until when, and what its user may do. */
 import { formatDuration } from '../core/units.js';
 import type { Backlog } from './backlog.js';
-import { type Holder, type LimitKey, Places, rankOf, sliceLeft } from './places.js';
+import { type Holder, type LimitKey, rankOf, sliceLeft } from './places.js';
 import { Round } from './round.js';
 import type { Contender, Running, Situation } from './scheduler.js';
 
@@ -66,7 +66,7 @@ function byWindow(job: Contender, { allowed }: Situation): WhyWaiting {
 
 function byPriority(job: Contender, said: Said): WhyWaiting {
   const { key, round, situation, nameOf, queue } = said;
-  const { policy, now, shares } = situation;
+  const { policy, shares } = situation;
   const holders = round.places.at(key);
   const lower = holders.filter((holder) => rankOf(holder.job.priority) >= rankOf(job.priority));
   if (lower.length > 0) return byShare(lower, said);
