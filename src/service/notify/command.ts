@@ -12,7 +12,7 @@ import { type Limits, within } from './within.js';
 
 export const COMMAND_MS_MAX = 60_000;
 /** From SIGTERM to SIGKILL; and from its end to that of whoever holds its output open. */
-const GRACE_MS = 2_000;
+export const GRACE_MS = 2_000;
 /** Of its output, the end is kept for the note when it fails. */
 const OUTPUT_CHARS_MAX = 2_000;
 /** One variable may not fill what the kernel gives to all. */

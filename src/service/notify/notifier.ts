@@ -2,6 +2,7 @@
  * Tells the outside that a job changed its state: a program of the user's is run, and a webhook is called. Each job has
  * a queue for either, and each program and each host a few turns at once: what hangs holds up nothing but its own.
  */
+import { setMaxListeners } from 'node:events';
 import type { Agent } from 'undici';
 import type { Clock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
@@ -31,7 +32,7 @@ const WEBHOOK_RETRIES = { attemptsMax: 8, firstDelayMs: 2_000, delayMsMax: 300_0
 /** A program that fails is rarely cured by time. */
 const COMMAND_RETRIES = { attemptsMax: 4, firstDelayMs: 5_000, delayMsMax: 60_000 } as const;
 /** For what is under way when the service ends. */
-const CLOSE_MS = 5_000;
+export const CLOSE_MS = 5_000;
 
 interface Delivery {
   readonly job: string;
@@ -62,6 +63,8 @@ export class Notifier {
 
   constructor(parts: NotifierParts) {
     this.#parts = parts;
+    // As many deliveries as there are jobs may listen.
+    setMaxListeners(0, this.#closing.signal, this.#ending.signal);
   }
 
   /** Returns at once. What is no state of a whole job, or a state that nobody waits for, is left out. */

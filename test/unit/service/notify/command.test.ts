@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.js';
 import type { Job } from '../../../../src/service/job.js';
-import { Notifier } from '../../../../src/service/notify/notifier.js';
-import { FakeClock } from '../../../support/fake-clock.js';
+import { COMMAND_MS_MAX, GRACE_MS } from '../../../../src/service/notify/command.js';
+import { CLOSE_MS, Notifier } from '../../../../src/service/notify/notifier.js';
+import { AskedClock, until } from '../../../support/asked-clock.js';
 import { fileWith, jobWith, toldOf } from '../../../support/stored-jobs.js';
 
 function scratch(): string {
@@ -22,7 +23,7 @@ function program(folder: string, script: string, name = 'told.sh'): string {
   return path;
 }
 
-function notifier(clock: FakeClock | typeof systemClock = systemClock) {
+function notifier(clock: AskedClock | typeof systemClock = systemClock) {
   const notes: string[] = [];
   return { tells: new Notifier({ clock, random: () => 0.5, note: (_job, note) => notes.push(note) }), notes };
 }
@@ -30,15 +31,13 @@ function notifier(clock: FakeClock | typeof systemClock = systemClock) {
 const failed = (changes: Partial<Job> = {}): Job =>
   jobWith({ state: 'error', reason: 'the source is gone', ...changes });
 
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await systemClock.sleep(5);
-}
+/** What is waited for and need not pass. */
+const LIMITS = [COMMAND_MS_MAX, GRACE_MS];
 
-async function passUntil(clock: FakeClock, holds: () => boolean): Promise<void> {
-  while (!holds()) {
-    await systemClock.sleep(20);
-    if (!holds()) clock.advance(1_000);
-  }
+async function pidIn(folder: string): Promise<number> {
+  const path = join(folder, 'pid');
+  await until(() => existsSync(path) && readFileSync(path, 'utf8').endsWith('\n'));
+  return Number(readFileSync(path, 'utf8'));
 }
 
 const running = (pid: number): boolean => {
@@ -81,11 +80,11 @@ test('a program that fails is run again a few times, and then its owner reads wh
     folder,
     `echo run >> ${folder}/runs; yes noise | head -c 5000000; echo 'no mail today' >&2; exit 3`,
   );
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = failed({ notify: [path] });
   tells.tell(job, toldOf(1, job));
-  await passUntil(clock, () => notes.length > 0);
+  await clock.passAllBut(LIMITS, () => notes.length > 0);
   expect(readFileSync(join(folder, 'runs'), 'utf8')).toBe('run\n'.repeat(4));
   expect(notes[0]).toContain(`Nobody was told of the state "error": the notify command ${path} ended with exit code 3`);
   expect(notes[0]).toContain('no mail today');
@@ -96,11 +95,11 @@ test('a program that fails is run again a few times, and then its owner reads wh
 test('a program that works the second time is told of by nobody', async () => {
   const folder = scratch();
   const path = program(folder, `test -e ${folder}/once && exec touch ${folder}/twice; touch ${folder}/once; exit 1`);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = failed({ notify: [path] });
   tells.tell(job, toldOf(1, job));
-  await passUntil(clock, () => existsSync(join(folder, 'twice')));
+  await clock.passAllBut(LIMITS, () => existsSync(join(folder, 'twice')));
   await clock.runUntil(tells.close());
   expect(notes).toEqual([]);
 });
@@ -111,7 +110,7 @@ test.each([
 ])('a program %s is told at once', async (_name, file, code) => {
   const folder = scratch();
   writeFileSync(join(folder, 'text'), 'just text');
-  const { tells, notes } = notifier(new FakeClock());
+  const { tells, notes } = notifier(new AskedClock());
   const job = failed({ notify: [join(folder, file)] });
   tells.tell(job, toldOf(1, job));
   await until(() => notes.length > 0);
@@ -123,7 +122,7 @@ test('a program that hangs is ended with all that it started, and holds up no ot
   const folder = scratch();
   const hang = program(folder, `trap '' TERM\nsleep 1000 &\necho $$ $! >> ${folder}/pids\nwait; wait`, 'hang.sh');
   const quick = program(folder, `touch ${folder}/done`, 'quick.sh');
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const [stuck, other] = [failed({ notify: [hang] }), failed({ notify: [quick] })];
   tells.tell(stuck, toldOf(1, stuck));
@@ -131,24 +130,34 @@ test('a program that hangs is ended with all that it started, and holds up no ot
   await until(() => pids().endsWith('\n'));
   tells.tell(other, toldOf(2, other));
   await until(() => existsSync(join(folder, 'done')));
-  await passUntil(clock, () => notes.length > 0);
+  for (let attempt = 1; attempt <= 4; attempt++) {
+    await until(() => pids().split('\n').length === attempt + 1);
+    const asked = clock.waits.length;
+    clock.advance(COMMAND_MS_MAX);
+    await until(() => clock.waits.indexOf(GRACE_MS, asked) >= 0);
+    clock.advance(GRACE_MS);
+    const retried = () => clock.waits.slice(asked).find((wait) => !LIMITS.includes(wait));
+    await until(() => notes.length > 0 || retried() !== undefined);
+    clock.advance(retried() ?? 0);
+  }
   expect(notes[0]).toContain('did not end within 60 seconds');
   const all = pids().trim().split(/\s/).map(Number);
   expect(all).toHaveLength(8);
-  await passUntil(clock, () => !all.some(running));
+  await until(() => !all.some(running));
   await tells.close();
 });
 
 test('what a program leaves running is not waited for', async () => {
   const folder = scratch();
   const path = program(folder, `sleep 1000 & echo $! > ${folder}/pid; exit 0`);
-  const { tells, notes } = notifier();
-  const jobs = [failed({ notify: [path] }), failed({ notify: [path] })];
-  const [first] = jobs as [Job];
-  tells.tell(first, toldOf(1, first));
-  await until(() => existsSync(join(folder, 'pid')) && readFileSync(join(folder, 'pid'), 'utf8').endsWith('\n'));
-  const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'));
+  const clock = new AskedClock();
+  const { tells, notes } = notifier(clock);
+  const job = failed({ notify: [path] });
+  tells.tell(job, toldOf(1, job));
+  const pid = await pidIn(folder);
   onTestFinished(() => void process.kill(pid, 'SIGKILL'));
+  await until(() => clock.waits.includes(GRACE_MS));
+  clock.advance(GRACE_MS);
   await tells.close();
   expect(running(pid)).toBe(true);
   expect(notes).toEqual([]);
@@ -157,18 +166,14 @@ test('what a program leaves running is not waited for', async () => {
 test('the end of the service gives a program a moment, and ends it then', async () => {
   const folder = scratch();
   const path = program(folder, `echo $$ > ${folder}/pid; exec sleep 1000`);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = failed({ notify: [path] });
   tells.tell(job, toldOf(1, job));
-  await until(() => existsSync(join(folder, 'pid')) && readFileSync(join(folder, 'pid'), 'utf8').endsWith('\n'));
-  const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'));
-  let closed = false;
-  const closing = tells.close().finally(() => {
-    closed = true;
-  });
+  const pid = await pidIn(folder);
+  const closing = tells.close();
   expect(running(pid)).toBe(true);
-  await passUntil(clock, () => closed);
+  clock.advance(CLOSE_MS);
   await closing;
   expect(running(pid)).toBe(false);
   expect(notes).toEqual(['Nobody was told of the state "error": the service ends']);

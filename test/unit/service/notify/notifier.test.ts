@@ -7,8 +7,9 @@ import { systemClock } from '../../../../src/core/clock.js';
 import type { JobState } from '../../../../src/core/events.js';
 import type { Job } from '../../../../src/service/job.js';
 import { assertNotices, Notifier } from '../../../../src/service/notify/notifier.js';
+import { WEBHOOK_MS_MAX } from '../../../../src/service/notify/webhook.js';
 import type { Told } from '../../../../src/service/told.js';
-import { FakeClock } from '../../../support/fake-clock.js';
+import { AskedClock, until } from '../../../support/asked-clock.js';
 import { jobWith, toldOf } from '../../../support/stored-jobs.js';
 
 interface Posted {
@@ -44,26 +45,13 @@ const status =
   };
 const silent = () => undefined;
 
-function notifier(clock: FakeClock | typeof systemClock = systemClock) {
+function notifier(clock: AskedClock | typeof systemClock = systemClock) {
   const notes: string[] = [];
   const tells = new Notifier({ clock, random: () => 0.5, note: (job, sentence) => notes.push(`${job}: ${sentence}`) });
   return { tells, notes };
 }
 
 const transferred = (changes: Partial<Job> = {}): Job => jobWith({ state: 'transferred', ...changes });
-
-/** Until it holds, or the test is out of time. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await systemClock.sleep(5);
-}
-
-/** Lets the fake time go on whenever nothing happens for a moment, until it holds. */
-async function passUntil(clock: FakeClock, holds: () => boolean): Promise<void> {
-  while (!holds()) {
-    await systemClock.sleep(10);
-    if (!holds()) clock.advance(500);
-  }
-}
 
 test('posts the event as it is told everywhere, signed with the time', async () => {
   const { url, posts } = await receiver(ok);
@@ -115,11 +103,11 @@ test('tells of the states that people wait for, and of whole jobs alone', async 
 
 test('a receiver that is away for a moment is asked again, later each time, with a fresh signature', async () => {
   const { url, posts } = await receiver(status(503), status(429, { 'retry-after': '100' }), ok);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = transferred({ webhook: { url, secret: 's' } });
   tells.tell(job, toldOf(1, job));
-  await passUntil(clock, () => posts.length === 3);
+  await clock.passAllBut([WEBHOOK_MS_MAX], () => posts.length === 3);
   const times = posts.map(({ headers }) => Number(/t=(\d+)/.exec(String(headers['blockferry-signature']))?.[1]));
   const waits = times.slice(1).map((time, n) => time - (times[n] ?? 0));
   expect(waits[0]).toBeGreaterThanOrEqual(1);
@@ -135,11 +123,11 @@ test.each([
   ['a connection that breaks', (response: ServerResponse) => void response.destroy(), 8, 'could not be reached'],
 ])('%s is told the owner of the job in the end', async (_name, answer, attempts, reason) => {
   const { url, posts } = await receiver(answer);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = transferred({ webhook: { url: `${url.replace('//', '//ada:pass@')}/hook?token=secret` } });
   tells.tell(job, toldOf(1, job));
-  await passUntil(clock, () => notes.length > 0);
+  await clock.passAllBut([WEBHOOK_MS_MAX], () => notes.length > 0);
   expect(posts).toHaveLength(attempts);
   expect(notes[0]).toContain(`${job.id}: Nobody was told of the state "transferred": http://127.0.0.1`);
   expect(notes[0]).toContain(reason);
@@ -156,7 +144,7 @@ test('a hook that hangs holds up nobody else, and is given up in the end', async
     hanging.close();
   });
   const { url, posts } = await receiver(ok);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const hung = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/`;
   const stuck = Array.from({ length: 20 }, () => transferred({ webhook: { url: hung } }));
@@ -165,7 +153,7 @@ test('a hook that hangs holds up nobody else, and is given up in the end', async
   // No time passes meanwhile.
   await until(() => posts.length === quick.length);
   await until(() => sockets.length === 4);
-  await passUntil(clock, () => notes.length > 0);
+  await clock.passAllBut([], () => notes.length > 0);
   expect(notes[0]).toContain('did not answer within 10 seconds');
   await clock.runUntil(tells.close());
   expect(notes).toHaveLength(stuck.length);
@@ -173,7 +161,7 @@ test('a hook that hangs holds up nobody else, and is given up in the end', async
 
 test('a job whose hook hangs remembers the newest states', async () => {
   const { url, posts } = await receiver(silent);
-  const clock = new FakeClock();
+  const clock = new AskedClock();
   const { tells, notes } = notifier(clock);
   const job = transferred({ webhook: { url } });
   for (let n = 1; n <= 30; n++) tells.tell(job, toldOf(n, job));
