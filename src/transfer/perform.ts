@@ -15,7 +15,7 @@ import type { TreeJournals } from '../journal/tree-journal.js';
 import { BlockBuffers } from './block-buffers.js';
 import { hashWhole } from './checksum.js';
 import { compareChunk } from './compare-chunk.js';
-import { ControlBlock } from './control-block.js';
+import { ControlBlock, type SharedControl } from './control-block.js';
 import { runChunk } from './copy-chunk.js';
 import type { DiskWork } from './disk/tasks.js';
 import { mapExtents } from './extent-map.js';
@@ -42,7 +42,8 @@ type Deeds<Names extends WorkName> = { [N in Names]: (request: Work[N]['in']) =>
 /** What this thread holds of one job. */
 interface Attachments {
   readonly control: ControlBlock;
-  readonly controller: AbortController;
+  /** Another one after the job was preempted. */
+  controller: AbortController;
   readonly ends: Map<string, Source | Target>;
 }
 
@@ -235,14 +236,16 @@ export class Performer {
     return first;
   }
 
-  #attach(shared: SharedArrayBuffer): Attachments {
+  #attach(shared: SharedControl): Attachments {
     const control = ControlBlock.attach(shared);
     const known = this.#jobs.get(control.job);
-    if (known) return known;
-    const job: Attachments = { control, controller: newStop(), ends: new Map() };
+    if (known) {
+      if (known.controller.signal.aborted && control.running) known.controller = haltOf(control);
+      return known;
+    }
+    const job: Attachments = { control, controller: haltOf(control), ends: new Map() };
     this.#jobs.set(control.job, job);
     control.attachWorker();
-    void control.untilStopped().then(() => job.controller.abort());
     void control.untilClosed().then(() => this.#detach(job));
     return job;
   }
@@ -266,6 +269,13 @@ export class Performer {
       pace: new Pace(control.pace, clock),
     };
   }
+}
+
+/** Aborts when the job's tasks are to end. */
+function haltOf(control: ControlBlock): AbortController {
+  const controller = newStop();
+  void control.untilHalted().then(() => controller.abort());
+  return controller;
 }
 
 async function loadTreeDeeds(

@@ -50,6 +50,8 @@ export interface TransferParts {
   readonly random: () => number;
   /** Default: what the system says. */
   readonly memoryBytes?: MemoryBytes;
+  /** Paces that it shares with other jobs, innermost first; its own comes before them. */
+  readonly paces?: readonly SharedArrayBuffer[];
   /** Called when all is proven and the target is about to get its name, or has it by a commit that was cut short. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
 }
@@ -73,7 +75,7 @@ export class Transfer {
   readonly events: EventStream;
   readonly #request: TransferRequest;
   readonly #parts: TransferParts;
-  readonly #control = ControlBlock.create();
+  readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #progress: Progress;
   readonly #stop = newStop();
@@ -87,6 +89,7 @@ export class Transfer {
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
     this.#parts = parts;
+    this.#control = ControlBlock.create(parts.paces);
     this.#names = { source: request.source.name, target: request.target.name };
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
@@ -98,6 +101,15 @@ export class Transfer {
   suspend(): void {
     this.#control.stop();
     this.#stop.abort();
+  }
+
+  /** Ends every task at its next block; what is under way then is done again when the job proceeds. */
+  preempt(): void {
+    this.#control.preempt();
+  }
+
+  proceed(): void {
+    this.#control.proceed();
   }
 
   /** Bytes per second from the next block on; 0 lifts the limit. */
