@@ -11,7 +11,7 @@ const ROWS: Readonly<Record<keyof TimeSpent, string>> = {
   workerMs: 'waiting for a worker',
   flushMs: 'waiting for a flush',
   retryMs: 'waiting for a retry',
-  queuedMs: 'waiting for other jobs',
+  queuedMs: 'behind other jobs',
   idleMs: 'nothing left to start',
   otherMs: 'everything between',
 };
