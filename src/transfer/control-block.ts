@@ -14,6 +14,8 @@ const JOB = 1;
 const ATTACHED = 2;
 /** How often the job was preempted. */
 const PREEMPTIONS = 3;
+/** One bit for each of the shared paces that counts. */
+const PACES = 4;
 const INT32S = 16;
 const COUNTERS_AT = INT32S * 4;
 /** In bytes and nanoseconds; `busyNs` is the whole time in tasks, with what none of the others counts. */
@@ -46,27 +48,39 @@ export interface SharedControl {
 
 export class ControlBlock {
   readonly shared: SharedControl;
-  /** The job's own level, then those that it shares. */
-  readonly pace: readonly BigInt64Array[];
   readonly #ints: Int32Array;
   readonly #counters: BigInt64Array;
 
   private constructor(shared: SharedControl) {
-    const { own, paces } = shared;
+    const { own } = shared;
     this.shared = shared;
     this.#ints = new Int32Array(own, 0, INT32S);
     this.#counters = new BigInt64Array(own, COUNTERS_AT, COUNTERS.length);
-    this.pace = [new BigInt64Array(own, PACE_AT, 2), ...paces.map((level) => new BigInt64Array(level, 0, 2))];
   }
 
   static create(paces: readonly SharedArrayBuffer[] = []): ControlBlock {
     const block = new ControlBlock({ own: new SharedArrayBuffer(BYTES), paces });
     block.#ints[JOB] = ++jobs;
+    block.#ints[PACES] = ~0;
     return block;
   }
 
   static attach(shared: SharedControl): ControlBlock {
     return new ControlBlock(shared);
+  }
+
+  /** The job's own level, then those of the shared ones that count now. */
+  get pace(): readonly BigInt64Array[] {
+    const { own, paces } = this.shared;
+    const counting = Atomics.load(this.#ints, PACES);
+    const shared = paces.filter((_, at) => (counting & (1 << at)) !== 0);
+    return [new BigInt64Array(own, PACE_AT, 2), ...shared.map((level) => new BigInt64Array(level, 0, 2))];
+  }
+
+  /** Which of the shared paces count, from the next chunk on. */
+  countPaces(counts: (at: number) => boolean): void {
+    const bits = this.shared.paces.reduce((sum, _, at) => (counts(at) ? sum | (1 << at) : sum), 0);
+    Atomics.store(this.#ints, PACES, bits);
   }
 
   /** Unique in the process: what a worker keeps for a job is found by it. */

@@ -100,4 +100,8 @@ test('jobs that share a pace wait for each other, and one that has none of it do
   const waits = new Pace(ControlBlock.attach(other.shared).pace, clock).reserve(1000, 1);
   expect(waits - taken).toBeGreaterThan(900);
   expect(new Pace(alone.pace, clock).limited).toBe(false);
+  one.countPaces(() => false);
+  expect(new Pace(ControlBlock.attach(one.shared).pace, clock).limited).toBe(false);
+  one.countPaces((at) => at === 0);
+  expect(new Pace(one.pace, clock).limited).toBe(true);
 });
