@@ -14,7 +14,7 @@ import { type Lease, Leases, type LeaseView } from './leases.js';
 import { localCommit } from './local-commit.js';
 import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
-import { Turns } from './turns.js';
+import { Turns } from '../core/turns.js';
 
 export interface HostParts {
   readonly roots: readonly Root[];
