@@ -73,9 +73,9 @@ export function mountsBelow(folder: string): string[] {
   return mountPoints().filter((point) => isBelow(folder, point) && point !== folder);
 }
 
-/** Where the file system of a path is mounted, told without touching it; `/` where the system does not say. */
-export function mountOf(path: string): string {
-  const above = mountPoints().filter((point) => point === path || isBelow(point, path));
+/** At which of those the file system of a path is mounted, told without touching it; `/` when at none. */
+export function mountOf(path: string, points: readonly string[]): string {
+  const above = points.filter((point) => point === path || isBelow(point, path));
   return above.reduce((deepest, point) => (point.length > deepest.length ? point : deepest), '/');
 }
 

@@ -54,7 +54,7 @@ export class Housekeeping {
       this.#count(now - this.#lastMs);
       this.#lastMs = now;
       this.#retry();
-      desk.dispatcher.tick();
+      desk.tick();
       runners.sweep();
       book.flush();
       if (now - this.#sweptMs < SWEEP_MS) continue;

@@ -7,7 +7,7 @@ import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
 import type { Job } from './job.js';
-import { type JobRecord, progressOf, recordOf, snapshotOf } from './job-record.js';
+import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
 import type { Told } from './told.js';
@@ -107,10 +107,12 @@ export class JobBook {
   }
 
   /** It moves: told, and on record some time. */
-  progress(record: JobRecord, event: Parameters<EventLog['tellProgress']>[1]): void {
+  progress(record: JobRecord, event: Parameters<EventLog['tellProgress']>[1], moved: readonly number[]): void {
     record.changedAt = this.#parts.clock.wallMs();
     this.log.tellProgress(record.id, event);
-    this.#parts.store.progress([progressOf(record)]);
+    const { id, changedAt, progressAt, transferMs } = record;
+    const files = moved.flatMap((index) => record.files[index] ?? []);
+    this.#parts.store.progress([{ id, files, changedAt, progressAt, transferMs }]);
   }
 
   /** What was only told goes on record. */

@@ -2,24 +2,24 @@
  * What becomes of jobs between the calls of their owners: they get and lose slots, are whole, fail, wait for a retry,
  * and are taken up again after a restart.
  */
-import { basename } from 'node:path';
 import type { Clock } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
 import { parseLocation } from '../endpoint/location.js';
+import { mountPoints } from '../platform/file-system.js';
 import { discardPartial } from '../transfer/discard.js';
 import { newPaceLevel } from '../transfer/pace.js';
 import { Dispatcher } from './dispatcher.js';
-import { isFinal, PRIORITIES, type Priority } from './job.js';
+import { isFinal, type JobFile, PRIORITIES, type Priority } from './job.js';
 import type { JobBook } from './job-book.js';
-import type { FileRecord, JobRecord } from './job-record.js';
+import { changeFile, type JobRecord } from './job-record.js';
 import { JobRun } from './job-run.js';
 import type { Policy } from './policy.js';
 import { isTransient, retryDelayMs } from './retry-plan.js';
-import type { Runners } from './runners.js';
+import type { Borrowed, Runners } from './runners.js';
 import type { Preemption, PreemptRule } from './scheduler.js';
-import { storagePath } from './storage-path.js';
+import { endsOf, fileName, storagePath } from './storage-path.js';
 
 export interface JobDeskParts {
   readonly book: JobBook;
@@ -41,6 +41,8 @@ export class JobDesk {
   readonly dispatcher: Dispatcher;
   readonly runs = new Map<string, JobRun>();
   readonly #parts: JobDeskParts;
+  /** As of the last tick: jobs are many, and mounts change seldom. */
+  #mounts: readonly string[] = mountPoints();
   readonly #pace = newPaceLevel();
   readonly #classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
 
@@ -59,7 +61,7 @@ export class JobDesk {
 
   /** It wants to run; with what failed before. */
   queue(job: JobRecord, reason: string): void {
-    for (const file of job.files) if (file.state === 'failed') file.state = 'waiting';
+    for (const { index, state } of job.files) if (state === 'failed') changeFile(job, index, { state: 'waiting' });
     this.#parts.book.pass(job, 'queued', reason);
     this.contend(job);
   }
@@ -69,23 +71,34 @@ export class JobDesk {
     const { id, owner, priority, kind } = job;
     const open = job.files.filter(({ state }) => state !== 'committed' && state !== 'transferred');
     const paths = (end: 'source' | 'target') => [
-      ...new Set(open.map((file) => storagePath(parseLocation(file[end].text)))),
+      ...new Set(open.map((file) => storagePath(parseLocation(file[end].text), this.#mounts))),
     ];
     this.dispatcher.add({ id, owner, priority, kind, sourcePaths: paths('source'), targetPaths: paths('target') });
+  }
+
+  /** To be called about once a second. */
+  tick(): void {
+    this.#mounts = mountPoints();
+    this.dispatcher.tick();
+  }
+
+  #borrow(source: Location, target: Location): Promise<Borrowed> {
+    return this.#parts.runners.borrow(storagePath(source, this.#mounts), storagePath(target, this.#mounts));
   }
 
   run(job: JobRecord): JobRun {
     const known = this.runs.get(job.id);
     if (known) return known;
-    const { book, runners, clock, random, policy } = this.#parts;
+    const { book, clock, random, policy } = this.#parts;
     const run = new JobRun(job, {
-      ...{ runners, clock, random, classPaces: this.#classPaces, pace: this.#pace },
+      ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
+      borrow: (source, target) => this.#borrow(source, target),
       filesAtOnce: () => policy().filesAtOnce,
       onEvent: (event, file) => this.#heard(job, event, file),
-      onProgress: (progress) => {
+      onProgress: (progress, moved) => {
         job.progressAt = clock.wallMs();
         job.retries = 0;
-        book.progress(job, progress);
+        book.progress(job, progress, moved);
       },
       onFile: () => book.keepSoon(job),
       onCommit: () => book.keep(job),
@@ -111,7 +124,7 @@ export class JobDesk {
     if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
   }
 
-  #heard(job: JobRecord, event: TransferEvent, file: FileRecord): void {
+  #heard(job: JobRecord, event: TransferEvent, file: number): void {
     const { book } = this.#parts;
     if (event.type === 'state') {
       if (event.state === 'transferring' && job.state === 'connecting') book.pass(job, 'transferring', event.reason);
@@ -119,7 +132,7 @@ export class JobDesk {
     }
     if (event.type !== 'retry' && event.type !== 'limit' && event.type !== 'note') return;
     const { schema: _, at: __, ...body } = event;
-    book.tell(job, body, file.index);
+    book.tell(job, body, file);
   }
 
   /** Nothing of it is under way any more. */
@@ -135,7 +148,7 @@ export class JobDesk {
   }
 
   /** What happens by itself, if anything does, depends on all that failed. */
-  fail(job: JobRecord, failed: readonly FileRecord[]): void {
+  fail(job: JobRecord, failed: readonly JobFile[]): void {
     const { book, clock, random } = this.#parts;
     const now = clock.wallMs();
     const worst = failed.find((file) => !isTransient(file.error?.code ?? 'E_BUG', wasFound(file))) ?? failed[0];
@@ -153,12 +166,12 @@ export class JobDesk {
   }
 
   /** Throws away what is partial; what cannot be is told. */
-  async discard(job: JobRecord, files: readonly FileRecord[]): Promise<void> {
-    const { book, runners } = this.#parts;
-    for (const { source, target, index } of files) {
-      const [from, to] = [parseLocation(source.text), parseLocation(target.text)];
+  async discard(job: JobRecord, files: readonly JobFile[]): Promise<void> {
+    const { book } = this.#parts;
+    for (const { index } of files) {
+      const { source: from, target: to } = endsOf(job, index);
       try {
-        const { runner, giveBack } = await runners.borrow(storagePath(from), storagePath(to));
+        const { runner, giveBack } = await this.#borrow(from, to);
         await discardPartial({ target: to, sourceName: fileName(from) }, runner).finally(giveBack);
       } catch (thrown) {
         const error = TransferError.from(thrown);
@@ -171,9 +184,9 @@ export class JobDesk {
   /** After a restart: every job is where it was. */
   async recover(): Promise<void> {
     for (const job of this.#parts.book.all()) {
-      for (const file of job.files) {
-        if (file.state === 'committing') await this.#recoverCommit(job, file);
-        if (file.state === 'copying') file.state = 'waiting';
+      for (const { index, state, mark } of job.files) {
+        if (state === 'committing') await this.#recoverCommit(job, index, mark);
+        if (state === 'copying') changeFile(job, index, { state: 'waiting' });
       }
       const ran = job.state === 'connecting' || job.state === 'transferring';
       if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
@@ -185,21 +198,19 @@ export class JobDesk {
   }
 
   /** The target may have got its name before the service ended; then it is known by the mark. */
-  async #recoverCommit(job: JobRecord, file: FileRecord): Promise<void> {
-    const { runners, book } = this.#parts;
-    const [from, to] = [parseLocation(file.source.text), parseLocation(file.target.text)];
-    const { mark } = file;
-    file.state = job.autoComplete ? 'waiting' : 'transferred';
-    delete file.mark;
+  async #recoverCommit(job: JobRecord, file: number, mark: JobFile['mark']): Promise<void> {
+    const { book } = this.#parts;
+    const { source: from, target: to } = endsOf(job, file);
+    changeFile(job, file, { state: job.autoComplete ? 'waiting' : 'transferred', mark: undefined });
     try {
-      const { runner, giveBack } = await runners.borrow(storagePath(from), storagePath(to));
+      const { runner, giveBack } = await this.#borrow(from, to);
       try {
         const located = { location: to, sourceName: fileName(from) };
         const { ref, journalPath: path } = await runner.run('locate-target', located);
         const { overwrite = false, sync = true } = job.options;
         const request = { overwrite, sync };
         if (mark && (await runner.run('finish-commit', { ref, part: mark, request }))) {
-          file.state = 'committed';
+          changeFile(job, file, { state: 'committed' });
           const { ref: journal } = await runner.run('open-journal', { path, forget: true });
           await runner.run('drop-journal', { ref: journal, sync });
         }
@@ -207,18 +218,13 @@ export class JobDesk {
         giveBack();
       }
     } catch (thrown) {
-      book.tell(job, { type: 'note', message: TransferError.from(thrown).message }, file.index);
+      book.tell(job, { type: 'note', message: TransferError.from(thrown).message }, file);
     }
     await book.keep(job);
   }
 }
 
-/** What the source is called inside a target that is a folder. */
-function fileName({ scheme, text }: Location): string {
-  return scheme === 'file' ? basename(text) : basename(new URL(text).pathname);
-}
-
 /** Both ends were seen before: what is missing now may come back. */
-function wasFound({ size }: FileRecord): boolean {
+function wasFound({ size }: JobFile): boolean {
   return size !== undefined;
 }

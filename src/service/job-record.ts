@@ -1,20 +1,24 @@
-/** A job as the service works with it: what the others see is a copy. */
+/**
+ * A job as the service works with it. Its files are never changed, only replaced, so that a store can tell by looking
+ * which of ten thousand it has to write.
+ */
 import type { Job, JobFile } from './job.js';
-import type { JobProgress } from './job-store.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-export type FileRecord = Mutable<JobFile>;
-export type JobRecord = Omit<Mutable<Job>, 'files'> & { readonly files: FileRecord[] };
+export type JobRecord = Omit<Mutable<Job>, 'files'> & { readonly files: JobFile[] };
+type Change = { readonly [K in keyof JobFile]?: JobFile[K] | undefined };
 
 export function recordOf(job: Job): JobRecord {
-  return structuredClone(job) as JobRecord;
+  return { ...job, files: [...job.files] };
 }
 
 /** As it is now; what comes later changes nothing of it. */
 export function snapshotOf(record: JobRecord): Job {
-  return { ...record, files: record.files.map((file) => ({ ...file })) };
+  return { ...record, files: [...record.files] };
 }
 
-export function progressOf({ id, files, changedAt, progressAt, transferMs }: JobRecord): JobProgress {
-  return { id, files: files.map((file) => ({ ...file })), changedAt, progressAt, transferMs };
+/** `undefined` takes away. */
+export function changeFile({ files }: JobRecord, index: number, change: Change): void {
+  const entries = Object.entries({ ...files[index], ...change }).filter(([, value]) => value !== undefined);
+  files[index] = Object.fromEntries(entries) as unknown as JobFile;
 }

@@ -3,20 +3,21 @@
  * has open until the job is completed, so that this takes no time.
  */
 import { type Clock, nowMs } from '../core/clock.js';
+import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ProgressEvent, TimeSpent, TransferEvent } from '../core/events.js';
-import { parseLocation } from '../endpoint/location.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
 import { type FileEnd, FileRun } from './file-run.js';
-import { PRIORITIES, type Priority } from './job.js';
-import type { FileRecord, JobRecord } from './job-record.js';
-import type { Runners } from './runners.js';
-import { storagePath } from './storage-path.js';
+import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { changeFile, type JobRecord } from './job-record.js';
+import type { Borrowed } from './runners.js';
+import { endsOf } from './storage-path.js';
 
 export interface JobRunParts {
-  readonly runners: Runners;
+  /** Threads for a copy between the two. */
+  readonly borrow: (source: Location, target: Location) => Promise<Borrowed>;
   readonly clock: Clock;
   readonly random: () => number;
   /** What jobs of a class share. */
@@ -24,8 +25,9 @@ export interface JobRunParts {
   /** What all jobs share. */
   readonly pace: SharedArrayBuffer;
   readonly filesAtOnce: () => number;
-  readonly onEvent: (event: TransferEvent, file: FileRecord) => void;
-  readonly onProgress: (progress: Omit<ProgressEvent, 'schema' | 'at'>) => void;
+  readonly onEvent: (event: TransferEvent, file: number) => void;
+  /** Of the job, and which of its files have moved since the last. */
+  readonly onProgress: (progress: Omit<ProgressEvent, 'schema' | 'at'>, moved: readonly number[]) => void;
   /** A file is whole, has its name, or failed. */
   readonly onFile: () => void;
   /** A file is about to get its name: resolves when that is on record. */
@@ -52,10 +54,11 @@ interface Copying {
 export class JobRun {
   readonly #job: JobRecord;
   readonly #parts: JobRunParts;
-  readonly #copies = new Map<FileRecord, Copying>();
+  readonly #copies = new Map<number, Copying>();
   readonly #pace: SharedArrayBuffer;
   #preempted = false;
   #stopping = false;
+  readonly #moved = new Set<number>();
   #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(job: JobRecord, parts: JobRunParts) {
@@ -107,8 +110,7 @@ export class JobRun {
   }
 
   chunkMap(file: number, cells: number): ChunkMapView | undefined {
-    const record = this.#job.files[file];
-    return record && this.#copies.get(record)?.run?.chunkMap(cells);
+    return this.#copies.get(file)?.run?.chunkMap(cells);
   }
 
   /** Gives all that is whole its name. Answers the errors of those that could not get theirs; they stay whole. */
@@ -117,8 +119,8 @@ export class JobRun {
     const errors: TransferError[] = [];
     const rest = whole[Symbol.iterator]();
     const lane = async (): Promise<void> => {
-      for (const file of rest) {
-        const end = await this.#commit(file);
+      for (const { index } of rest) {
+        const end = await this.#commit(index);
         if ('error' in end) errors.push(end.error);
       }
     };
@@ -126,7 +128,7 @@ export class JobRun {
     return errors;
   }
 
-  #commit(file: FileRecord): Promise<FileEnd> {
+  #commit(file: number): Promise<FileEnd> {
     const held = this.#copies.get(file);
     if (!held) return this.#copy(file, false);
     held.run?.commit();
@@ -144,36 +146,35 @@ export class JobRun {
       if (moving >= atOnce) return;
       if (file.state !== 'waiting') continue;
       moving++;
-      void this.#carryOut(file);
+      void this.#carryOut(file.index);
     }
     if (moving === 0) this.#parts.onSettled();
   }
 
-  async #carryOut(file: FileRecord): Promise<void> {
-    file.state = 'copying';
-    delete file.error;
+  async #carryOut(file: number): Promise<void> {
+    changeFile(this.#job, file, { state: 'copying', error: undefined });
     await this.#copy(file, !this.#job.autoComplete);
     this.#parts.onFile();
     this.goOn();
   }
 
-  #copy(file: FileRecord, holds: boolean): Promise<FileEnd> {
+  #copy(file: number, holds: boolean): Promise<FileEnd> {
     const copying: Copying = { held: false, ended: Promise.resolve({ error: new TransferError('E_STOPPED', '') }) };
     this.#copies.set(file, copying);
     copying.ended = this.#run(file, copying, holds).then((end) => {
       this.#copies.delete(file);
-      writeDown(file, end, this.#job.autoComplete);
+      writeDown(this.#job, file, end);
       return end;
     });
     return copying.ended;
   }
 
   /** Never rejects. */
-  async #run(file: FileRecord, copying: Copying, holds: boolean): Promise<FileEnd> {
+  async #run(file: number, copying: Copying, holds: boolean): Promise<FileEnd> {
     let giveBack = (): void => undefined;
     try {
-      const [source, target] = [parseLocation(file.source.text), parseLocation(file.target.text)];
-      const borrowed = await this.#parts.runners.borrow(storagePath(source), storagePath(target));
+      const { source, target } = endsOf(this.#job, file);
+      const borrowed = await this.#parts.borrow(source, target);
       giveBack = borrowed.giveBack;
       if (this.#stopping && holds) throw new TransferError('E_STOPPED', 'stopped before it began');
       const run = this.#newRun(file, copying, borrowed.runner, holds);
@@ -192,10 +193,10 @@ export class JobRun {
     }
   }
 
-  #newRun(file: FileRecord, copying: Copying, runner: ChunkRunner, holds: boolean): FileRun {
+  #newRun(file: number, copying: Copying, runner: ChunkRunner, holds: boolean): FileRun {
     const { clock, random, classPaces, pace } = this.#parts;
     const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace];
-    copying.run = new FileRun(this.#job, file, {
+    copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
       ...{ runner, clock, random, paces, counts: this.#counts(), holds },
       onEvent: (event) => {
         if (event.type === 'progress') this.#progress(event, file, copying);
@@ -203,7 +204,7 @@ export class JobRun {
       },
       onHeld: () => this.#hold(file, copying),
       onCommit: (mark) => {
-        Object.assign(file, { state: 'committing', mark });
+        changeFile(this.#job, file, { state: 'committing', mark });
         return this.#parts.onCommit();
       },
     });
@@ -216,9 +217,9 @@ export class JobRun {
     return (at) => at === 0 || at === PRIORITIES.length + 1 || PRIORITIES[at - 1] === priority;
   }
 
-  #hold(file: FileRecord, copying: Copying): void {
-    file.state = 'transferred';
-    file.bytesDone = file.size ?? file.bytesDone;
+  #hold(file: number, copying: Copying): void {
+    const { size, bytesDone } = this.#job.files[file] as JobFile;
+    changeFile(this.#job, file, { state: 'transferred', bytesDone: size ?? bytesDone });
     copying.held = true;
     this.#parts.onFile();
     const held = [...this.#copies.values()].filter((copy) => copy.held);
@@ -227,15 +228,17 @@ export class JobRun {
     this.goOn();
   }
 
-  #progress(event: ProgressEvent, file: FileRecord, copying: Copying): void {
+  #progress(event: ProgressEvent, file: number, copying: Copying): void {
     if (copying.held) return;
     const { bytesDone, bytesTotal, bytesReused, bytesZero } = event;
     copying.latest = event;
-    Object.assign(file, { bytesDone, bytesReused, bytesZero, size: bytesTotal });
+    changeFile(this.#job, file, { bytesDone, bytesReused, bytesZero, size: bytesTotal });
+    this.#moved.add(file);
     const now = nowMs(this.#parts.clock);
     if (now - this.#toldMs < PROGRESS_MS) return;
     this.#toldMs = now;
-    this.#parts.onProgress(this.#sum(event));
+    this.#parts.onProgress(this.#sum(event), [...this.#moved]);
+    this.#moved.clear();
   }
 
   /** Of the job: its files together. */
@@ -262,19 +265,19 @@ export class JobRun {
 }
 
 /** What is whole stays so, whatever kept it from its name; where nobody will complete it, it is tried again instead. */
-function writeDown(file: FileRecord, end: FileEnd, autoComplete: boolean): void {
-  delete file.mark;
+function writeDown(job: JobRecord, file: number, end: FileEnd): void {
   if ('result' in end) {
     const { root, bytesTotal } = end.result;
-    delete file.error;
-    Object.assign(file, { state: 'committed', root, size: bytesTotal, bytesDone: bytesTotal });
+    const done = { state: 'committed', root, size: bytesTotal, bytesDone: bytesTotal } as const;
+    changeFile(job, file, { ...done, mark: undefined, error: undefined });
     return;
   }
+  const before = job.files[file]?.state;
+  const whole = !job.autoComplete && (before === 'transferred' || before === 'committing');
   const stopped = end.error.code === 'E_STOPPED';
-  const whole = !autoComplete && (file.state === 'transferred' || file.state === 'committing');
-  if (whole) file.state = 'transferred';
-  else file.state = stopped ? 'waiting' : 'failed';
-  if (!stopped) file.error = end.error.toJSON();
+  const otherwise = stopped ? 'waiting' : 'failed';
+  const error = stopped ? {} : { error: end.error.toJSON() };
+  changeFile(job, file, { state: whole ? 'transferred' : otherwise, mark: undefined, ...error });
 }
 
 function added(one: TimeSpent, other: TimeSpent): TimeSpent {

@@ -12,7 +12,7 @@ import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES, PRIORITIES, type Priority } from './job.js';
 import { JobBook } from './job-book.js';
 import { JobDesk } from './job-desk.js';
-import { type JobRecord, snapshotOf } from './job-record.js';
+import { changeFile, type JobRecord, snapshotOf } from './job-record.js';
 import type {
   Caller,
   Completed,
@@ -204,7 +204,7 @@ export class Service implements JobService {
       if (from === '') throw new TransferError('E_USAGE', 'the prefix to be replaced is empty');
       const files = job.files.filter((file) => file.state !== 'committed' && file.source.text.startsWith(from));
       const sources = files.map(({ source }) => named('source', to + source.text.slice(from.length)));
-      for (const [at, file] of files.entries()) file.source = sources[at] ?? file.source;
+      for (const [at, { index }] of files.entries()) changeFile(job, index, { source: sources[at] });
       changed = files.length;
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       await this.#book.keep(job);
