@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { parse, TomlError } from 'smol-toml';
 import { type ErrorJson, TransferError } from '../../src/core/errors.js';
-import type { EventBody, JobState, TransferEvent } from '../../src/core/events.js';
+import type { EventBody, JobState } from '../../src/core/events.js';
 import { isFinal, type Job, type JobCall, type JobFile, type JobSettings, MOVES } from '../../src/service/job.js';
 import type {
   Caller,
@@ -21,6 +21,7 @@ import type {
 import type { Policy } from '../../src/service/policy.js';
 import type { Told } from '../../src/service/told.js';
 import type { ChunkMapView } from '../../src/transfer/chunk-map.js';
+import { FakeEvents } from './fake-events.js';
 import {
   FAKE_POLICY,
   FAKE_POLICY_TEXT,
@@ -58,33 +59,15 @@ interface Entry {
 
 const view = ({ job, rate }: Entry): JobView => jobView(job, rate);
 
-interface Listener {
-  readonly by: Caller;
-  readonly job: string | undefined;
-  readonly queue: Told[];
-  wake: () => void;
-}
-
 export class FakeService implements JobService {
   policy: Policy = FAKE_POLICY;
   policyText = FAKE_POLICY_TEXT;
-  closed = false;
+  /** How many listen, and what was told last. */
+  readonly told = new FakeEvents();
   /** Bytes of a file that a test does not copy by hand. */
   fileBytes = 64 * 1024 * 1024;
   readonly #entries = new Map<string, Entry>();
-  readonly #told: Told[] = [];
-  readonly #listeners = new Set<Listener>();
   readonly #startedAt = Date.now();
-  #lastId = 0;
-
-  get listeners(): number {
-    return this.#listeners.size;
-  }
-
-  get lastId(): number {
-    return this.#lastId;
-  }
-
   // What a test does.
 
   /** The job gets into this state, and its listeners hear of it. */
@@ -122,18 +105,9 @@ export class FakeService implements JobService {
     return view(entry);
   }
 
-  /** Any other event. Progress has the id of the event before it, and is not kept. */
+  /** Any other event. */
   tell(id: string, body: EventBody, file?: number): Told {
-    if (body.type !== 'progress') this.#lastId++;
-    const event = { ...body, schema: 1, at: Date.now() } as TransferEvent;
-    const told: Told = { id: this.#lastId, job: id, ...(file !== undefined && { file }), event };
-    if (body.type !== 'progress') this.#told.push(told);
-    for (const listener of this.#listeners) {
-      if (!this.#hears(listener, told)) continue;
-      listener.queue.push(told);
-      listener.wake();
-    }
-    return told;
+    return this.told.tell(id, body, file);
   }
 
   /** What `why` says of it, beside its state and its reason. */
@@ -230,28 +204,11 @@ export class FakeService implements JobService {
     return map && { ...map, cells: map.cells.slice(0, cells) };
   }
 
-  async *events(
-    by: Caller,
-    { after, job }: { readonly after?: number; readonly job?: string },
-    signal: AbortSignal,
-  ): AsyncIterable<Told> {
+  events(by: Caller, { after, job }: Parameters<JobService['events']>[1], signal: AbortSignal): AsyncIterable<Told> {
     if (job !== undefined) this.#entry(job, by);
-    const listener: Listener = { by, job, queue: [], wake: () => undefined };
-    const missed = after === undefined ? [] : this.#told.filter(({ id }) => id > after);
-    listener.queue.push(...missed.filter((told) => this.#hears(listener, told)));
-    this.#listeners.add(listener);
-    const onAbort = (): void => listener.wake();
-    signal.addEventListener('abort', onAbort);
-    try {
-      while (!signal.aborted && !this.closed) {
-        const told = listener.queue.shift();
-        if (told) yield told;
-        else await new Promise<void>((resolve) => (listener.wake = resolve));
-      }
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      this.#listeners.delete(listener);
-    }
+    const hears = (told: Told): boolean =>
+      (job === undefined || told.job === job) && (by.admin || this.#entries.get(told.job)?.job.owner === by.name);
+    return this.told.listen(hears, after ?? this.told.lastId, signal);
   }
 
   async setPolicy(toml: string, by: Caller): Promise<Policy> {
@@ -279,13 +236,7 @@ export class FakeService implements JobService {
   }
 
   async close(): Promise<void> {
-    this.closed = true;
-    for (const { wake } of this.#listeners) wake();
-  }
-
-  #hears({ by, job }: Listener, told: Told): boolean {
-    if (job !== undefined && told.job !== job) return false;
-    return by.admin || this.#entries.get(told.job)?.job.owner === by.name;
+    this.told.close();
   }
 
   #entry(id: string, by?: Caller): Entry {
