@@ -29,6 +29,10 @@ export class EventLog {
     this.#lastId = (Math.floor((this.#kept.at(-1)?.id ?? 0) / NUMBERS_PER_START) + 1) * NUMBERS_PER_START;
   }
 
+  get lastId(): number {
+    return this.#lastId;
+  }
+
   /** Answers what was told, to be put on record with the state that it tells of. */
   tell(job: string, body: Exclude<EventBody, { type: 'progress' }>, file?: number): Told {
     const told = { id: ++this.#lastId, job, ...(file !== undefined && { file }), event: this.#stamped(body) };

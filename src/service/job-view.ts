@@ -24,7 +24,7 @@ export function jobView(job: Job, moving?: Moving): JobView {
   };
 }
 
-export function fileView({ source, target, ...file }: JobFile): FileView {
+export function fileView({ source, target, mark: _, ...file }: JobFile): FileView {
   return { ...file, source: source.name, target: target.name };
 }
 

@@ -250,7 +250,7 @@ export class Service implements JobService {
       states[job.state]++;
       rates[job.priority] += this.#desk.runs.get(job.id)?.rate() ?? 0;
     }
-    return { rates, states, startedAt: this.#startedAt };
+    return { rates, states, startedAt: this.#startedAt, lastEventId: this.#book.log.lastId };
   }
 
   close(): Promise<void> {
