@@ -24,7 +24,8 @@ export interface FileRunParts {
   /** It waits for `commit` when all of it is proven. */
   readonly holds: boolean;
   readonly onEvent: (event: TransferEvent) => void;
-  readonly onHeld: () => void;
+  /** Bytes of the whole. */
+  readonly onHeld: (size: number) => void;
   /** Called before the target gets its name, which waits for it. */
   readonly onCommit: (mark: PartMark) => Promise<void>;
 }
@@ -46,7 +47,7 @@ export class FileRun {
     this.#released.catch(() => undefined);
     const beforeCommit = async ({ part }: ProvenPart): Promise<void> => {
       if (holds) {
-        onHeld();
+        onHeld(part.size);
         await this.#released;
       }
       await onCommit(part);

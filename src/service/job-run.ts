@@ -202,7 +202,7 @@ export class JobRun {
         if (event.type === 'progress') this.#progress(event, file, copying);
         else this.#parts.onEvent(event, file);
       },
-      onHeld: () => this.#hold(file, copying),
+      onHeld: (size) => this.#hold(file, copying, size),
       onCommit: (mark) => {
         changeFile(this.#job, file, { state: 'committing', mark });
         return this.#parts.onCommit();
@@ -217,9 +217,8 @@ export class JobRun {
     return (at) => at === 0 || at === PRIORITIES.length + 1 || PRIORITIES[at - 1] === priority;
   }
 
-  #hold(file: number, copying: Copying): void {
-    const { size, bytesDone } = this.#job.files[file] as JobFile;
-    changeFile(this.#job, file, { state: 'transferred', bytesDone: size ?? bytesDone });
+  #hold(file: number, copying: Copying, size: number): void {
+    changeFile(this.#job, file, { state: 'transferred', size, bytesDone: size });
     copying.held = true;
     this.#parts.onFile();
     const held = [...this.#copies.values()].filter((copy) => copy.held);
@@ -267,9 +266,9 @@ export class JobRun {
 /** What is whole stays so, whatever kept it from its name; where nobody will complete it, it is tried again instead. */
 function writeDown(job: JobRecord, file: number, end: FileEnd): void {
   if ('result' in end) {
-    const { root, bytesTotal } = end.result;
-    const done = { state: 'committed', root, size: bytesTotal, bytesDone: bytesTotal } as const;
-    changeFile(job, file, { ...done, mark: undefined, error: undefined });
+    const { root, bytesTotal, bytesReused, bytesZero } = end.result;
+    const bytes = { size: bytesTotal, bytesDone: bytesTotal, bytesReused, bytesZero };
+    changeFile(job, file, { state: 'committed', root, ...bytes, mark: undefined, error: undefined });
     return;
   }
   const before = job.files[file]?.state;

@@ -8,7 +8,16 @@ import { copy } from '../../src/index.js';
 import { type JobCall, MOVES } from '../../src/service/job.js';
 import type { Caller, JobSpec } from '../../src/service/job-service.js';
 import type { Service } from '../../src/service/service.js';
-import { CHUNK, expectClear, expectDone, failureOf, makeFile, type Pair, pairIn, scratchFolder } from '../support/copying.js';
+import {
+  CHUNK,
+  expectClear,
+  expectDone,
+  failureOf,
+  makeFile,
+  type Pair,
+  pairIn,
+  scratchFolder,
+} from '../support/copying.js';
 import { Shelf } from '../support/memory-store.js';
 import { moves, OWNER, reaches, testService } from '../support/services.js';
 
@@ -139,7 +148,7 @@ test('what goes away for a while is a transient error, with its code and the tim
   await service.resume(id, OWNER);
   const waiting = await reaches(service, id, 'transient-error');
   expect(waiting.error).toMatchObject({ code: 'E_SOURCE_MISSING' });
-  expect(waiting.retryAt).toBeGreaterThanOrEqual(waiting.changedAt + 1000);
+  expect(waiting.retryAt).toBeGreaterThanOrEqual(waiting.createdAt + 1000);
   expect(service.why(id, OWNER)).toMatchObject({ rule: 'retry', until: waiting.retryAt });
   renameSync(`${pair.source}.away`, pair.source);
   // By itself, when the time has come.
@@ -188,7 +197,10 @@ test('a call that does not fit the state of a job is refused, changes nothing, a
 
 test('an owner sees and moves only their own jobs; to others these do not exist', async () => {
   const { service } = await testService(new Shelf());
-  const [bob, eve]: Caller[] = [{ name: 'bob', admin: false }, { name: 'eve', admin: false }];
+  const [bob, eve]: Caller[] = [
+    { name: 'bob', admin: false },
+    { name: 'eve', admin: false },
+  ];
   const pair = pairIn(scratchFolder(), CHUNK);
   const { id } = await service.create(specOf([pair], { suspended: true }), bob as Caller);
   expect(service.list(bob as Caller).map((job) => job.id)).toEqual([id]);
