@@ -26,8 +26,8 @@ const RULES: LogRules = { fileBytesMax: 8 * MiB, filesMax: 4 };
 const SECRET_FIELDS = ['authorization', 'cookie', 'set-cookie', 'token', 'secret', 'password'];
 /** Tokens, what stands before the @ of a URL, and the values of its query, which presigned URLs keep secrets in. */
 const TOKEN = /\bbf[a-z]_[\w-]{20,}/g;
-const USER_INFO = /([a-z][a-z0-9+.-]*:\/\/)[^\s/"@]*@/gi;
-const QUERY = /([a-z][a-z0-9+.-]*:\/\/[^\s"?]+\?)[^\s"]+/gi;
+const USER_INFO = /([a-z][a-z0-9+.-]{0,15}:\/\/)[^\s/"@]{0,2000}@/gi;
+const QUERY = /([a-z][a-z0-9+.-]{0,15}:\/\/[^\s"?]{1,2000}\?)[^\s"]+/gi;
 
 export function openLog(folder: string, rules: LogRules = RULES): Log {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
