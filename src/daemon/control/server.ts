@@ -153,7 +153,7 @@ class Control implements ControlServer {
     this.#socket?.release();
     this.#socket = undefined;
     log?.logger.info('the service listens no more');
-    log?.close();
+    await log?.close();
   }
 
   #server(tls: ControlHttp['tls'], bySocket: boolean): Server {
