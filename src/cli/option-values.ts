@@ -30,6 +30,21 @@ export function days(option: string): (text: string) => number {
   };
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds; 0 needs no unit. */
+export function duration(option: string): (text: string) => number {
+  return (text) => {
+    if (text === '0') return 0;
+    const [, amount = '', unit = ''] = /^(\d{1,9}(?:\.\d+)?) ?(s|min|h|d)$/.exec(text) ?? [];
+    const ms = Math.round(Number(amount) * (UNITS_MS[unit] ?? 0));
+    if (ms > 0) return ms;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: 'Write a number with a unit, such as 30s, 10min, 12h or 14d; 0 stands alone.',
+    });
+  };
+}
+
 export function count(option: string, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : 0;
