@@ -10,6 +10,7 @@ import type { DiskCommands } from './disk-program.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
 import type { PeerCommands, ServeCommands } from './serve-program.js';
+import { jobCommands, policyCommands, unitCommands } from './service-commands.js';
 import { Session } from './session.js';
 
 async function runCommand(session: Session): Promise<number> {
@@ -43,6 +44,9 @@ async function runCommand(session: Session): Promise<number> {
     disk: diskCommands(session, ended),
     serve: serveCommands(session, ended),
     peer: peerCommands(session, ended),
+    job: jobCommands(session, ended),
+    policy: policyCommands(session, ended),
+    service: unitCommands(session, ended),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);

@@ -8,6 +8,7 @@ export interface OutputFlags {
 }
 
 export const WORKERS_MAX = 64;
+export const LANES_MAX = 1024;
 
 export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
