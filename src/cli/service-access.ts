@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errnoOf, TransferError } from '../core/errors.js';
-import { type ClientOptions, connectService, type ServiceClient } from '../daemon/client.js';
+import { type ServiceAddress, ServiceClient } from '../daemon/client.js';
 import { parseLocation } from '../endpoint/location.js';
 import { stateFolder } from '../endpoint/state-folder.js';
 import { encodePath, showPath } from '../platform/path-bytes.js';
@@ -21,7 +21,7 @@ const LISTED_MAX = 10;
 
 /** Calls the service, and lets go of it whatever happens. */
 export async function withService<T>(flags: ServiceFlags, work: (client: ServiceClient) => Promise<T>): Promise<T> {
-  const client = connectService({ at: addressOf(flags) });
+  const client = new ServiceClient(addressOf(flags));
   try {
     return await work(client);
   } finally {
@@ -30,11 +30,11 @@ export async function withService<T>(flags: ServiceFlags, work: (client: Service
 }
 
 /** @throws TransferError E_USAGE, E_AUTH */
-function addressOf({ state, service, tokenFile, ca }: ServiceFlags): ClientOptions['at'] {
+function addressOf({ state, service, tokenFile, ca, pin }: ServiceFlags): ServiceAddress {
   const url = service ?? (state === undefined ? process.env.BLOCKFERRY_SERVICE : undefined);
   if (url === undefined || url === '') {
-    if (tokenFile !== undefined || ca !== undefined) {
-      throw new TransferError('E_USAGE', '--token-file and --ca are for a service at an address', {
+    if (tokenFile !== undefined || ca !== undefined || pin !== undefined) {
+      throw new TransferError('E_USAGE', '--token-file, --ca and --pin are for a service at an address', {
         hint: 'Say which with --service, or leave them out.',
       });
     }
@@ -43,13 +43,27 @@ function addressOf({ state, service, tokenFile, ca }: ServiceFlags): ClientOptio
   if (state !== undefined) {
     throw new TransferError('E_USAGE', '--state and --service name two services', { hint: 'Leave one of them out.' });
   }
+  // What is not shown is not sent either: a name and a password before the host.
+  const origin = URL.canParse(url) ? new URL(url).origin : url;
   const token = tokenFile === undefined ? process.env.BLOCKFERRY_TOKEN : textOf('--token-file', tokenFile).trim();
   if (!token) {
-    throw new TransferError('E_AUTH', `there is no token for the service at ${shownUrl(url)}`, {
+    throw new TransferError('E_AUTH', `there is no token for the service at ${origin}`, {
       hint: 'Give a file with it as --token-file, or set BLOCKFERRY_TOKEN; "blockferry serve token add" makes one.',
     });
   }
-  return { url: checkedUrl(url), token, ...(ca !== undefined && { ca: textOf('--ca', ca) }) };
+  return {
+    ...{ url: origin, token },
+    ...(ca !== undefined && { ca: textOf('--ca', ca) }),
+    ...(pin !== undefined && { pin: pinOf(pin) }),
+  };
+}
+
+function pinOf(text: string): string {
+  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text.replaceAll(/(?<=[0-9a-f]{2}):(?=[0-9a-f]{2})/gi, '')) ?? [];
+  if (hex !== undefined) return hex.toLowerCase();
+  throw new TransferError('E_USAGE', `--pin: cannot use ${JSON.stringify(text.slice(0, 100))}`, {
+    hint: 'Write sha256: and the 64 hex digits that "blockferry serve" prints.',
+  });
 }
 
 /** Unless one is named, the user's own; where that does not run, the machine's. */
@@ -59,31 +73,6 @@ function socketOf(state: string | undefined): string {
   if (process.env.BLOCKFERRY_STATE || existsSync(own)) return own;
   const system = join(SYSTEM_STATE, SOCKET);
   return existsSync(system) ? system : own;
-}
-
-function checkedUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain = url?.protocol === 'http:';
-  if (!url || (!plain && url.protocol !== 'https:') || url.username !== '' || url.password !== '') {
-    throw new TransferError('E_USAGE', `--service: cannot use ${JSON.stringify(shownUrl(text))}`, {
-      hint: 'Write http://127.0.0.1:7422 or https://host:7422; the token goes into a file or into BLOCKFERRY_TOKEN.',
-    });
-  }
-  if (plain && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)) {
-    throw new TransferError(
-      'E_USAGE',
-      `--service: http:// would show the token to everybody between here and ${url.host}`,
-      {
-        hint: 'Use https://, or http:// on this machine alone.',
-      },
-    );
-  }
-  return url.origin;
-}
-
-/** Without what may be a password. */
-function shownUrl(text: string): string {
-  return text.replace(/\/\/[^/]*@/, '//').slice(0, 200);
 }
 
 /** The text of a small file. @throws TransferError E_USAGE, naming the option */

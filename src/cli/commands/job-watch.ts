@@ -5,7 +5,7 @@
 import { systemClock } from '../../core/clock.js';
 import { ERROR_KINDS, type ErrorCode, TransferError } from '../../core/errors.js';
 import type { JobState } from '../../core/events.js';
-import type { ServiceClient, WholeJobView } from '../../daemon/client.js';
+import type { ListenAbout, ServiceClient, WholeJobView } from '../../daemon/client.js';
 import { EXIT_INTERRUPTED, onInterrupt } from '../follow.js';
 import { JobProgress } from '../render/job-progress.js';
 import { settledLines } from '../render/job-text.js';
@@ -17,6 +17,8 @@ import type { Session } from '../session.js';
 
 /** How soon an end is seen that no event has told. */
 const LOOK_EVERY_MS = 1000;
+/** What was told before the end comes before it; but an end that no event tells is not waited for much longer. */
+const LAST_EVENTS_MS = 1000;
 const AWAY: readonly ErrorCode[] = ['E_NO_SERVICE', 'E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE'];
 /** Nothing more happens by itself. */
 const SETTLED: readonly JobState[] = ['transferred', 'acknowledged', 'cancelled', 'error'];
@@ -24,7 +26,9 @@ const SETTLED: readonly JobState[] = ['transferred', 'acknowledged', 'cancelled'
 export async function runJobWatch(session: Session, given: string, flags: ServiceFlags): Promise<number> {
   const job = await withService(flags, async (client) => {
     const id = await findJob(client, given);
-    return new Watch(session, client, flags).follow(await client.get(id));
+    // Asked before the job is looked at: what happens in between is told.
+    const { load } = await client.service();
+    return new Watch(session, client, flags).follow(await client.get(id), load.lastEventId);
   });
   if (!job) {
     session.err.line('blockferry: not watched any more; the job goes on');
@@ -52,6 +56,8 @@ class Watch {
   readonly #stop = new AbortController();
   /** Aborted, and replaced, when an event says that it is worth a look. */
   #nap = new AbortController();
+  /** Aborted when an event has told of an end. */
+  readonly #endTold = new AbortController();
   /** How many the map was drawn with; 0: it was not. */
   #cells = 0;
   #map: ReturnType<MapView>;
@@ -64,7 +70,7 @@ class Watch {
   }
 
   /** How the job ended; undefined after an interrupt. */
-  async follow(job: WholeJobView): Promise<WholeJobView | undefined> {
+  async follow(job: WholeJobView, after: number): Promise<WholeJobView | undefined> {
     if (SETTLED.includes(job.state)) return job;
     const { json, quiet } = this.#flags;
     // Of --json the events are printed here, each with its job.
@@ -73,7 +79,7 @@ class Watch {
     const progress = new JobProgress(job);
     const done = onInterrupt(this.#session, () => this.#end());
     try {
-      const hearing = this.#hear(job, progress, reporter).finally(() => this.#wake());
+      const hearing = this.#hear({ job: job.id, after }, progress, reporter).finally(() => this.#wake());
       const settled = this.#look(job.id, progress, reporter).finally(() => this.#end());
       // Whoever fails first ends the other, and is the one that is told.
       const [end] = await Promise.all([settled, hearing.catch((thrown) => this.#fail(thrown))]);
@@ -98,25 +104,30 @@ class Watch {
     this.#nap.abort();
   }
 
-  async #hear({ id }: WholeJobView, progress: JobProgress, reporter: Reporter): Promise<void> {
-    for await (const told of this.#client.events({ job: id }, this.#stop.signal)) {
+  async #hear(about: ListenAbout, progress: JobProgress, reporter: Reporter): Promise<void> {
+    for await (const told of this.#client.events(about, this.#stop.signal)) {
       const { event, ...about } = told;
       if (this.#flags.json) this.#session.out.json({ ...event, ...about });
       const { say, events } = progress.see(told);
       if (say !== undefined && !this.#flags.quiet) reporter.say(say);
       for (const one of events) await reporter.event(one);
-      if (event.type === 'state' && SETTLED.includes(event.state)) this.#wake();
+      if (event.type !== 'state' || !SETTLED.includes(event.state)) continue;
+      if (told.file === undefined) this.#endTold.abort();
+      this.#wake();
     }
   }
 
   /** Until the job is settled, or nobody wants to know any more. */
   async #look(id: string, progress: JobProgress, reporter: Reporter): Promise<WholeJobView | undefined> {
     while (!this.#stop.signal.aborted) {
+      this.#nap = new AbortController();
       const job = await this.#get(id, reporter);
-      if (job && SETTLED.includes(job.state)) return job;
+      if (job && SETTLED.includes(job.state)) {
+        await systemClock.sleep(LAST_EVENTS_MS, AbortSignal.any([this.#endTold.signal, this.#stop.signal]));
+        return job;
+      }
       if (job) progress.count(job);
       if (job && this.#cells > 0) this.#map = await this.#client.chunkMap(id, 0, this.#cells).catch(() => this.#map);
-      this.#nap = new AbortController();
       await systemClock.sleep(LOOK_EVERY_MS, this.#nap.signal);
     }
     return undefined;

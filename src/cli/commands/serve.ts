@@ -2,10 +2,17 @@
 import { createRunner, pulledLocation } from '../../compose.js';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
-import { PORT_DEFAULT, type Right } from '../../core/peer-wire.js';
+import { PORT_DEFAULT } from '../../core/peer-wire.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
 import type { Pulled, PullRequest } from '../../daemon/pulls.js';
-import { addToken, readTokens, removeToken, type TokenEntry } from '../../daemon/tokens.js';
+import {
+  addToken,
+  readTokens,
+  removeToken,
+  TOKEN_RIGHTS,
+  type TokenEntry,
+  type TokenRight,
+} from '../../daemon/tokens.js';
 import { Transfer } from '../../transfer/transfer.js';
 import { onInterrupt } from '../follow.js';
 import type { OutputFlags } from '../option-values.js';
@@ -123,12 +130,12 @@ export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags
   return 0;
 }
 
-function readRights(text: string): Right[] {
+function readRights(text: string): TokenRight[] {
   const given = text.split(',').map((word) => word.trim());
-  const known = (['read', 'write'] as const).filter((right) => given.includes(right));
+  const known = TOKEN_RIGHTS.filter((right) => given.includes(right));
   if (known.length > 0 && known.length === new Set(given).size) return known;
   throw new TransferError('E_USAGE', `--rights: cannot use ${JSON.stringify(text)}`, {
-    hint: 'Write read, write, or read,write.',
+    hint: `Write one or more of these, separated by commas: ${TOKEN_RIGHTS.join(', ')}.`,
   });
 }
 
@@ -141,9 +148,10 @@ export function runTokenList(session: Session, flags: OutputFlags): number {
 }
 
 function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>): string {
-  const where = roots ? `in ${roots.join(', ')}` : 'in all roots';
+  const files = rights.includes('read') || rights.includes('write');
+  const where = roots ? ` in ${roots.join(', ')}` : files ? ' in all roots' : '';
   const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString().slice(0, 16)}Z`;
-  return `${name}  ${rights.join(' and ')} ${where}${until}`;
+  return `${name}  ${rights.join(' and ')}${where}${until}`;
 }
 
 export function runTokenRemove(session: Session, name: string): number {

@@ -8,6 +8,7 @@ import { showPath } from '../../platform/path-bytes.js';
 import type { JobView } from '../../service/job-service.js';
 import { shortId } from '../service-access.js';
 import { fitted } from './file-text.js';
+import { wrapped } from './paragraph.js';
 import { drawnBar, percentText } from './progress-text.js';
 
 export interface TableLook {
@@ -22,7 +23,9 @@ type Column = (typeof COLUMNS)[number];
 const DROPPED: readonly Column[] = ['left', 'rate', 'priority', 'done'];
 const ID_COLUMNS = 8;
 const NAME_COLUMNS_MAX = 40;
-const NAME_COLUMNS_MIN = 8;
+const NAME_COLUMNS_MIN = 7;
+/** A longer name is worth more than most columns. */
+const NAME_COLUMNS_GOOD = 16;
 const BAR_COLUMNS = 14;
 const REASON_COLUMNS_MIN = 30;
 const GAP = '  ';
@@ -42,7 +45,7 @@ interface Layout {
   readonly columns: readonly Column[];
   readonly widths: Readonly<Record<Column, number>>;
   readonly bar: boolean;
-  /** Columns for the reason beside the rest; 0: it has a line of its own. */
+  /** Columns for the reason beside the rest; 0: it has lines of its own. */
   readonly reason: number;
 }
 
@@ -87,17 +90,17 @@ function layoutOf(rows: readonly Row[], { columns = Number.POSITIVE_INFINITY }: 
     longest(({ name }) => name),
   );
   let shown: readonly Column[] = COLUMNS;
-  const beside = (): number =>
-    ID_COLUMNS + shown.reduce((sum, one) => sum + GAP.length + widths[one], 0) + 2 * GAP.length;
+  const beside = (): number => ID_COLUMNS + GAP.length + shown.reduce((sum, one) => sum + GAP.length + widths[one], 0);
   for (const one of DROPPED) {
-    if (beside() + Math.min(nameMax, 2 * NAME_COLUMNS_MIN) <= columns) break;
+    const name = one === 'done' ? NAME_COLUMNS_MIN : NAME_COLUMNS_GOOD;
+    if (beside() + Math.min(nameMax, name) <= columns) break;
     shown = shown.filter((other) => other !== one);
   }
   const name = Math.max(NAME_COLUMNS_MIN, Math.min(nameMax, columns - beside()));
   if (!Number.isFinite(columns)) return { name, columns: shown, widths, bar: false, reason: columns };
   const spare = columns - beside() - name;
   const bar = spare >= BAR_COLUMNS && shown.includes('done');
-  const reason = spare - (bar ? BAR_COLUMNS : 0);
+  const reason = spare - (bar ? BAR_COLUMNS : 0) - GAP.length;
   return { name, columns: shown, widths, bar, reason: reason >= REASON_COLUMNS_MIN ? reason : 0 };
 }
 
@@ -112,8 +115,13 @@ function rowLines({ id, name, cells, reason, job }: Row, layout: Layout, look: T
   if (layout.reason > 0) return [`${line}${GAP}${cut(reason, layout.reason)}`.trimEnd()];
   const { columns = 0 } = look;
   const own = ' '.repeat(ID_COLUMNS + GAP.length);
-  const below = job && reason !== '' ? [own + cut(reason, columns - own.length)] : [];
-  return [bar === undefined ? cut(line, columns).trimEnd() : line.trimEnd(), ...below];
+  // That it copies is what its state says.
+  const told = job && reason !== '' && !(job.state === 'transferring' && reason === 'copying');
+  const below = told ? wrapped(reason, columns - own.length) : [];
+  return [
+    bar === undefined ? cut(line, columns).trimEnd() : line.trimEnd(),
+    ...below.map((part) => cut(own + part, columns)),
+  ];
 }
 
 function barCell(job: JobView | undefined, colour: boolean): string {
