@@ -3,7 +3,7 @@ import { MiB } from '../../src/core/units.js';
 import type { JobView } from '../../src/service/job-service.js';
 import { startTestControl, type TestControl } from '../support/control.js';
 import { needsCommands, openPane } from '../support/pane.js';
-import { noTime, sampleMap } from '../support/scripted-run.js';
+import { sampleMap } from '../support/scripted-run.js';
 import { blockferry, type Command, eventsOf, MAIN } from './command.js';
 
 const ROOT = { name: 'root', admin: true };
@@ -149,13 +149,15 @@ test('the files of a job that has several are drawn side by side, under one bar'
   service.move(id, 'transferring', { reason: 'copying' });
   const pane = openPane(folder, 100, `NO_COLOR=1 ${process.execPath} ${MAIN} job watch ${id} --state ${folder}`);
   await expect.poll(() => service.told.listeners, at).toBe(1);
-  const counts = { bytesReused: 0, bytesZero: 0, rateBytesPerSecond: 2 * MiB, spent: noTime };
-  const progress = { type: 'progress', phase: 'copying', proof: 'written', ...counts } as const;
-  service.tell(id, { ...progress, bytesDone: 10 * MiB, bytesTotal: 40 * MiB }, 0);
-  service.tell(id, { ...progress, bytesDone: 20 * MiB, bytesTotal: 80 * MiB }, 2);
-  await pane.until(
-    /\/backup\/0.vhdx +25% .*\n\/backup\/2.vhdx +25% .*\n +25% \[#+\.+\] +30.0 MiB of 120 MiB +4.00 MiB\/s/,
-  );
+  for (const file of [0, 1, 2]) service.copied(id, { file, bytes: file * 16 * MiB, rateBytesPerSecond: 4 * MiB });
+  const drawn = /\/0.vhdx +0% .*\n.*\/1.vhdx +25% .*\n.*\/2.vhdx +50% .*\n +25% \[#+\.+\] +48.0 MiB of 192 MiB +4.00/;
+  // The files are looked at now and then, and drawn with the next progress.
+  await expect
+    .poll(() => {
+      service.copied(id, { bytes: 0 });
+      return pane.lines().join('\n');
+    }, at)
+    .toMatch(drawn);
   service.move(id, 'transferred');
   await pane.until(/is transferred, whole and proven: 3 files/);
 });

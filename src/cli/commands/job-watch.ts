@@ -76,7 +76,7 @@ class Watch {
     // Of --json the events are printed here, each with its job.
     const told = { quiet: (json || quiet) ?? false };
     const reporter = await createReporter(this.#session, 'copying', told, this.#mapView(job));
-    const progress = new JobProgress(job);
+    const progress = new JobProgress();
     const done = onInterrupt(this.#session, () => this.#end());
     try {
       const hearing = this.#hear({ job: job.id, after }, progress, reporter).finally(() => this.#wake());
@@ -126,7 +126,7 @@ class Watch {
         await systemClock.sleep(LAST_EVENTS_MS, AbortSignal.any([this.#endTold.signal, this.#stop.signal]));
         return job;
       }
-      if (job) progress.count(job);
+      if (job) for (const event of progress.files(job)) await reporter.event(event);
       if (job && this.#cells > 0) this.#map = await this.#client.chunkMap(id, 0, this.#cells).catch(() => this.#map);
       await systemClock.sleep(LOOK_EVERY_MS, this.#nap.signal);
     }

@@ -4,6 +4,7 @@
  */
 import type { FileEvent, JobState, ProgressEvent, StateEvent, TransferEvent } from '../../core/events.js';
 import type { WholeJobView } from '../../daemon/client.js';
+import type { FileView } from '../../service/job-service.js';
 import type { Told } from '../../service/told.js';
 
 export interface Shown {
@@ -13,97 +14,54 @@ export interface Shown {
 }
 
 const WAITING: readonly JobState[] = ['queued', 'suspended', 'transient-error'];
-const NOTHING: Shown = { events: [] };
+/** What is said of a job that simply goes on. */
+const PLAIN: readonly string[] = ['', 'copying', 'goes on'];
 
 export class JobProgress {
-  #job: WholeJobView;
-  /** Of each file that is under way, what was told last. */
-  readonly #files = new Map<number, ProgressEvent>();
-  /** Whoever tells of the job as a whole knows better than a sum. */
-  #wholeTold = false;
+  /** Files that are drawn. */
+  readonly #running = new Set<number>();
+  readonly #failed = new Map<number, string>();
   #last: ProgressEvent | undefined;
-  #said = '';
-
-  constructor(job: WholeJobView) {
-    this.#job = job;
-  }
-
-  /** What is known by now of the files that are not under way. */
-  count(job: WholeJobView): void {
-    this.#job = job;
-  }
+  #said: Partial<Record<'waits' | 'moves', string>> = {};
 
   see({ file, event }: Told): Shown {
-    if (event.type === 'progress') return { events: this.#progress(file, event) };
+    if (event.type === 'progress') this.#last = event;
     if (event.type !== 'state') return { events: [event] };
-    return file === undefined ? this.#jobState(event) : this.#fileState(file, event);
+    return file === undefined ? this.#state(event) : { events: [] };
   }
 
-  #progress(file: number | undefined, event: ProgressEvent): TransferEvent[] {
-    const single = this.#job.files.length === 1;
-    if (file === undefined || single) {
-      this.#wholeTold ||= file === undefined;
-      this.#last = single ? event : { ...event, files: event.files ?? this.#counts() };
-      return [this.#last];
+  /** Of a job of several files: those that are copied now, and what became of the others. */
+  files({ files }: WholeJobView): FileEvent[] {
+    return files.length === 1 ? [] : files.flatMap((file) => this.#file(file) ?? []);
+  }
+
+  #file({ index, target, state, size = 0, bytesDone, error }: FileView): FileEvent | undefined {
+    const about = { schema: 1, at: this.#last?.at ?? 0, type: 'file', path: target, size, bytesDone } as const;
+    const failed = error ? `${error.code} ${error.message}` : undefined;
+    if (state === 'copying') {
+      this.#running.add(index);
+      return { ...about, state: 'started' };
     }
-    this.#files.set(file, event);
-    const started = this.#fileEvent(file, { state: 'started', bytesDone: event.bytesDone, size: event.bytesTotal });
-    if (this.#wholeTold) return [started];
-    this.#last = this.#sum(event);
-    return [started, this.#last];
+    if (state === 'failed' && error && this.#failed.get(index) !== failed) {
+      this.#running.delete(index);
+      this.#failed.set(index, failed ?? '');
+      return { ...about, state: 'failed', error };
+    }
+    return this.#running.delete(index) ? { ...about, state: 'done' } : undefined;
   }
 
-  /** Of the files that are under way what they tell, and of the others what was known last. */
-  #sum(event: ProgressEvent): ProgressEvent {
-    const parts = this.#job.files.map(({ index, size = 0, ...known }) => {
-      return this.#files.get(index) ?? { ...known, bytesTotal: size, rateBytesPerSecond: 0 };
-    });
-    const sum = (of: (part: (typeof parts)[number]) => number): number => parts.reduce((all, one) => all + of(one), 0);
-    const { remainingMs: _, ...rest } = event;
-    const [bytesDone, bytesTotal] = [sum((part) => part.bytesDone), sum((part) => part.bytesTotal)];
-    const rate = sum((part) => part.rateBytesPerSecond);
-    return {
-      ...rest,
-      ...{ bytesDone, bytesTotal, rateBytesPerSecond: rate, files: this.#counts() },
-      ...{ bytesReused: sum((part) => part.bytesReused), bytesZero: sum((part) => part.bytesZero) },
-      ...(rate > 0 && { remainingMs: ((bytesTotal - bytesDone) / rate) * 1000 }),
-    };
+  #state({ state, reason, at }: StateEvent): Shown {
+    if (state === 'transferring') return PLAIN.includes(reason) ? { events: [] } : this.#once('moves', reason);
+    if (!WAITING.includes(state)) return { events: [] };
+    if (!this.#last) return this.#once('waits', `${state}: ${reason}`);
+    const { remainingMs: _, ...last } = this.#last;
+    this.#last = { ...last, at, rateBytesPerSecond: 0 };
+    return { ...this.#once('waits', `${state}: ${reason}`), events: [this.#last] };
   }
 
-  #counts(): NonNullable<ProgressEvent['files']> {
-    const { filesDone, filesTotal } = this.#job.progress;
-    const failed = this.#job.files.filter(({ state }) => state === 'failed').length;
-    return { done: filesDone, total: filesTotal, skipped: 0, failed };
-  }
-
-  #jobState({ state, reason, at }: StateEvent): Shown {
-    if (!WAITING.includes(state)) return state === 'transferring' ? this.#once(reason) : NOTHING;
-    const over = [...this.#files.keys()].map((file) => this.#fileEvent(file, { state: 'done' }));
-    this.#files.clear();
-    const { remainingMs: _, ...last } = this.#last ?? {};
-    const still = this.#last ? [{ ...this.#last, ...last, at, rateBytesPerSecond: 0 }] : [];
-    return { ...this.#once(`${state}: ${reason}`), events: [...over, ...still] };
-  }
-
-  #fileState(file: number, { state, reason, error }: StateEvent): Shown {
-    if (state === 'transferring') return this.#once(reason);
-    if (state === 'connecting' || state === 'queued') return NOTHING;
-    this.#files.delete(file);
-    if (this.#job.files.length === 1) return NOTHING;
-    const failed = state === 'error' || state === 'transient-error';
-    const how = failed ? ({ state: 'failed', reason, ...(error && { error }) } as const) : ({ state: 'done' } as const);
-    return { events: [this.#fileEvent(file, how)] };
-  }
-
-  #once(line: string): Shown {
-    if (line === this.#said || line === 'copying' || line === '') return NOTHING;
-    this.#said = line;
+  #once(kind: 'waits' | 'moves', line: string): Shown {
+    if (this.#said[kind] === line) return { events: [] };
+    this.#said = { ...this.#said, [kind]: line };
     return { events: [], say: line };
-  }
-
-  #fileEvent(file: number, about: Pick<FileEvent, 'state'> & Partial<FileEvent>): FileEvent {
-    const known = this.#job.files.find(({ index }) => index === file);
-    const at = this.#last?.at ?? 0;
-    return { schema: 1, at, type: 'file', path: known?.target ?? `file ${file}`, size: known?.size ?? 0, ...about };
   }
 }
