@@ -85,7 +85,7 @@ function serveCommands(session: Session, ended: (exitCode: number) => void): Ser
     serve: async (flags) => ended(await (await serve()).runServe(session, flags)),
     tokenAdd: async (name, flags) => ended((await serve()).runTokenAdd(session, name, flags)),
     tokenList: async (flags) => ended((await serve()).runTokenList(session, flags)),
-    tokenRemove: async (name) => ended((await serve()).runTokenRemove(session, name)),
+    tokenRemove: async (name, flags) => ended((await serve()).runTokenRemove(session, name, flags)),
   };
 }
 

@@ -55,3 +55,20 @@ export function count(option: string, max: number): (text: string) => number {
     });
   };
 }
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, `[address]:port` or `:port`, which is every address of the machine. */
+export function readAddress(option: string, text: string, portDefault: number): Address {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  const port = digits === undefined ? portDefault : Number(digits);
+  if ((bracketed ?? plain) === undefined || port > 65_535) {
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: 'Write host:port, [IPv6 address]:port, or :port for all addresses of this machine.',
+    });
+  }
+  return { host: bracketed ?? (plain === '' ? '::' : (plain as string)), port };
+}

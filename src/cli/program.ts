@@ -1,6 +1,4 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
-import { readFileSync } from 'node:fs';
-
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
@@ -13,6 +11,8 @@ import { addJob, type JobCommands } from './job-program.js';
 import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
+
+import { packageVersion } from './version.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -246,10 +246,4 @@ function targetMissing(): TransferError {
   return new TransferError('E_USAGE', 'copy needs a source and a target', {
     hint: 'Write: blockferry copy <source...> <target>',
   });
-}
-
-function packageVersion(): string {
-  const path = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
-  const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string };
-  return version;
 }

@@ -10,7 +10,8 @@ import { isFinal } from '../service/job.js';
 import type { FileSpec, JobView } from '../service/job-service.js';
 import type { ServiceFlags } from './service-flags.js';
 
-const SOCKET = 'control.sock';
+/** In the state folder. */
+export const SOCKET = 'control.sock';
 /** Where the unit that `service install` writes for the whole machine has its state. */
 export const SYSTEM_STATE = '/var/lib/blockferry';
 const FILE_BYTES_MAX = 64 * 1024;
