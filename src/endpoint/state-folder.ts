@@ -18,6 +18,7 @@ export function makeStateFolder(name: string): string {
 }
 
 /** For us alone, with all above it; Node's own way never comes back from some places, such as /proc. */
+/** With all above it, for their user alone. */
 export function makeFolders(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
