@@ -33,7 +33,7 @@ const ENVIRONMENT = [
   ['NO_COLOR', 'When set to anything, the terminal gets no colours.'],
   [
     'BLOCKFERRY_STATE',
-    'Folder of the service, and of the journals of devices and of trees. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
+    'Folder of the service, and of other journals. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
   ],
   ['BLOCKFERRY_SERVICE', 'The address of the service, as for --service.'],
   ['BLOCKFERRY_TOKEN', 'The token for a service at an address, where no --token-file is given.'],

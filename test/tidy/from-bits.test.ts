@@ -1,6 +1,7 @@
 /** The page for those who come from BITS leaves out nothing that there is, and names nothing that there is not here. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { type Commands, createProgram } from '../../src/cli/program.js';
 import { commandsOf, fullName } from '../support/man-page.mjs';
@@ -24,10 +25,11 @@ setmaxdownloadtime setminretrydelay setnoprogresstimeout setnotifycmdline setnot
 setproxysettings setreplyfilename setsecurityflags setvalidationstate suspend takeownership transfer util wrap`;
 
 /** learn.microsoft.com/powershell/module/bitstransfer/start-bitstransfer */
-const OPTIONS = `Asynchronous Dynamic CustomHeadersWriteOnly Authentication Credential Description HttpMethod Destination
-DisplayName Priority TransferPolicy ACLFlags SecurityFlags UseStoredCredential ProxyAuthentication ProxyBypass
-ProxyCredential ProxyList ProxyUsage RetryInterval RetryTimeout MaxDownloadTime Source Suspended TransferType
-CustomHeaders NotifyFlags NotifyCmdLine CertStoreLocation CertStoreName CertHash WhatIf Confirm`;
+const OPTIONS = `Asynchronous Dynamic CustomHeadersWriteOnly Authentication Credential Description HttpMethod
+Destination DisplayName Priority TransferPolicy ACLFlags SecurityFlags UseStoredCredential
+ProxyAuthentication ProxyBypass ProxyCredential ProxyList ProxyUsage RetryInterval RetryTimeout
+MaxDownloadTime Source Suspended TransferType CustomHeaders NotifyFlags NotifyCmdLine
+CertStoreLocation CertStoreName CertHash WhatIf Confirm`;
 
 test('every verb of bitsadmin and every option of Start-BitsTransfer is in the table', () => {
   expect(VERBS.split(/\s/).filter((verb) => !new RegExp(`\`/${verb}\\b`).test(left))).toEqual([]);
@@ -35,7 +37,7 @@ test('every verb of bitsadmin and every option of Start-BitsTransfer is in the t
 });
 
 test('the commands and options that it names exist', () => {
-  const commands = commandsOf(createProgram({} as Commands));
+  const commands: readonly Command[] = commandsOf(createProgram({} as Commands));
   const known = new Map(commands.map((command) => [fullName(command).replace(/^\S+ /, ''), command]));
   const named = [
     ...page.matchAll(/`(?:blockferry )?((?:job|peer|service|policy) [a-z-]+|copy|verify|serve)( [^`]*)?`/g),
