@@ -9,7 +9,7 @@ import { TransferError } from '../core/errors.js';
 import { newStop } from '../core/stop.js';
 import { GiB, KiB, MiB } from '../core/units.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
-import { ControlBlock } from '../transfer/control-block.js';
+import { ControlBlock, type SharedControl } from '../transfer/control-block.js';
 import { type Filled, SCRATCH_COPY, type Scratch } from '../transfer/measure/tasks.js';
 import { adviceOf } from './advice.js';
 import { endReport, type FoundEnd, findSource, findTarget, roomFor } from './ends.js';
@@ -292,7 +292,7 @@ function copyBytes(most: number, results: readonly MeasurementResult[], seconds:
 }
 
 /** A cold reading of no time: all that it does is to empty the page cache of the range. */
-function dropTask({ path }: Ground, bytes: number, control: SharedArrayBuffer) {
+function dropTask({ path }: Ground, bytes: number, control: SharedControl) {
   if (path === undefined) return undefined;
   const pattern = { kind: 'read', access: 'cold', order: 'sequential', blockBytes: 4 * KiB } as const;
   return { control, path, pattern, seconds: 0, range: { offset: 0, length: bytes } };

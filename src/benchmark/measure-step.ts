@@ -3,6 +3,7 @@
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import type { SharedControl } from '../transfer/control-block.js';
 import type { Measured, MeasureOutcome, MeasureTask } from '../transfer/measure/tasks.js';
 import { percentiles } from './percentiles.js';
 import type { Step } from './plan.js';
@@ -23,7 +24,7 @@ export interface Ground {
 
 export interface StepParts {
   readonly runner: ChunkRunner;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
   readonly seconds: number;
   /** Bytes that a writing step may write. */
   readonly bytesMax: number;

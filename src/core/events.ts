@@ -60,6 +60,8 @@ export interface TimeSpent {
   readonly flushMs: number;
   /** Waiting to try again after an error. */
   readonly retryMs: number;
+  /** Other jobs of the service went first. */
+  readonly queuedMs: number;
   /** Nothing was left to start, while other lanes still worked. */
   readonly idleMs: number;
   /** Opening and closing chunks, and what lies between them; chunks under way count here until they end. */

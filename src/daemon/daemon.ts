@@ -13,7 +13,7 @@ import { errnoOf, TransferError } from '../core/errors.js';
 import { makeStateFolder } from '../endpoint/state-folder.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
-import { Pace } from '../transfer/pace.js';
+import { newPaceLevel } from '../transfer/pace.js';
 import { givenIdentity, type Identity, ownIdentity } from './certificate.js';
 import { Host, type HostForThread, type LeaseNews } from './host.js';
 import type { PullEngine } from './pulls.js';
@@ -56,7 +56,6 @@ const THREADS_MAX = 8;
 const CONNECTIONS_MAX = 512;
 /** Of one address: a client has some for each of its threads, and several may run. */
 const ADDRESS_SHARE = 0.5;
-const PACE_BYTES = 16;
 const CLOSE_MS_MAX = 5_000;
 
 /** Where tokens, key and certificate are. */
@@ -109,7 +108,7 @@ export class Daemon {
       ...{ cert, key, roots, folder, host, instance },
       connectionsMax: Math.ceil(connectionsMax / count),
       connectionsPerAddressMax: Math.ceil((connectionsMax * ADDRESS_SHARE) / count),
-      pace: paceOf(options.limitBytesPerSecond ?? 0),
+      pace: newPaceLevel(options.limitBytesPerSecond),
     };
     const threads: Thread[] = [];
     const tell = async (thread: number, about: LeaseNews) => threads[thread]?.link.ask('tell', about);
@@ -175,12 +174,6 @@ function death(worker: Worker): Promise<never> {
     worker.once('error', (cause) => reject(TransferError.from(cause)));
     worker.once('exit', () => reject(new TransferError('E_BUG', 'a thread of the daemon has ended')));
   });
-}
-
-function paceOf(bytesPerSecond: number): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer(PACE_BYTES);
-  new Pace(new BigInt64Array(shared), systemClock).setRate(bytesPerSecond);
-  return shared;
 }
 
 /** Stays the same over all starts, and with another certificate: marks of parts are known by it. */

@@ -73,7 +73,7 @@ export async function serveThread(port: MessagePort, data: ThreadData, registry:
 }
 
 function paceOf({ pace }: ThreadData): Pace {
-  return new Pace(new BigInt64Array(pace), systemClock);
+  return new Pace([new BigInt64Array(pace)], systemClock);
 }
 
 interface Served {

@@ -10,8 +10,9 @@ import { TransferError } from '../core/errors.js';
 import { openBack, type Target } from '../core/target.js';
 import { MiB } from '../core/units.js';
 import type { ChunkRunner } from './chunk-runner.js';
-import type { ControlBlock } from './control-block.js';
+import type { ControlBlock, SharedControl } from './control-block.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
+import { whenAllowed } from './preempted.js';
 import type { Progress } from './progress.js';
 
 export interface ChecksumRequest {
@@ -43,7 +44,7 @@ export interface ChecksumTask {
   readonly algorithm: 'sha256';
   /** Read from the storage itself, where that can be. */
   readonly pastCache: boolean;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 /** How long a stop waits for a task that is stuck in a system call. */
@@ -68,7 +69,8 @@ export async function checksumOf(
   const { name, said, ...about } = target;
   progress.startReading('checksumming', target.size);
   const task: ChecksumTask = { ...about, algorithm, control: control.shared };
-  const value = await orLate(runner.run('checksum', task), clock, STUCK_MS, signal);
+  const hashing = whenAllowed(() => runner.run('checksum', task), { control, clock });
+  const value = await orLate(hashing, clock, STUCK_MS, signal);
   if (value === 'late') throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   const other = [expected, said].find((known) => known !== undefined && known !== value);
   if (other === undefined) return { algorithm, value, ...(expected !== undefined && { expected }) };

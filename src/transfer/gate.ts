@@ -7,6 +7,7 @@ import type { Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { Target } from '../core/target.js';
 import type { ChunkRunner } from './chunk-runner.js';
+import type { SharedControl } from './control-block.js';
 import type { SourceInfo } from './requests.js';
 import { type RetryRules, withRetry } from './retry.js';
 
@@ -33,7 +34,7 @@ export interface GateReport {
 export async function gateSource(
   source: SourceInfo,
   runner: ChunkRunner,
-  { rules, control }: { readonly rules: RetryRules; readonly control: SharedArrayBuffer },
+  { rules, control }: { readonly rules: RetryRules; readonly control: SharedControl },
 ): Promise<GateReport | undefined> {
   if (source.oneChunk && source.size > CHUNK_BYTES_DEFAULT) {
     const note = `${source.name} comes in one stream: what looks like a disk image is checked as a copy alone`;
@@ -46,7 +47,7 @@ export async function gateSource(
 
 /** @throws TransferError E_DISK_FORMAT */
 export async function gateTarget(
-  target: { readonly ref: Target['ref']; readonly name: string; readonly size: number; control: SharedArrayBuffer },
+  target: { readonly ref: Target['ref']; readonly name: string; readonly size: number; control: SharedControl },
   runner: ChunkRunner,
 ): Promise<void> {
   const { ref, name, size, control } = target;

@@ -18,7 +18,7 @@ export interface ChunkHost {
 }
 
 export function assertRunning(host: ChunkHost): void {
-  if (host.control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
+  if (!host.control.running) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
 }
 
 export interface HashedRange {

@@ -15,6 +15,7 @@ import type { Checkpointer } from './checkpointer.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { ControlBlock } from './control-block.js';
 import type { Plan, PlanEntry } from './plan.js';
+import { whenAllowed } from './preempted.js';
 import type { Progress } from './progress.js';
 import type { ChunkOutcome, ChunkTask, ChunkWork } from './requests.js';
 import { withRetry } from './retry.js';
@@ -214,11 +215,17 @@ export class Lanes {
       ...(expected && { expected }),
       ...(expected && token !== undefined && { token }),
     };
-    const before = nowMs(clock);
-    try {
-      return await runner.run('chunk', task);
-    } finally {
-      progress.time.lanes.taskMs += nowMs(clock) - before;
-    }
+    const timed = async (): Promise<ChunkOutcome> => {
+      const before = nowMs(clock);
+      try {
+        return await runner.run('chunk', task);
+      } finally {
+        progress.time.lanes.taskMs += nowMs(clock) - before;
+      }
+    };
+    const onWaited = (ms: number): void => {
+      progress.time.lanes.queuedMs += ms;
+    };
+    return whenAllowed(timed, { control, clock, onWaited });
   }
 }

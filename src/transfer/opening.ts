@@ -14,6 +14,7 @@ import { type Claims, emptyClaims, encodeRecord, forgetZeroes } from '../journal
 import type { ChecksumRequest } from './checksum.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
+import type { SharedControl } from './control-block.js';
 import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
 import { assertAdopts, assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
@@ -85,7 +86,7 @@ export async function openJob(
   request: OpenRequest,
   runner: ChunkRunner,
   rules: RetryRules,
-  control: SharedArrayBuffer,
+  control: SharedControl,
 ): Promise<OpenedJob> {
   const source = await openSource(runner, request.source, rules);
   const { clock } = rules;

@@ -6,6 +6,10 @@
 import type { Clock } from '../core/clock.js';
 import { KiB } from '../core/units.js';
 
+/** Two cells: the next free time in nanoseconds, and the rate in bytes per second, 0 for no limit. */
+export const PACE_LEVEL_BYTES = 2 * BigInt64Array.BYTES_PER_ELEMENT;
+const FREE = 0;
+const RATE = 1;
 const BURST_MS = 50;
 const BURST_NS = BigInt(BURST_MS * 1_000_000);
 /** Shorter waits are left to add up: a timer is not exact enough for them. */
@@ -15,32 +19,34 @@ const BLOCK_SECONDS_MAX = 0.05;
 const BLOCK_BYTES_MIN = KiB;
 
 export class Pace {
-  readonly #cells: BigInt64Array;
+  readonly #levels: readonly BigInt64Array[];
   readonly #clock: Clock;
 
-  /** `cells`: two a level, innermost first, as in the control block; all zero means no limit. */
-  constructor(cells: BigInt64Array, clock: Clock) {
-    this.#cells = cells;
+  /** `levels`: innermost first, {@link PACE_LEVEL_BYTES} each; all zero means no limit. */
+  constructor(levels: readonly BigInt64Array[], clock: Clock) {
+    this.#levels = levels;
     this.#clock = clock;
   }
 
   /** Sets a level's rate in bytes per second, 0 for none; takes effect at the next block. */
   setRate(bytesPerSecond: number, level = 0): void {
-    Atomics.store(this.#cells, level * 2 + 1, BigInt(Math.floor(bytesPerSecond)));
+    Atomics.store(this.#cells(level), RATE, BigInt(Math.floor(bytesPerSecond)));
   }
 
   rate(level = 0): number {
-    return Number(Atomics.load(this.#cells, level * 2 + 1));
+    return Number(Atomics.load(this.#cells(level), RATE));
   }
 
-  get #levels(): number {
-    return this.#cells.length / 2;
+  #cells(level: number): BigInt64Array {
+    const cells = this.#levels[level];
+    if (!cells) throw new RangeError(`the pace has no level ${level}`);
+    return cells;
   }
 
   /** The largest block that fits the rate, never above `blockBytes`. */
   blockBytes(blockBytes: number): number {
     let bytes = blockBytes;
-    for (let level = 0; level < this.#levels; level++) {
+    for (let level = 0; level < this.#levels.length; level++) {
       const rate = this.rate(level);
       if (rate > 0) bytes = Math.min(bytes, Math.floor(rate * BLOCK_SECONDS_MAX));
     }
@@ -50,30 +56,42 @@ export class Pace {
 
   /** Takes `bytes` from one level and answers how long to wait until they are due, in milliseconds. */
   reserve(bytes: number, level = 0): number {
-    const rate = this.rate(level);
+    const cells = this.#cells(level);
+    const rate = Number(Atomics.load(cells, RATE));
     if (rate <= 0) return 0;
     const cost = (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
     for (;;) {
       const now = this.#clock.nowNs();
-      const free = Atomics.load(this.#cells, level * 2);
+      const free = Atomics.load(cells, FREE);
       const start = free > now - BURST_NS ? free : now - BURST_NS;
-      if (Atomics.compareExchange(this.#cells, level * 2, free, start + cost) !== free) continue;
+      if (Atomics.compareExchange(cells, FREE, free, start + cost) !== free) continue;
       return start > now ? Number(start - now) / 1e6 : 0;
     }
   }
 
   /** Whether taking `bytes` would ever have to wait: spares unlimited jobs the await. */
   get limited(): boolean {
-    for (let level = 0; level < this.#levels; level++) if (this.rate(level) > 0) return true;
+    for (let level = 0; level < this.#levels.length; level++) if (this.rate(level) > 0) return true;
     return false;
   }
 
   /** Takes `bytes` from every level, the next only when the one before is due; ends early when the signal aborts. */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
-    for (let level = 0; level < this.#levels; level++) {
+    for (let level = 0; level < this.#levels.length; level++) {
       const waitMs = this.reserve(bytes, level);
       if (waitMs >= SLEEP_MS_MIN) await this.#clock.sleep(waitMs, signal);
       if (signal.aborted) return;
     }
   }
+}
+
+/** A level that several jobs share. */
+export function newPaceLevel(bytesPerSecond = 0): SharedArrayBuffer {
+  const shared = new SharedArrayBuffer(PACE_LEVEL_BYTES);
+  setPaceLevel(shared, bytesPerSecond);
+  return shared;
+}
+
+export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number): void {
+  Atomics.store(new BigInt64Array(level), RATE, BigInt(Math.floor(bytesPerSecond)));
 }

@@ -7,11 +7,12 @@ import type { Clock } from '../core/clock.js';
 import { loadHasher } from '../core/digest.js';
 import type { EndpointRef, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { NEVER, newStop } from '../core/stop.js';
+import { NEVER } from '../core/stop.js';
 import type { Target } from '../core/target.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
+import { type AttachedJob, AttachedJobs } from './attached-jobs.js';
 import { BlockBuffers } from './block-buffers.js';
 import { hashWhole } from './checksum.js';
 import { compareChunk } from './compare-chunk.js';
@@ -39,18 +40,11 @@ export interface PerformerParts {
 
 type Deeds<Names extends WorkName> = { [N in Names]: (request: Work[N]['in']) => Promise<Work[N]['out']> };
 
-/** What this thread holds of one job. */
-interface Attachments {
-  readonly control: ControlBlock;
-  readonly controller: AbortController;
-  readonly ends: Map<string, Source | Target>;
-}
-
 const whole = (size: number): ByteRange => ({ offset: 0, length: size });
 
 export class Performer {
   readonly #parts: PerformerParts;
-  readonly #jobs = new Map<number, Attachments>();
+  readonly #jobs = new AttachedJobs();
   readonly #buffers = new BlockBuffers();
   #trees: Promise<Deeds<TreeWork>> | undefined;
 
@@ -141,33 +135,33 @@ export class Performer {
     'drop-journal': async ({ ref, sync }) => this.#parts.journals.drop(ref, sync),
     'close-journal': async ({ ref }) => this.#parts.journals.close(ref),
     checksum: async (task) => {
-      const job = this.#attach(task.control);
+      const job = this.#jobs.attach(task.control);
       const host = await this.#host(job, task);
       if (task.end === 'part')
-        return hashWhole(task, await this.#kept(job, 'target', task.ref, (ref) => this.#target(ref)), host);
-      return hashWhole(task, await this.#kept(job, 'committed', task.ref, (ref) => this.#source(ref)), host);
+        return hashWhole(task, await job.end('target', task.ref, (ref) => this.#target(ref)), host);
+      return hashWhole(task, await job.end('committed', task.ref, (ref) => this.#source(ref)), host);
     },
     chunk: async (task) => {
-      const job = this.#attach(task.control);
-      const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
-      const target = await this.#kept(job, 'target', task.target, (ref) => this.#target(ref));
+      const job = this.#jobs.attach(task.control);
+      const source = await job.end('source', task.source, (ref) => this.#source(ref));
+      const target = await job.end('target', task.target, (ref) => this.#target(ref));
       return runChunk(task, source, target, await this.#host(job, task));
     },
     compare: async (task) => {
-      const job = this.#attach(task.control);
-      const one = await this.#kept(job, 'one', task.one, (ref) => this.#source(ref));
-      const other = await this.#kept(job, 'other', task.other, (ref) => this.#source(ref));
+      const job = this.#jobs.attach(task.control);
+      const one = await job.end('one', task.one, (ref) => this.#source(ref));
+      const other = await job.end('other', task.other, (ref) => this.#source(ref));
       return compareChunk(task.range, { one, other, blockBytes: task.blockBytes }, await this.#host(job, task));
     },
     hash: async (task) => {
-      const job = this.#attach(task.control);
+      const job = this.#jobs.attach(task.control);
       const host = await this.#host(job, task);
-      const source = await this.#kept(job, 'source', task.source, (ref) => this.#source(ref));
+      const source = await job.end('source', task.source, (ref) => this.#source(ref));
       const about = { length: task.range.length, blockBytes: task.blockBytes, of: 'source' } as const;
       return (await hashRange(source.openChunk(task.range, host.signal), about, host)).digest;
     },
     'verify-files': async (task) => {
-      const job = this.#attach(task.control);
+      const job = this.#jobs.attach(task.control);
       const open = ability(await schemeOf(this.#parts.registry, 'file'), task.folder, 'openSource');
       return verifyFiles(task, { open, host: (algorithm) => this.#host(job, { algorithm }) });
     },
@@ -185,7 +179,7 @@ export class Performer {
   };
 
   async #treeDeeds(): Promise<Deeds<TreeWork>> {
-    this.#trees ??= loadTreeDeeds(this.#parts, (task) => this.#host(this.#attach(task.control), task));
+    this.#trees ??= loadTreeDeeds(this.#parts, (task) => this.#host(this.#jobs.attach(task.control), task));
     return this.#trees;
   }
 
@@ -193,8 +187,8 @@ export class Performer {
   async #measure<N extends keyof MeasureWork>(name: N, request: MeasureWork[N]['in']): Promise<MeasureWork[N]['out']> {
     const { measureDeeds } = await import('./measure/measurer.js');
     const deeds = measureDeeds(this.#parts.clock, (shared) => {
-      const job = this.#attach(shared);
-      const source = (ref: EndpointRef) => this.#kept(job, 'source', ref, () => this.#source(ref));
+      const job = this.#jobs.attach(shared);
+      const source = (ref: EndpointRef) => job.end('source', ref, () => this.#source(ref));
       return { control: job.control, signal: job.controller.signal, source };
     });
     return deeds[name](request);
@@ -202,7 +196,9 @@ export class Performer {
 
   async #disk<N extends keyof DiskWork>(name: N, request: DiskWork[N]['in']): Promise<DiskWork[N]['out']> {
     const { diskDeeds } = await import('./disk/deeds.js');
-    const deeds = diskDeeds(this.#parts.registry, (shared) => this.#host(this.#attach(shared), { algorithm: 'xxh64' }));
+    const deeds = diskDeeds(this.#parts.registry, (shared) =>
+      this.#host(this.#jobs.attach(shared), { algorithm: 'xxh64' }),
+    );
     return deeds[name](request);
   }
 
@@ -220,40 +216,7 @@ export class Performer {
     return (await this.#ability(ref, 'attachTarget'))(ref);
   }
 
-  async #kept<E extends Source | Target>(
-    job: Attachments,
-    role: string,
-    ref: EndpointRef,
-    attach: (ref: EndpointRef) => Promise<E>,
-  ): Promise<E> {
-    const kept = job.ends.get(role) as E | undefined;
-    if (kept) return kept;
-    const end = await attach(ref);
-    // Another task of this thread may have attached meanwhile; one end for each role is enough.
-    const first = (job.ends.get(role) as E | undefined) ?? end;
-    job.ends.set(role, first);
-    return first;
-  }
-
-  #attach(shared: SharedArrayBuffer): Attachments {
-    const control = ControlBlock.attach(shared);
-    const known = this.#jobs.get(control.job);
-    if (known) return known;
-    const job: Attachments = { control, controller: newStop(), ends: new Map() };
-    this.#jobs.set(control.job, job);
-    control.attachWorker();
-    void control.untilStopped().then(() => job.controller.abort());
-    void control.untilClosed().then(() => this.#detach(job));
-    return job;
-  }
-
-  async #detach(job: Attachments): Promise<void> {
-    this.#jobs.delete(job.control.job);
-    for (const end of job.ends.values()) await end.detach?.();
-    job.control.detachWorker();
-  }
-
-  async #host(job: Attachments, task: { readonly algorithm: 'xxh64' | 'sha256' }): Promise<ChunkHost> {
+  async #host(job: AttachedJob, task: { readonly algorithm: 'xxh64' | 'sha256' }): Promise<ChunkHost> {
     const { clock } = this.#parts;
     const newHasher = await loadHasher(task.algorithm);
     const { control, controller } = job;

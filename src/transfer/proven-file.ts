@@ -4,9 +4,10 @@
  * journal still holds all that the next run needs to write it again.
  */
 import { ChunkGrid } from '../core/chunk.js';
-import { loadHasher, rootDigest, toHex, zeroDigest } from '../core/digest.js';
+import { type Algorithm, loadHasher, rootDigest, toHex, zeroDigest } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import type { ProofLevel } from '../core/events.js';
+import type { PartMark } from '../core/target.js';
 import { CLAIM, type Claims, type JournalContent, type JournalHeader } from '../journal/journal.js';
 import { type ManifestFile, whyNoPath } from '../journal/manifest.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
@@ -14,6 +15,17 @@ import type { ManifestWriter } from '../journal/manifest-writer.js';
 export interface ProvenFile extends Omit<ManifestFile, 'path'> {
   /** Of all chunks, one behind the other. */
   readonly digests: Uint8Array;
+}
+
+/** A partial copy that is whole. */
+export interface ProvenPart {
+  readonly part: PartMark;
+  readonly sourceVersion: string;
+  readonly algorithm: Algorithm;
+  readonly chunkBytes: number;
+  /** All chunk digests, one behind the other. */
+  readonly digests: Uint8Array;
+  readonly proof: ProofLevel;
 }
 
 type About = Pick<JournalHeader, 'algorithm' | 'chunkBytes' | 'size'>;

@@ -28,6 +28,7 @@ import type { Leftover } from '../endpoint/registry.js';
 import type { JournalContent, JournalHeader, JournalRef, OpenedJournal } from '../journal/journal.js';
 import type { OpenedTreeJournal, TreeJournalRef, TreeJournalRequest } from '../journal/tree-journal.js';
 import type { ChecksumTask } from './checksum.js';
+import type { SharedControl } from './control-block.js';
 import type { DiskWork } from './disk/tasks.js';
 import type { GateReport } from './gate.js';
 import type { MeasureWork } from './measure/tasks.js';
@@ -83,7 +84,7 @@ export interface ChunkTask {
   readonly expected?: Digest;
   /** prove: what the target called the chunk. */
   readonly token?: Token;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 export interface ChunkOutcome {
@@ -102,7 +103,7 @@ export interface FilesTask extends FilesRequest {
   readonly journal: TreeJournalRef;
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 export interface CompareTask {
@@ -111,7 +112,7 @@ export interface CompareTask {
   readonly other: EndpointRef;
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 export interface CompareOutcome {
@@ -126,7 +127,7 @@ export interface HashTask {
   readonly source: EndpointRef;
   readonly algorithm: Algorithm;
   readonly blockBytes: number;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 /** Files below a folder, each compared with digests, or with the file of the same path below another folder. */
@@ -135,7 +136,7 @@ export interface VerifyFilesTask {
   readonly otherFolder?: string;
   readonly files: readonly FileToVerify[];
   readonly blockBytes: number;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 /** A whole file, or the range of a large one that this task is about. */
@@ -177,8 +178,8 @@ export interface CheckpointRequest {
 export interface Work extends MeasureWork, DiskWork {
   'open-source': { in: { location: Location }; out: SourceInfo };
   /** Undefined: there is nothing to say of it. */
-  'gate-source': { in: { ref: EndpointRef; control: SharedArrayBuffer }; out: GateReport | undefined };
-  'gate-target': { in: { ref: EndpointRef; size: number; control: SharedArrayBuffer }; out: GateReport | undefined };
+  'gate-source': { in: { ref: EndpointRef; control: SharedControl }; out: GateReport | undefined };
+  'gate-target': { in: { ref: EndpointRef; size: number; control: SharedControl }; out: GateReport | undefined };
   'map-source': { in: { ref: EndpointRef; chunkBytes: number }; out: Uint8Array | undefined };
   'source-attributes': { in: { ref: EndpointRef }; out: FileAttributes | undefined };
   /** What stands under the name of a located target since its commit, as a source. */

@@ -11,6 +11,7 @@ export interface LaneTime {
   taskMs: number;
   retryMs: number;
   flushMs: number;
+  queuedMs: number;
   idleMs: number;
 }
 
@@ -31,11 +32,12 @@ const NOTHING: Measured = {
   workerMs: 0,
   flushMs: 0,
   retryMs: 0,
+  queuedMs: 0,
   idleMs: 0,
 };
 
 export class TimeBook {
-  readonly lanes: LaneTime = { taskMs: 0, retryMs: 0, flushMs: 0, idleMs: 0 };
+  readonly lanes: LaneTime = { taskMs: 0, retryMs: 0, flushMs: 0, queuedMs: 0, idleMs: 0 };
   laneCount = 0;
   readonly #control: ControlBlock;
   readonly #clock: Clock;

@@ -7,11 +7,9 @@
  * However it ends, what was finished is on record first.
  */
 import { type Clock, nowMs, orLate } from '../core/clock.js';
-import type { Algorithm } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState, ProofLevel } from '../core/events.js';
+import type { JobState } from '../core/events.js';
 import { newStop } from '../core/stop.js';
-import type { PartMark } from '../core/target.js';
 import { KiB } from '../core/units.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
@@ -27,7 +25,7 @@ import { openingNotes, resumedText } from './opening-notes.js';
 import { Pace } from './pace.js';
 import type { Plan } from './plan.js';
 import { Progress, TICK_MS } from './progress.js';
-import type { ProvenFile } from './proven-file.js';
+import type { ProvenFile, ProvenPart } from './proven-file.js';
 import type { RetryRules } from './retry.js';
 import { lanesFor } from './sizing.js';
 import { tidyUp } from './tidy-up.js';
@@ -50,19 +48,10 @@ export interface TransferParts {
   readonly random: () => number;
   /** Default: what the system says. */
   readonly memoryBytes?: MemoryBytes;
+  /** Paces that it shares with other jobs, innermost first; its own comes before them. */
+  readonly paces?: readonly SharedArrayBuffer[];
   /** Called when all is proven and the target is about to get its name, or has it by a commit that was cut short. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
-}
-
-/** A partial copy that is whole. */
-export interface ProvenPart {
-  readonly part: PartMark;
-  readonly sourceVersion: string;
-  readonly algorithm: Algorithm;
-  readonly chunkBytes: number;
-  /** All chunk digests, one behind the other. */
-  readonly digests: Uint8Array;
-  readonly proof: ProofLevel;
 }
 
 const BLOCK_BYTES_DEFAULT = 256 * KiB;
@@ -73,7 +62,7 @@ export class Transfer {
   readonly events: EventStream;
   readonly #request: TransferRequest;
   readonly #parts: TransferParts;
-  readonly #control = ControlBlock.create();
+  readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #progress: Progress;
   readonly #stop = newStop();
@@ -87,6 +76,7 @@ export class Transfer {
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
     this.#parts = parts;
+    this.#control = ControlBlock.create(parts.paces);
     this.#names = { source: request.source.name, target: request.target.name };
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
@@ -98,6 +88,20 @@ export class Transfer {
   suspend(): void {
     this.#control.stop();
     this.#stop.abort();
+  }
+
+  /** Ends every task at its next block; what is under way then is done again when the job proceeds. */
+  preempt(): void {
+    this.#control.preempt();
+  }
+
+  proceed(): void {
+    this.#control.proceed();
+  }
+
+  /** Which of the paces that it shares count, from the next chunk on. */
+  countPaces(counts: (at: number) => boolean): void {
+    this.#control.countPaces(counts);
   }
 
   /** Bytes per second from the next block on; 0 lifts the limit. */

@@ -4,7 +4,7 @@ import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { Phase } from '../core/events.js';
 import { newStop } from '../core/stop.js';
-import { ControlBlock } from './control-block.js';
+import { ControlBlock, type SharedControl } from './control-block.js';
 import { EventStream } from './event-stream.js';
 import { Pace } from './pace.js';
 import { Progress, TICK_MS } from './progress.js';
@@ -52,7 +52,7 @@ export class VerifyLanes {
   }
 
   /** For tasks: what stops them, and what they count in. */
-  get control(): SharedArrayBuffer {
+  get control(): SharedControl {
     return this.#control.shared;
   }
 

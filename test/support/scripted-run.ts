@@ -22,6 +22,7 @@ export const noTime: TimeSpent = {
   workerMs: 0,
   flushMs: 0,
   retryMs: 0,
+  queuedMs: 0,
   idleMs: 0,
   otherMs: 0,
 };

@@ -11,6 +11,7 @@ const ROWS: Readonly<Record<keyof TimeSpent, string>> = {
   workerMs: 'waiting for a worker',
   flushMs: 'waiting for a flush',
   retryMs: 'waiting for a retry',
+  queuedMs: 'behind other jobs',
   idleMs: 'nothing left to start',
   otherMs: 'everything between',
 };
@@ -114,6 +115,7 @@ const BOUND_BY: Readonly<Record<Exclude<Cause, 'hashMs'>, string>> = {
     'Making the data durable bounds the copy: that is how fast the target really is. --no-sync leaves it out, and ' +
     'a power cut may then cost finished work.',
   retryMs: 'Errors bound the copy: what failed and was tried again is told above.',
+  queuedMs: 'Other jobs of the service went first: a higher priority lets this one go before them.',
   idleMs:
     'The end bounds the copy: too few chunks were left to keep all lanes busy. A smaller --chunk-size spreads them.',
   otherMs: 'Opening and closing chunks bounds the copy: a larger --chunk-size makes them fewer.',

@@ -13,7 +13,7 @@ import { parseLocation } from '../../endpoint/location.js';
 import { ability, type Registry, schemeOf } from '../../endpoint/registry.js';
 import { realFiles } from '../../platform/file-layer.js';
 import { isOpenForWriting } from '../../platform/open-elsewhere.js';
-import type { ControlBlock } from '../control-block.js';
+import type { ControlBlock, SharedControl } from '../control-block.js';
 import type { Pace } from '../pace.js';
 import type { DiskWork } from './tasks.js';
 
@@ -26,7 +26,7 @@ export interface MergeJob {
 
 type Deeds = { [N in keyof DiskWork]: (request: DiskWork[N]['in']) => Promise<DiskWork[N]['out']> };
 
-export function diskDeeds(registry: Registry, attach: (control: SharedArrayBuffer) => Promise<MergeJob>): Deeds {
+export function diskDeeds(registry: Registry, attach: (control: SharedControl) => Promise<MergeJob>): Deeds {
   const opener: ChainOpener = {
     open: async (location) => {
       const scheme = await schemeOf(registry, location.scheme);

@@ -6,6 +6,7 @@ import type { DiskMap } from '../../disk/disk-map.js';
 import type { Merged, MergeStep } from '../../disk/merge.js';
 import type { MergeWish, PlannedStep } from '../../disk/merge-plan.js';
 import type { ParentChange, ParentChanged } from '../../disk/set-parent.js';
+import type { SharedControl } from '../control-block.js';
 
 /** An image, and where the images that it builds on may be besides where it says. */
 export interface DiskRequest {
@@ -28,5 +29,5 @@ export interface DiskWork {
   'set-disk-parent': { in: ParentChange; out: ParentChanged };
   /** No steps: an earlier run had merged it already, and only its record was left. */
   'plan-merge': { in: MergeWish; out: readonly PlannedStep[] };
-  'merge-disk': { in: { step: MergeStep; control: SharedArrayBuffer }; out: Merged };
+  'merge-disk': { in: { step: MergeStep; control: SharedControl }; out: Merged };
 }

@@ -5,7 +5,7 @@ import { loadHasher } from '../../core/digest.js';
 import type { EndpointRef, Source } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import { realFiles } from '../../platform/file-layer.js';
-import type { ControlBlock } from '../control-block.js';
+import type { ControlBlock, SharedControl } from '../control-block.js';
 import { measureFetch } from './fetch-pattern.js';
 import { fillScratch, measureFile } from './file-pattern.js';
 import { clearScratch, lookAtPlace, openScratch } from './scratch.js';
@@ -21,7 +21,7 @@ export interface MeasureJob {
 
 type Deeds = { [N in keyof MeasureWork]: (request: MeasureWork[N]['in']) => Promise<MeasureWork[N]['out']> };
 
-export function measureDeeds(clock: Clock, attach: (control: SharedArrayBuffer) => MeasureJob): Deeds {
+export function measureDeeds(clock: Clock, attach: (control: SharedControl) => MeasureJob): Deeds {
   return {
     'look-at-place': ({ path }) => lookAtPlace(realFiles, path),
     'open-scratch': ({ folder }) => openScratch(realFiles, folder),

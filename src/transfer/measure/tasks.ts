@@ -2,6 +2,7 @@
 import type { ByteRange } from '../../core/chunk.js';
 import type { Algorithm } from '../../core/digest.js';
 import type { EndpointRef } from '../../core/endpoint.js';
+import type { SharedControl } from '../control-block.js';
 
 /**
  * direct: past the page cache (O_DIRECT) · cold: through a page cache that was emptied first · cached: from it.
@@ -72,7 +73,7 @@ export interface Gate {
 }
 
 export type MeasureTask = (FileTask | HashTask | FetchTask) & {
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
   readonly gate?: Gate;
 };
 
@@ -125,7 +126,7 @@ export interface FillTask {
   /** A slow storage makes the file smaller instead of the wait longer. */
   readonly secondsMax: number;
   readonly bytesMin: number;
-  readonly control: SharedArrayBuffer;
+  readonly control: SharedControl;
 }
 
 export interface Filled {

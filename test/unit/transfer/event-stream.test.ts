@@ -14,7 +14,7 @@ const progress = (bytesDone: number): EventBody => ({
   rateBytesPerSecond: 0,
   spent: {
     ...{ sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, targetReadMs: 0, limitMs: 0 },
-    ...{ workerMs: 0, flushMs: 0, retryMs: 0, idleMs: 0, otherMs: 0 },
+    ...{ workerMs: 0, flushMs: 0, retryMs: 0, queuedMs: 0, idleMs: 0, otherMs: 0 },
   },
 });
 

@@ -22,7 +22,10 @@ class Demand {
   constructor(rates: readonly number[], lateMsMax: number) {
     const seeded = new Seeded(99);
     this.clock = new FakeClock({ lateMs: () => seeded.random() * lateMsMax });
-    this.pace = new Pace(new BigInt64Array(8), this.clock);
+    this.pace = new Pace(
+      [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+      this.clock,
+    );
     for (const [level, rate] of rates.entries()) this.pace.setRate(rate, level);
     this.#start = this.clock.seconds;
   }
@@ -115,7 +118,10 @@ test.each([
 
 test('without a limit nothing waits, and with one blocks shrink so that none takes long', async () => {
   const clock = new FakeClock();
-  const pace = new Pace(new BigInt64Array(8), clock);
+  const pace = new Pace(
+    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    clock,
+  );
   expect(pace.limited).toBe(false);
   await pace.take(GiB, never);
   expect(clock.sleeping).toBe(0);
@@ -131,7 +137,10 @@ test('without a limit nothing waits, and with one blocks shrink so that none tak
 
 test('a stop ends the wait for the pace at once', async () => {
   const clock = new FakeClock();
-  const pace = new Pace(new BigInt64Array(8), clock);
+  const pace = new Pace(
+    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    clock,
+  );
   pace.setRate(KiB);
   const stop = new AbortController();
   await pace.take(64 * KiB, stop.signal);
