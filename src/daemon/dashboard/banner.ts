@@ -1,5 +1,6 @@
 /** A message above the page that stays until it is out of date, or put away. */
 import { button, element } from './dom.js';
+import { sentence } from './words.js';
 
 export type BannerKind = 'problem' | 'lost' | 'good';
 
@@ -14,7 +15,7 @@ export class Banners {
   /** In place of the one of its kind that is shown. */
   show(kind: BannerKind, message: string, hint?: string): void {
     this.hide(kind);
-    const text = element('p', {}, element('strong', {}, message), hint === undefined ? undefined : ` ${hint}`);
+    const text = element('p', {}, element('strong', {}, sentence(message)), ' ', sentence(hint ?? ''));
     const made = element('div', { class: `banner ${kind}`, role: kind === 'problem' ? 'alert' : 'status' }, text);
     const close = button('×', () => this.hide(kind), 'quiet');
     close.setAttribute('aria-label', 'Close this message');

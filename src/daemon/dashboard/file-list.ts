@@ -67,7 +67,12 @@ class FileRow {
     this.root = element(
       'li',
       {},
-      element('div', { class: 'paths' }, this.#source, element('span', { class: 'to' }, ' to '), this.#target),
+      element(
+        'div',
+        { class: 'paths' },
+        this.#source,
+        element('div', {}, element('span', { class: 'to' }, 'to '), this.#target),
+      ),
       this.#state,
       element('div', { class: 'how-far' }, this.#bar, this.#numbers),
       this.#error,
@@ -86,6 +91,6 @@ class FileRow {
     const reused = bytesReused > 0 ? ` · ${formatBytes(bytesReused)} reused` : '';
     const zero = bytesZero > 0 ? ` · ${formatBytes(bytesZero)} zero` : '';
     setText(this.#numbers, state === 'waiting' && size === undefined ? '' : done + reused + zero);
-    setText(this.#error, error ? sentence([error.message, error.hint ?? ''].filter(Boolean).join('. ')) : '');
+    setText(this.#error, error ? `${sentence(error.message)} ${sentence(error.hint ?? '')}` : '');
   }
 }

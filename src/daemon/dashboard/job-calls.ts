@@ -27,7 +27,7 @@ export class JobCalls {
     this.#toggle = button('', () => this.#suspendOrResume());
     this.#complete = button('Complete', () => this.#completes());
     this.#cancel = button('Cancel', () => this.#cancels(), 'quiet');
-    this.buttons = [this.#complete, this.#toggle, this.#cancel];
+    this.buttons = [this.#toggle, this.#complete, this.#cancel];
     this.update(job);
   }
 

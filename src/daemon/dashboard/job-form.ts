@@ -5,6 +5,7 @@ import type { JobSpec } from '../../service/job-service.js';
 import type { App, View } from './app.js';
 import { button, element, field, setText, tick } from './dom.js';
 import { LIMIT_HINT, prioritySelect, readLimit } from './job-settings.js';
+import { sentence } from './words.js';
 
 const textInput = (): HTMLInputElement =>
   element('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off' });
@@ -98,7 +99,7 @@ export class JobForm implements View {
       location.hash = `#/job/${encodeURIComponent(job.id)}`;
     } catch (thrown) {
       const { message, hint } = thrown as TransferError;
-      setText(this.#wrong, [message, hint ?? ''].filter(Boolean).join('. '));
+      setText(this.#wrong, `${sentence(message)} ${sentence(hint ?? '')}`);
       if (!(thrown instanceof TransferError)) return;
       this.#limit.focus();
     }

@@ -109,6 +109,7 @@ export class JobList implements View {
     this.#page = Math.min(this.#page, pages - 1);
     const first = this.#page * PAGE_JOBS;
     const onPage = this.#ordered.slice(first, first + PAGE_JOBS).flatMap((id) => jobs.get(id) ?? []);
+    setAttribute(this.#list, 'class', `list by-${grouping}`);
     keepFocus(this.#list, this.#shown, () => this.#showRows(onPage, grouping));
     this.#showPager(first, onPage.length, pages);
   }

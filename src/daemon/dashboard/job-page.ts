@@ -1,7 +1,8 @@
 /** One job with all that is known of it: why it is where it is, its files, its chunks, its rate, and what can be done. */
 import { systemClock } from '../../core/clock.js';
+import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
-import type { Explanation } from '../../service/job-service.js';
+import type { Explanation, JobView } from '../../service/job-service.js';
 import type { JobDetails } from './api.js';
 import type { App, View } from './app.js';
 import { ChunkPicture } from './chunk-picture.js';
@@ -12,6 +13,9 @@ import { showProgress } from './job-row.js';
 import { SettingsForm } from './job-settings.js';
 import { RateChart } from './rate-chart.js';
 import { PRIORITY_WORDS, progressWords, remainingWords, STATE_WORDS, sentence, timeWords } from './words.js';
+
+/** In other states nothing is copied, and there is no map. */
+const RUNNING: readonly JobState[] = ['connecting', 'transferring'];
 
 export class JobPage implements View {
   readonly root: HTMLElement;
@@ -27,7 +31,7 @@ export class JobPage implements View {
   readonly #files = new FileList();
   readonly #picture: ChunkPicture;
   readonly #whichFile = element('select', {});
-  readonly #whichField = field('Of the file', this.#whichFile);
+  readonly #whichField = element('div', { class: 'chunks-of' }, field('Of the file', this.#whichFile));
   readonly #chart: RateChart;
   readonly #calls: JobCalls;
   readonly #settings: SettingsForm;
@@ -47,7 +51,6 @@ export class JobPage implements View {
     this.#whichFile.addEventListener('change', () => void this.#askForMap());
     app.jobs.watch(() => this.#update(), signal);
     this.fresh(job);
-    void this.#askForMap();
   }
 
   fresh(job: JobDetails): void {
@@ -81,13 +84,13 @@ export class JobPage implements View {
       ),
       element('section', { class: 'card' }, element('h2', {}, 'Chunks'), this.#whichField, this.#picture.root),
       this.#files.root,
-      element('section', { class: 'card' }, element('h2', {}, 'Rate'), this.#chart.root),
+      this.#chart.root,
       this.#settings.root,
     );
   }
 
   #update(): void {
-    const job = this.#app.jobs.get(this.#job.id) ?? this.#job;
+    const job = this.#current();
     const { name, state, priority, owner, createdAt, id, progress } = job;
     setText(this.#heading, name === '' ? '(no name)' : name);
     setText(this.#state, STATE_WORDS[state]);
@@ -100,6 +103,11 @@ export class JobPage implements View {
     setText(this.#left, [rate, remainingWords(job)].filter(Boolean).join(' · '));
     this.#calls.update(job);
     this.#settings.update(job);
+  }
+
+  /** What events told since is in the book. */
+  #current(): JobView {
+    return this.#app.jobs.get(this.#job.id) ?? this.#job;
   }
 
   #showWhichFiles(): void {
@@ -121,7 +129,8 @@ export class JobPage implements View {
 
   /** Not while the page is out of sight, and never two at a time. */
   async #askForMap(): Promise<void> {
-    if (this.#asking || document.hidden || this.#signal.aborted) return;
+    if (this.#asking || document.hidden || this.#signal.aborted || !this.root.isConnected) return;
+    if (!RUNNING.includes(this.#current().state)) return this.#picture.show(undefined);
     this.#asking = true;
     const file = Number(this.#whichFile.value || this.#job.files[0]?.index || 0);
     const { api } = this.#app;

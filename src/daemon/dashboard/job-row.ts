@@ -12,6 +12,7 @@ export class JobRow {
   readonly #state = element('span', {});
   readonly #priority = element('span', { class: 'priority' });
   readonly #bar = element('progress', { max: 1 });
+  readonly #howFar: HTMLElement;
   readonly #numbers = element('span', { class: 'numbers' });
   readonly #rate = element('span', { class: 'rate' });
   readonly #left = element('span', { class: 'left' });
@@ -20,11 +21,13 @@ export class JobRow {
 
   constructor(app: App, job: JobView) {
     this.#calls = new JobCalls(app, job, false);
+    const counts = element('div', { class: 'counts' }, this.#numbers, this.#left);
+    this.#howFar = element('div', { class: 'how-far' }, this.#bar, counts);
     this.root = element(
       'li',
       { class: 'job' },
       element('div', { class: 'what' }, this.link, this.#state, this.#priority),
-      element('div', { class: 'how-far' }, this.#bar, element('div', { class: 'counts' }, this.#numbers, this.#left)),
+      this.#howFar,
       this.#rate,
       element('div', { class: 'calls' }, ...this.#calls.buttons),
       this.#reason,
@@ -40,6 +43,8 @@ export class JobRow {
     setAttribute(this.#state, 'class', `state ${state}`);
     setText(this.#priority, PRIORITY_WORDS[priority]);
     setAttribute(this.#priority, 'class', `priority ${priority}`);
+    const begun = progress.bytesDone > 0 || state === 'transferring' || state === 'connecting';
+    setAttribute(this.#howFar, 'class', begun ? 'how-far' : 'how-far nothing');
     showProgress(this.#bar, job);
     setText(this.#numbers, progressWords(job));
     setText(this.#rate, state === 'transferring' ? formatRate(progress.rateBytesPerSecond) : '');

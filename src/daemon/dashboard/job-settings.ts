@@ -5,7 +5,7 @@ import { isFinal, type JobSettings, PRIORITIES, type Priority } from '../../serv
 import type { JobView } from '../../service/job-service.js';
 import type { App } from './app.js';
 import { element, field, setAttribute, setText, tick } from './dom.js';
-import { PRIORITY_WORDS } from './words.js';
+import { PRIORITY_WORDS, sentence } from './words.js';
 
 export const LIMIT_HINT = 'Such as 50 MiB or 400 Mbit, a second. Empty: none.';
 
@@ -80,7 +80,7 @@ export class SettingsForm {
       this.#limit.value = limitText(this.#job);
     } catch (thrown) {
       if (!(thrown instanceof TransferError)) throw thrown;
-      this.#showWrong(`${thrown.message}. ${thrown.hint ?? ''}`);
+      this.#showWrong(`${sentence(thrown.message)} ${thrown.hint ?? ''}`);
     }
   }
 

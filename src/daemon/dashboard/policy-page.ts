@@ -5,6 +5,7 @@ import { ApiError } from './api.js';
 import type { App, View } from './app.js';
 import { element, field, setAttribute, setText } from './dom.js';
 import { weekPicture } from './week-picture.js';
+import { sentence } from './words.js';
 
 export interface PolicyText {
   readonly policy: Policy;
@@ -84,7 +85,7 @@ export class PolicyPage implements View {
     setAttribute(this.#text, 'aria-describedby', error && 'policy-wrong');
     this.#showLines();
     if (!error) return;
-    this.#wrong.append(element('p', {}, [error.message, error.hint ?? ''].filter(Boolean).join('. ')));
+    this.#wrong.append(element('p', {}, sentence(error.message), ' ', sentence(error.hint ?? '')));
     const lines = this.#text.value.split('\n');
     if (line === undefined || line > lines.length) return;
     this.#wrong.append(element('code', {}, `${line} │ ${lines[line - 1]}`));

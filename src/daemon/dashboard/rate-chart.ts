@@ -17,7 +17,9 @@ export interface Line {
   readonly colour: string;
 }
 
-const WINDOW_SECONDS = 600;
+const SHORTEST_SECONDS = 120;
+const LABEL_WIDTH = 90;
+const POWERS_OF_TWO = Array.from({ length: 50 }, (_none, power) => 2 ** power);
 const HEIGHT = 150;
 /** So that a reader is not interrupted by every change of a number. */
 const WORDS_EVERY_SECONDS = 15;
@@ -90,8 +92,13 @@ export class RateChart {
       ...{ width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0] },
       scales: { x: { range: () => timeRange(this.#history.times) }, y: { range: (_plot, _min, max) => [0, top(max)] } },
       axes: [
-        { ...axis, values: (_plot, seconds) => seconds.map(minutesBack(this.#history.times)), incrs: [60, 120, 300] },
-        { ...axis, size: 84, values: (_plot, rates) => rates.map(formatRate) },
+        {
+          ...axis,
+          size: 26,
+          splits: ({ width }, _axis, min, max) => minutesBefore(max, min, width),
+          values: timeWords,
+        },
+        { ...axis, size: 84, incrs: POWERS_OF_TWO, values: (_plot, rates) => rates.map(formatRate) },
       ],
       series: [{}, ...series],
     };
@@ -99,9 +106,10 @@ export class RateChart {
   }
 }
 
+/** As much as there is, so that a young page is not an empty one. */
 function timeRange(times: readonly number[]): [number, number] {
   const end = times.at(-1) ?? Math.floor(systemClock.wallMs() / 1000);
-  return [end - WINDOW_SECONDS, end];
+  return [Math.min(times[0] ?? end, end - SHORTEST_SECONDS), end];
 }
 
 /** At least 1 MiB/s, so that nothing does not look like much. */
@@ -109,10 +117,14 @@ function top(max: number | null): number {
   return Math.max(MiB, (max ?? 0) * 1.1);
 }
 
-function minutesBack(times: readonly number[]): (seconds: number) => string {
-  const end = times.at(-1) ?? 0;
-  return (seconds) => {
-    const minutes = Math.round((end - seconds) / 60);
-    return minutes === 0 ? 'now' : `−${minutes} min`;
-  };
+/** From now backwards, in steps that leave room for what is written at each. */
+function minutesBefore(end: number, begin: number, width: number): number[] {
+  const steps = [30, 60, 120, 300];
+  const step = steps.find((seconds) => (end - begin) / seconds <= width / LABEL_WIDTH) ?? 600;
+  return Array.from({ length: Math.floor((end - begin) / step) + 1 }, (_none, at) => end - at * step).reverse();
+}
+
+function timeWords(_plot: UPlot, seconds: readonly number[]): string[] {
+  const end = seconds.at(-1) ?? 0;
+  return seconds.map((second) => (second === end ? 'now' : `−${((end - second) / 60).toLocaleString('en')} min`));
 }

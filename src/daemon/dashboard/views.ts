@@ -6,6 +6,7 @@ import { JobForm } from './job-form.js';
 import { JobList } from './job-list.js';
 import { JobPage } from './job-page.js';
 import { PolicyPage } from './policy-page.js';
+import { sentence } from './words.js';
 
 export class Views {
   readonly #app: App;
@@ -74,7 +75,7 @@ function whyNot(thrown: unknown): View {
       {},
       element('a', { class: 'back', href: '#/jobs' }, '← All jobs'),
       element('h1', { tabindex: -1 }, 'Not found'),
-      element('p', {}, [thrown.message, thrown.hint ?? ''].filter(Boolean).join('. ')),
+      element('p', {}, sentence(thrown.message), ' ', sentence(thrown.hint ?? '')),
     ),
   };
 }
