@@ -15,11 +15,18 @@ const TOKENS_MAX = 10_000;
 /** As in `bft_` and 43 characters of base64url: easy to find where it does not belong. */
 const PREFIX = 'bft_';
 
+/**
+ * `read` and `write`: what peers may do in the roots. `jobs`: make jobs here, and see and change those. `admin`: see
+ * and change all jobs and the policy.
+ */
+export const TOKEN_RIGHTS = ['read', 'write', 'jobs', 'admin'] as const;
+export type TokenRight = (typeof TOKEN_RIGHTS)[number];
+
 const tokenShape = object(
   {
     name: text(64, /^[\w.@-]+$/),
     hash: text(64, /^[0-9a-f]{64}$/),
-    rights: listOf(oneOf('read', 'write'), 2),
+    rights: listOf(oneOf(...TOKEN_RIGHTS), TOKEN_RIGHTS.length),
     /** Milliseconds since 1970. */
     createdAt: count(),
   },

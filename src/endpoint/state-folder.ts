@@ -17,7 +17,7 @@ export function makeStateFolder(name: string): string {
   return folder;
 }
 
-function makeFolders(folder: string): void {
+export function makeFolders(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });
   } catch (thrown) {

@@ -128,4 +128,16 @@ export interface ServiceLoad {
   readonly rates: Readonly<Record<Priority, number>>;
   readonly states: Readonly<Record<JobState, number>>;
   readonly startedAt: number;
+  /** Of the last event that is kept; a listener that begins `after` it misses nothing. */
+  readonly lastEventId: number;
+  readonly totals?: ServiceTotals;
+}
+
+/** Since the start, for whoever watches how much is done. */
+export interface ServiceTotals {
+  readonly bytes: Readonly<Record<Priority, number>>;
+  readonly decisions: number;
+  readonly decisionMs: number;
+  readonly storeWrites: number;
+  readonly storeWriteMs: number;
 }

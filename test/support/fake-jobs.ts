@@ -72,6 +72,6 @@ export function progressOf({ progress }: JobView): EventBody {
   const counts = { bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond };
   const left = remainingMs === undefined ? {} : { remainingMs };
   const nothing = { sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, targetReadMs: 0, limitMs: 0 };
-  const spent = { ...nothing, workerMs: 0, flushMs: 0, retryMs: 0, idleMs: 0, otherMs: 0 };
+  const spent = { ...nothing, workerMs: 0, flushMs: 0, retryMs: 0, queuedMs: 0, idleMs: 0, otherMs: 0 };
   return { type: 'progress', phase: 'copying', proof: 'written', ...counts, ...left, spent };
 }

@@ -68,7 +68,6 @@ export class FakeService implements JobService {
   fileBytes = 64 * 1024 * 1024;
   readonly #entries = new Map<string, Entry>();
   readonly #startedAt = Date.now();
-  // What a test does.
 
   /** The job gets into this state, and its listeners hear of it. */
   move(id: string, state: JobState, { reason, error, retryAt }: Move = {}): JobView {
@@ -232,7 +231,7 @@ export class FakeService implements JobService {
       rates[job.priority] += rate;
       states[job.state]++;
     }
-    return { rates, states, startedAt: this.#startedAt };
+    return { rates, states, startedAt: this.#startedAt, lastEventId: this.told.lastId };
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,132 @@
+/**
+ * Who asks, and from where. Over the socket it is this user, an administrator; over HTTP a token says who, and a browser
+ * is believed only when its page is our own (no DNS rebinding, no forged requests).
+ */
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import { userInfo } from 'node:os';
+import type { Clock } from '../../core/clock.js';
+import { TransferError } from '../../core/errors.js';
+import type { Caller } from '../../service/job-service.js';
+import { TokenBook, type TokenEntry } from '../tokens.js';
+import { newSession, readSession, SESSION_MS } from './sessions.js';
+
+export interface AccessParts {
+  /** The folder of tokens.json. */
+  readonly tokens: string;
+  readonly clock: Clock;
+  readonly secure: boolean;
+  /** What the Host header may say beside addresses and `localhost`. */
+  readonly names: readonly string[];
+}
+
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
+export class Access {
+  readonly #book: TokenBook;
+  readonly #clock: Clock;
+  readonly #secure: boolean;
+  readonly #names: ReadonlySet<string>;
+  readonly #bySocket = new WeakSet<IncomingMessage>();
+  readonly #user: Caller = { name: userInfo().username, admin: true };
+  /** Cookies know no ports: two services of one host have cookies of their own. */
+  #cookie = 'blockferry';
+
+  constructor({ tokens, clock, secure, names }: AccessParts) {
+    this.#book = new TokenBook(tokens);
+    this.#clock = clock;
+    this.#secure = secure;
+    this.#names = new Set(names.map((name) => name.toLowerCase()));
+  }
+
+  listensOn(port: number): void {
+    this.#cookie = `blockferry-${port}`;
+  }
+
+  /** To be said of each request that came so, before it is answered. */
+  cameBySocket(request: IncomingMessage): void {
+    this.#bySocket.add(request);
+  }
+
+  /** @throws TransferError E_FORBIDDEN: a name that is not ours, or a page that is not */
+  assertOurs(request: IncomingMessage): void {
+    const { headers } = request;
+    const { host = '', origin } = headers;
+    if (!this.#bySocket.has(request) && !this.#isOurName(host)) {
+      throw new TransferError('E_FORBIDDEN', `this service is not known as ${JSON.stringify(host.slice(0, 255))}`, {
+        hint: 'Call it by its address, or let the service know its name.',
+      });
+    }
+    const ownOrigin = `${this.#secure ? 'https' : 'http'}://${host}`.toLowerCase();
+    const foreign = origin !== undefined && origin.toLowerCase() !== ownOrigin;
+    if (foreign || headers['sec-fetch-site'] === 'cross-site' || headers['sec-fetch-site'] === 'same-site') {
+      throw new TransferError('E_FORBIDDEN', 'a page from elsewhere may not call this service');
+    }
+  }
+
+  /** @throws TransferError E_AUTH without a token or a session that counts, E_FORBIDDEN where it has not the right */
+  caller(request: IncomingMessage): Caller {
+    if (this.#bySocket.has(request)) return this.#user;
+    const entry = this.#byToken(request) ?? this.#bySession(request);
+    if (entry) return callerOf(entry);
+    throw new TransferError('E_AUTH', 'a token is needed that is known here, and has not expired', {
+      hint: 'Whoever runs the service makes one: blockferry serve token add NAME --rights jobs',
+    });
+  }
+
+  /** Whether the caller of an earlier request would be the same now. */
+  isStill(request: IncomingMessage, { name, admin }: Caller): boolean {
+    try {
+      const now = this.caller(request);
+      return now.name === name && now.admin === admin;
+    } catch (thrown) {
+      if (thrown instanceof TransferError) return false;
+      throw thrown;
+    }
+  }
+
+  /** The cookie of a new session. @throws TransferError as {@link caller} */
+  openSession(request: IncomingMessage): { readonly caller: Caller; readonly cookie: string } {
+    const entry = this.#byToken(request);
+    if (!entry) throw new TransferError('E_AUTH', 'a session begins with a token that is known here');
+    const session = newSession(entry, this.#clock.wallMs());
+    return { caller: callerOf(entry), cookie: this.#setCookie(session, SESSION_MS / 1000) };
+  }
+
+  closedSession(): string {
+    return this.#setCookie('', 0);
+  }
+
+  #isOurName(host: string): boolean {
+    const name = host.toLowerCase().replace(/:\d{1,5}$/, '');
+    const address = /^\[(.+)\]$/.exec(name)?.[1] ?? name;
+    return isIP(address) !== 0 || name === 'localhost' || this.#names.has(name);
+  }
+
+  #byToken({ headers }: IncomingMessage): TokenEntry | undefined {
+    const [, token] = /^Bearer ([\w-]{1,200})$/i.exec(headers.authorization ?? '') ?? [];
+    return token === undefined ? undefined : this.#book.find(token, this.#clock.wallMs());
+  }
+
+  #bySession({ headers, method = '' }: IncomingMessage): TokenEntry | undefined {
+    // Browsers name the page with each request that changes anything; one without is none of a browser's own.
+    if (headers.authorization !== undefined || (headers.origin === undefined && !SAFE_METHODS.has(method))) return;
+    const cookies = (headers.cookie ?? '').split(';').map((cookie) => cookie.trim());
+    const ours = cookies.find((cookie) => cookie.startsWith(`${this.#cookie}=`));
+    return ours === undefined
+      ? undefined
+      : readSession(ours.slice(this.#cookie.length + 1), this.#book, this.#clock.wallMs());
+  }
+
+  #setCookie(value: string, seconds: number): string {
+    const secure = this.#secure ? '; Secure' : '';
+    return `${this.#cookie}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${seconds}${secure}`;
+  }
+}
+
+function callerOf({ name, rights }: TokenEntry): Caller {
+  if (rights.includes('admin') || rights.includes('jobs')) return { name, admin: rights.includes('admin') };
+  throw new TransferError('E_FORBIDDEN', `the token of ${name} is for files, not for jobs`, {
+    hint: 'A token for jobs has the right jobs, or admin.',
+  });
+}
