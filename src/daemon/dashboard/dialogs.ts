@@ -1,59 +1,60 @@
 /** Questions before what cannot be undone. Escape is a no. */
 import { formatBytes } from '../../core/units.js';
 import type { JobView } from '../../service/job-service.js';
-import { element, tick } from './dom.js';
+import { element } from './dom.js';
 import { count } from './words.js';
 
-/** Undefined: it goes on. */
+/** What becomes of what was copied; undefined: the job goes on. */
 export async function askToCancel(job: JobView): Promise<{ readonly keepPartial: boolean } | undefined> {
   const { bytesDone } = job.progress;
-  const keep = element('input', { type: 'checkbox', name: 'keep' });
-  const copied = bytesDone > 0 ? `, ${formatBytes(bytesDone)},` : '';
-  const yes = await ask(
+  const nothing = 'Nothing was copied yet.';
+  const copied = `What was copied, ${formatBytes(bytesDone)}, can be kept: a later copy of the same takes it up.`;
+  const answer = await ask(
     `Cancel ${job.name}?`,
-    [
-      element('p', {}, 'The job ends, and no target of it appears that is not there already.'),
-      tick(
-        'Keep what was copied',
-        keep,
-        `What was copied${copied} stays, and a later copy takes it up. If not, it goes.`,
-      ),
-    ],
-    { yes: 'Cancel the job', no: 'Let it go on', dangerous: true },
+    `The job ends. ${bytesDone > 0 ? copied : nothing}`,
+    bytesDone > 0
+      ? [
+          { value: 'delete', label: 'Cancel and delete it', look: 'danger' },
+          { value: 'keep', label: 'Cancel and keep it', look: 'main' },
+        ]
+      : [{ value: 'delete', label: 'Cancel the job', look: 'danger' }],
   );
-  return yes ? { keepPartial: keep.checked } : undefined;
+  return answer === undefined ? undefined : { keepPartial: answer === 'keep' };
 }
 
-export function askToComplete({ name, progress: { filesDone, filesTotal } }: JobView): Promise<boolean> {
+export async function askToComplete({ name, progress: { filesDone, filesTotal } }: JobView): Promise<boolean> {
   const left = filesTotal - filesDone;
   const text =
     `Of ${count(filesTotal, 'file')}, ${filesDone.toLocaleString('en')} are transferred. ` +
     `They get their names; the other ${left.toLocaleString('en')} are let go of, and the job ends.`;
-  const answers = { yes: 'Complete now', no: 'Let it go on', dangerous: left > 0 };
-  return ask(`Complete ${name} before it is transferred?`, [element('p', {}, text)], answers);
+  const answer = await ask(`Complete ${name} before it is transferred?`, text, [
+    { value: 'complete', label: 'Complete now', look: left > 0 ? 'danger' : 'main' },
+  ]);
+  return answer !== undefined;
 }
 
-interface Answers {
-  readonly yes: string;
-  readonly no: string;
-  readonly dangerous: boolean;
+interface Answer {
+  readonly value: string;
+  readonly label: string;
+  readonly look: 'main' | 'danger';
 }
 
-function ask(title: string, body: readonly HTMLElement[], { yes, no, dangerous }: Answers): Promise<boolean> {
-  const heading = element('h2', { id: 'question' }, title);
+/** The value of the answer; undefined: no. */
+function ask(title: string, text: string, answers: readonly Answer[]): Promise<string | undefined> {
+  const buttons = answers.map(({ value, label, look }) => element('button', { value, class: look }, label));
   const asked = element(
     'dialog',
-    { 'aria-labelledby': 'question' },
+    { 'aria-labelledby': 'question', 'aria-describedby': 'question-text' },
     element(
       'form',
       { method: 'dialog' },
-      heading,
-      ...body,
+      element('h2', { id: 'question' }, title),
+      element('p', { id: 'question-text' }, text),
       element(
         'div',
         { class: 'answers' },
-        element('button', { value: 'no', autofocus: true }, no),
-        element('button', { value: 'yes', class: dangerous ? 'danger' : 'main' }, yes),
+        element('button', { value: '', autofocus: true }, 'Let it go on'),
+        ...buttons,
       ),
     ),
   );
@@ -62,7 +63,7 @@ function ask(title: string, body: readonly HTMLElement[], { yes, no, dangerous }
   return new Promise((resolve) => {
     asked.addEventListener('close', () => {
       asked.remove();
-      resolve(asked.returnValue === 'yes');
+      resolve(asked.returnValue || undefined);
     });
   });
 }

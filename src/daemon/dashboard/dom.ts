@@ -1,4 +1,4 @@
-/** Elements, made in one line. Text goes in as text and never as markup, so that no job's name can be more than a name. */
+/** Elements, made in one line. Text goes in as text and never as markup: no job's name can be more than a name. */
 
 type Attribute = string | number | boolean | undefined | ((event: Event) => void);
 export type Child = Node | string | undefined;
@@ -31,7 +31,7 @@ export function drawing<Tag extends keyof SVGElementTagNameMap>(
   return made;
 }
 
-/** Touches the page only where something changes: nothing is laid out anew, and nothing is read aloud, for no change. */
+/** Touches the page only where something changes: for no change nothing is laid out anew, and nothing read aloud. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -71,14 +71,19 @@ export class JobBook {
       return undefined;
     }
     if (event.type === 'checkpoint' || event.type === 'limit') return undefined;
-    this.#stale.add(id);
-    this.#wake();
+    this.ask(id);
     if (!job || event.type !== 'state' || file !== undefined || event.state === job.state) return undefined;
     const { error: _error, retryAt: _retryAt, ...rest } = job;
     const { state, reason, error } = event;
     const now: JobView = { ...rest, state, reason, ...(error && { error }) };
     this.put(now);
     return { job: now, before: job.state };
+  }
+
+  /** Has it asked for again, soon. */
+  ask(id: string): void {
+    this.#stale.add(id);
+    this.#wake();
   }
 
   /** Waits for jobs that have to be asked for again, and answers them. */

@@ -1,4 +1,4 @@
-/** One job with all that is known of it: why it is where it is, its files, its chunks, its rate, and what can be done. */
+/** One job with all that is known of it: why it is where it is, its files and chunks, its rate, and what can be done. */
 import { systemClock } from '../../core/clock.js';
 import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
@@ -14,6 +14,8 @@ import { SettingsForm } from './job-settings.js';
 import { RateChart } from './rate-chart.js';
 import { PRIORITY_WORDS, progressWords, remainingWords, STATE_WORDS, sentence, timeWords } from './words.js';
 
+const FILES_EVERY_SECONDS = 2;
+const BEFORE_SHOWN = 5;
 /** In other states nothing is copied, and there is no map. */
 const RUNNING: readonly JobState[] = ['connecting', 'transferring'];
 
@@ -27,7 +29,7 @@ export class JobPage implements View {
   readonly #bar = element('progress', { max: 1 });
   readonly #numbers = element('span', { class: 'numbers' });
   readonly #left = element('span', { class: 'left' });
-  readonly #why = element('div', { class: 'why' });
+  readonly #whyWords = element('div', { class: 'why' });
   readonly #files = new FileList();
   readonly #picture: ChunkPicture;
   readonly #whichFile = element('select', {});
@@ -37,6 +39,9 @@ export class JobPage implements View {
   readonly #settings: SettingsForm;
   #job: JobDetails;
   #asking = false;
+  #ticks = 0;
+  #why: Explanation | undefined;
+  #shownWhy = '';
 
   constructor(app: App, job: JobDetails, signal: AbortSignal) {
     this.#app = app;
@@ -64,6 +69,9 @@ export class JobPage implements View {
 
   tick(): void {
     this.#chart.update();
+    // Events tell of the job as a whole; how far each of its files is has to be asked for.
+    const running = RUNNING.includes(this.#current().state) && !document.hidden;
+    if (running && ++this.#ticks % FILES_EVERY_SECONDS === 0) this.#app.jobs.ask(this.#job.id);
     void this.#askForMap();
   }
 
@@ -79,7 +87,7 @@ export class JobPage implements View {
         { class: 'card' },
         element('div', { class: 'how-far' }, this.#bar),
         element('div', { class: 'counts' }, this.#numbers, this.#left),
-        this.#why,
+        this.#whyWords,
         element('div', { class: 'calls' }, ...this.#calls.buttons),
       ),
       element('section', { class: 'card' }, element('h2', {}, 'Chunks'), this.#whichField, this.#picture.root),
@@ -103,6 +111,7 @@ export class JobPage implements View {
     setText(this.#left, [rate, remainingWords(job)].filter(Boolean).join(' · '));
     this.#calls.update(job);
     this.#settings.update(job);
+    this.#showWhy();
   }
 
   /** What events told since is in the book. */
@@ -122,9 +131,19 @@ export class JobPage implements View {
   }
 
   async #askWhy(): Promise<void> {
-    const why = await this.#app.api.why(this.#job.id).catch(() => undefined);
     // Without an answer the reason that the job itself tells is what there is.
-    this.#why.replaceChildren(...whyWords(why ?? { state: this.#job.state, sentence: this.#job.reason }, this.#app));
+    this.#why = await this.#app.api.why(this.#job.id).catch(() => undefined);
+    this.#showWhy();
+  }
+
+  #showWhy(): void {
+    const { state, reason } = this.#current();
+    const why = this.#why?.state === state ? this.#why : { state, sentence: reason };
+    const before = (why.behind ?? []).map((id) => ({ id, name: this.#app.jobs.get(id)?.name ?? id }));
+    const key = JSON.stringify([why, before]);
+    if (key === this.#shownWhy) return;
+    this.#shownWhy = key;
+    this.#whyWords.replaceChildren(...whyWords(why, before));
   }
 
   /** Not while the page is out of sight, and never two at a time. */
@@ -140,19 +159,21 @@ export class JobPage implements View {
 }
 
 function whyWords(
-  { sentence: said, rule, behind = [], until, hint }: Explanation,
-  { jobs }: App,
+  { sentence: said, rule, until, hint }: Explanation,
+  before: readonly { readonly id: string; readonly name: string }[],
 ): readonly HTMLElement[] {
   const words: HTMLElement[] = [element('p', {}, element('strong', {}, 'Why: '), sentence(said))];
   if (rule !== undefined) words.push(element('p', { class: 'reason' }, 'The rule: ', element('code', {}, rule)));
   if (until !== undefined) {
     words.push(element('p', { class: 'reason' }, `Looked at again at ${timeWords(until, systemClock.wallMs())}.`));
   }
-  const before = behind.slice(0, 5).map((id) => {
-    return element('li', {}, element('a', { href: `#/job/${encodeURIComponent(id)}` }, jobs.get(id)?.name ?? id));
-  });
-  if (before.length > 0) words.push(element('p', { class: 'reason' }, 'Before it:'));
-  if (before.length > 0) words.push(element('ul', { class: 'behind' }, ...before));
+  if (before.length > 0) {
+    const links = before.slice(0, BEFORE_SHOWN).map(({ id, name }) => {
+      return element('li', {}, element('a', { href: `#/job/${encodeURIComponent(id)}` }, name));
+    });
+    const more = before.length > BEFORE_SHOWN ? `Before it, of ${before.length.toLocaleString('en')}:` : 'Before it:';
+    words.push(element('p', { class: 'reason' }, more), element('ul', { class: 'behind' }, ...links));
+  }
   if (hint !== undefined) words.push(element('p', { class: 'reason' }, sentence(hint)));
   return words;
 }

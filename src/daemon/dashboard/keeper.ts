@@ -3,9 +3,9 @@
  * an event said too little of.
  */
 import { systemClock } from '../../core/clock.js';
-import { ApiError, type JobDetails } from './api.js';
+import { ApiError, type JobDetails, type ServiceView } from './api.js';
 import type { App } from './app.js';
-import { Live } from './live.js';
+import { Live, type LiveListener } from './live.js';
 import { timeWords } from './words.js';
 
 /** Beyond so many jobs the whole list costs less than each of them. */
@@ -22,6 +22,8 @@ export interface KeeperListener {
   /** Nobody is signed in any more. */
   signedOut(): void;
   fresh(job: JobDetails): void;
+  /** The job whose page is open. */
+  openJob(): string | undefined;
 }
 
 export class Keeper {
@@ -31,15 +33,13 @@ export class Keeper {
   readonly #live: Live;
   #startedAt: number;
   #lost = false;
-  /** The job whose page is open: it is asked for with its files. */
-  open: string | undefined;
 
-  constructor(app: App, startedAt: number, listener: KeeperListener, signal: AbortSignal) {
+  constructor(app: App, { startedAt, load }: ServiceView, listener: KeeperListener, signal: AbortSignal) {
     this.#app = app;
     this.#startedAt = startedAt;
     this.#listener = listener;
     this.#signal = signal;
-    this.#live = new Live({
+    const live: LiveListener = {
       told: (told) => {
         const change = app.jobs.apply(told);
         if (change) app.announcer.changed(change);
@@ -47,7 +47,8 @@ export class Keeper {
       opened: () => void this.#opened(),
       lost: () => this.#lose(),
       refused: () => this.#refused(),
-    });
+    };
+    this.#live = new Live(live, load.lastEventId);
     signal.addEventListener('abort', () => this.#live.close());
     void this.#refresh();
   }
@@ -96,9 +97,8 @@ export class Keeper {
       if (this.#signal.aborted) return;
       const began = systemClock.wallMs();
       try {
-        if (ids.length > SINGLY_MAX) await this.#app.reload();
-        else await Promise.all(ids.map((id) => this.#ask(id)));
-        if (ids.length > SINGLY_MAX && this.open !== undefined && ids.includes(this.open)) await this.#askOpenJob();
+        if (ids.length <= SINGLY_MAX) await Promise.all(ids.map((id) => this.#ask(id)));
+        else await Promise.all([this.#app.reload(), this.#askOpenJob()]);
       } catch (thrown) {
         // Who is away tells everything anew once it is back.
         if (!(thrown instanceof ApiError)) throw thrown;
@@ -108,7 +108,8 @@ export class Keeper {
   }
 
   async #askOpenJob(): Promise<void> {
-    if (this.open !== undefined) await this.#ask(this.open);
+    const id = this.#listener.openJob();
+    if (id !== undefined) await this.#ask(id);
   }
 
   async #ask(id: string): Promise<void> {

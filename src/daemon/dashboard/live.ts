@@ -25,10 +25,12 @@ export class Live {
   readonly #listener: LiveListener;
   readonly #end = new AbortController();
   #source: EventSource | undefined;
-  #lastId: string | undefined;
+  #lastId: string;
 
-  constructor(listener: LiveListener) {
+  /** After that event. */
+  constructor(listener: LiveListener, after: number) {
     this.#listener = listener;
+    this.#lastId = String(after);
     this.#connect();
   }
 
@@ -38,8 +40,7 @@ export class Live {
   }
 
   #connect(): void {
-    const after = this.#lastId === undefined ? '' : `?after=${this.#lastId}`;
-    const source = new EventSource(`/v1/events${after}`);
+    const source = new EventSource(`/v1/events?after=${this.#lastId}`);
     this.#source = source;
     source.addEventListener('open', () => this.#listener.opened());
     for (const type of EVENT_TYPES) {

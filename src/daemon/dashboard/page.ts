@@ -26,14 +26,13 @@ async function start(): Promise<void> {
   const app = appFor(service);
   const end = new AbortController();
   const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'));
-  const keeper = new Keeper(app, service.startedAt, listener(views), end.signal);
+  new Keeper(app, service, listener(views), end.signal);
   app.jobs.watch(() => showMigrations(app), end.signal);
   setText(byId('caller'), service.caller.name);
   for (const id of ['views', 'who']) byId(id).hidden = false;
   await app.attempt(() => app.reload());
   await views.show(true);
   for (;;) {
-    keeper.open = views.job;
     noteRates(app);
     views.shown?.tick?.();
     await systemClock.sleep(SECOND_MS - (systemClock.wallMs() % SECOND_MS));
@@ -104,6 +103,7 @@ function listener(views: Views): KeeperListener {
     },
     signedOut: () => location.reload(),
     fresh: (job) => views.shown?.fresh?.(job),
+    openJob: () => views.job,
   };
 }
 

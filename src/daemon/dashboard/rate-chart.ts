@@ -89,7 +89,7 @@ export class RateChart {
       ...{ label, stroke: themeColour(`--${colour}`), width: 2, points: { show: false }, spanGaps: false },
     }));
     const options: UPlot.Options = {
-      ...{ width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0] },
+      ...{ width, height: HEIGHT, legend: { show: false }, cursor: { show: false }, padding: [8, 20, 0, 0] },
       scales: { x: { range: () => timeRange(this.#history.times) }, y: { range: (_plot, _min, max) => [0, top(max)] } },
       axes: [
         {

@@ -1,4 +1,4 @@
-/** Asks for a token, gives it to the service once, and keeps nothing of it: the session is a cookie that no script sees. */
+/** Asks for a token, gives it to the service, and keeps nothing of it: the session is a cookie that no script sees. */
 import { type Api, ApiError } from './api.js';
 import { element, field, setText } from './dom.js';
 
