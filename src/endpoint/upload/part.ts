@@ -5,11 +5,12 @@
 import { TransferError } from '../../core/errors.js';
 import { NEVER } from '../../core/stop.js';
 import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../../core/target.js';
+import { identityAt } from '../url-path.js';
 import { refusal, succeeded } from './errors.js';
 import { Losses, newLosses } from './losses.js';
-import { partOf, withoutQuery } from './names.js';
+import { withoutQuery } from './names.js';
 import { type Found, UploadPlace, waitToRepeat } from './place.js';
-import { identityAt, type UploadRef } from './site.js';
+import type { UploadRef } from './site.js';
 import { putEmpty, putRange } from './writers.js';
 
 /** A prepared target: it can write. */
@@ -21,8 +22,8 @@ export interface UploadPartRef extends UploadRef {
 type FoundFile = Found & { kind: 'file' };
 
 /** Where the bytes go until the commit. */
-export function writtenTo({ way, url }: UploadRef): URL {
-  return way === 'in-place' ? new URL(url) : partOf(new URL(url));
+export function writtenTo(ref: UploadRef): URL {
+  return new URL(ref.writtenTo);
 }
 
 export async function prepareUpload(ref: UploadRef, { size, partial }: PrepareRequest): Promise<PreparedTarget> {
