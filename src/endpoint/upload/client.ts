@@ -15,6 +15,8 @@ import { asSentThrough } from '../http/proxy.js';
 import { redactedUrl } from '../location.js';
 
 export const SILENCE_MS_MAX = 60_000;
+/** A server may copy the whole file once more before it answers, at so many bytes in a millisecond. */
+const COPIED_PER_MS = 32 * KiB;
 const ANSWER_BYTES_MAX = 256 * KiB;
 const HEAD_BYTES_MAX = 64 * KiB;
 /** Servers that do not say how long they keep an idle connection keep it for 5 s and more. */
@@ -47,6 +49,11 @@ export async function closeUploads(): Promise<void> {
   const closing = [...agents.values()];
   agents.clear();
   await Promise.all(closing.map(async (agent) => (await agent).destroy()));
+}
+
+/** How long a server may be silent before it says that it has stored, or moved, a file of so many bytes. */
+export function untilStored(bytes: number, silenceMsMax = SILENCE_MS_MAX): number {
+  return silenceMsMax + Math.ceil(bytes / COPIED_PER_MS);
 }
 
 /** @throws TransferError E_NETWORK, E_TIMEOUT, E_PROTOCOL, E_STOPPED; a status of any kind is an answer */

@@ -78,7 +78,11 @@ export async function locateUpload(location: Location, sourceName: string, threa
     limits: way === 'ranges' ? CHUNK_LIMITS : { ...CHUNK_LIMITS, chunkCountMax: 1 },
     writesPerWorker: Math.min(WRITES_PER_WORKER, connectionsOfThread(place.access, threads)),
     vouchesForNothing: true,
-    notes: [...WAYS[way], ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`)],
+    notes: [
+      ...WAYS[way],
+      ...(there.kind === 'unknown' ? [UNSEEN] : []),
+      ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`),
+    ],
     ...(way !== 'ranges' && { wholeChunks: true }),
     ...(exists && { existing: identityAt(url) }),
     ...(part?.kind === 'file' && { partial: { identity: identityAt(writtenTo), allocatedBytes: part.size ?? 0 } }),
@@ -87,6 +91,9 @@ export async function locateUpload(location: Location, sourceName: string, threa
 }
 
 const ONE_PUT = 'the server takes whole files alone: the file is sent in one piece, and a stop costs all of it';
+const UNSEEN =
+  'the server does not show whether a file is there: it is asked to leave one as it is (If-None-Match), unless ' +
+  '--overwrite is said, and may not know how to do that';
 const WAYS: Readonly<Record<Way, readonly string[]>> = {
   ranges: [],
   whole: [ONE_PUT],

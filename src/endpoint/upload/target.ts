@@ -56,7 +56,7 @@ class UploadTarget implements Target {
   }
 
   commit(request: CommitRequest): Promise<readonly string[]> {
-    return commitUpload(this.parts.place, this.ref, request);
+    return commitUpload(this.parts.place, this.ref, request, this.parts.silenceMsMax);
   }
 
   async close(): Promise<void> {

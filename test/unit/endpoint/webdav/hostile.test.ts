@@ -31,6 +31,15 @@ test('a server that answers a range with success, and keeps the range alone, get
   );
 });
 
+test('a server of which no ranges can be read gets the file by one PUT, for nothing of it could be proven', async () => {
+  const { dav, copy } = await rig((request) => {
+    if (request.method === 'GET') delete request.headers.range;
+    return undefined;
+  });
+  expect((await copy({ chunkBytes: 0 })).join()).toMatch(/in one piece/);
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
+});
+
 test('a server that patches when it is tried out and replaces later is found out by the size', async () => {
   const { dav, copy } = await rig((request, answer) => {
     if (request.method !== 'PUT' || !request.headers['content-range'] || !isPart(request.path)) return undefined;
@@ -92,8 +101,22 @@ test('a URL with a signature is written to by one PUT, and nothing else is asked
   expect(dav.asked.filter(({ method }) => method === 'PUT').map(({ headers }) => headers['if-none-match'])).toEqual([
     '*',
   ]);
-  expect(notes.join()).toMatch(/straight to its name.*lets nobody see/s);
+  expect(notes.join()).toMatch(/straight to its name.*does not show whether a file is there.*lets nobody see/s);
   expect(notes.join()).not.toContain('secret');
+});
+
+test('a piece that a broken request left under the name is not taken for a file that was there before', async () => {
+  const { dav, copy } = await rig((request, answer) => {
+    if (request.method !== 'PUT' || request.nth > 0) return undefined;
+    dav.files.set(request.path, request.body.subarray(0, CHUNK));
+    answer.socket?.destroy();
+    return 'answered';
+  });
+  const target = `${dav.http}/disk.img?signature=secret`;
+  const error = await failureOf(copy({ target, chunkBytes: 0 }));
+  expect(error).toMatchObject({ code: 'E_TARGET_EXISTS', message: expect.stringContaining('piece of this very file') });
+  await copy({ target, chunkBytes: 0, overwrite: true });
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
 });
 
 test('a MOVE whose answer is lost is looked at, and was done', async () => {
