@@ -61,6 +61,18 @@ test('a server that says that it stored a range, and did not, is found out by wh
   expectNoTarget(dav);
 });
 
+test('a copy that was begun by ranges is not gone on with by one PUT, and can go on by ranges', async () => {
+  const { dav, copy } = await rig((request, answer) =>
+    request.method === 'PUT' && isPart(request.path) && request.nth > 8 ? say(answer, 403) : undefined,
+  );
+  await failureOf(copy());
+  dav.script = () => undefined;
+  const whole = { target: `${dav.url}/disk.img?upload=whole`, chunkBytes: 0 };
+  expect(await failureOf(copy(whole))).toMatchObject({ code: 'E_USAGE', hint: expect.stringContaining('--discard') });
+  await copy();
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
+});
+
 test('a MOVE that was answered with success and not done is found out', async () => {
   const { dav, copy } = await rig((request, answer) =>
     request.method === 'MOVE' && isPart(request.path) ? say(answer, 201) : undefined,
