@@ -141,6 +141,8 @@ export async function commitUpload(
   const complete = await place.find(part, NEVER);
   if (sizeOf(complete) !== ref.size) throw changed(place.nameOf(part), ref.size, sizeOf(complete));
   const names = { part, target, mark: markOf(ref, complete), before: await place.find(target, NEVER) };
+  // A look that broke, and was repeated, may have met another start of the server.
+  place.assertKept(part);
   const move = {
     from: part,
     to: target,

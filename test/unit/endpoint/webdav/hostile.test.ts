@@ -144,6 +144,23 @@ test('a MOVE whose answer is lost is looked at, and was done', async () => {
   expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
 });
 
+test('what a server forgot during the last looks before the MOVE gets no name', async () => {
+  let sent = 0;
+  let cut = false;
+  const { dav, copy } = await rig((request, answer) => {
+    if (request.method === 'PUT' && isPart(request.path) && request.body.length > 1) sent += request.body.length;
+    if (cut || sent < SIZE || request.method !== 'PROPFIND' || isPart(request.path)) return undefined;
+    cut = true;
+    for (const [path, file] of dav.files) if (isPart(path)) file.fill(0);
+    answer.socket?.destroy();
+    return 'answered';
+  });
+  expect(await failureOf(copy())).toMatchObject({ code: 'E_FLUSH' });
+  expectNoTarget(dav);
+  await copy();
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
+});
+
 test('a server that moves onto another file unasked is looked at before, and that is said', async () => {
   const { dav, copy } = await rig((request) => {
     if (request.method === 'MOVE') delete request.headers.overwrite;
