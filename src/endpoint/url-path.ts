@@ -1,6 +1,6 @@
 /**
- * Paths of URLs, of which one may be written in several ways (`%41` is `A`): their segments as names, byte for byte, and
- * one way to write them, by which two locations of one file are known to be that.
+ * Paths of URLs, of which one may be written in several ways (`%41` is `A`): their segments as names, byte for byte,
+ * and one way to write them, by which two locations of one file are known to be that.
  */
 import type { FileIdentity } from '../core/endpoint.js';
 import { decodePath, encodePath } from '../platform/path-bytes.js';

@@ -52,7 +52,7 @@ export interface ProxiedRequest {
   readonly headers: Record<string, string>;
 }
 
-/** To a proxy a plain request names all of its URL (RFC 9112 §3.2.2); a secure one has a tunnel, and stays as it is. */
+/** To a proxy a plain request names all of its URL (RFC 9112 §3.2.2); a secure one has a tunnel, and stays itself. */
 export function asSentThrough<R extends ProxiedRequest>(proxy: ProxyServer | undefined, request: R): R {
   if (proxy === undefined || request.origin.startsWith('https:')) return request;
   const { url: origin, authorization } = proxy;

@@ -31,7 +31,7 @@ test('a server that answers a range with success, and keeps the range alone, get
   );
 });
 
-test('a server of which no ranges can be read gets the file by one PUT, for nothing of it could be proven', async () => {
+test('a server of which no ranges can be read gets the file by one PUT: nothing of it could be proven', async () => {
   const { dav, copy } = await rig((request) => {
     if (request.method === 'GET') delete request.headers.range;
     return undefined;
