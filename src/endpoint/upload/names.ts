@@ -6,6 +6,9 @@ import { redactedUrl } from '../location.js';
 import { PART_SUFFIX } from '../part-names.js';
 import { nameOfSegment, segmentOfName } from '../url-path.js';
 
+/** What a URL leaves out or cuts off, so that what is left would be the name of another file. */
+const MEANS_ELSE = /[#\\\t\r\n]|[\0-\x20]$/;
+
 /** For people: a WebDAV location is shown as it was given, and not as the URL that is asked. */
 export function nameOfUrl(url: URL, speaks: 'webdav' | 'http'): string {
   const name = redactedUrl(url.href);
@@ -21,10 +24,9 @@ export function urlOf(text: string): { readonly url: URL; readonly bare: URL } {
       hint: 'Write it as webdavs://host/path; special characters in user name or password as %XX.',
     });
   }
-  // To a server it is no part of the name.
-  if (text.includes('#')) {
-    throw new TransferError('E_USAGE', 'the location has a #, and what stands before it may be another file', {
-      hint: 'Write a # that belongs to a name, a user or a password as %23. Nothing was changed.',
+  if (MEANS_ELSE.test(text)) {
+    throw new TransferError('E_USAGE', 'the location has a character that is no part of a name in a URL', {
+      hint: 'Write # as %23, \\ as %5C, a tab as %09, and a space at the end as %20. Nothing was changed.',
     });
   }
   const bare = new URL(url);
