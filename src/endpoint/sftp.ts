@@ -16,10 +16,12 @@ import {
   type SftpPreparedRef,
   type SftpTargetRef,
   syncFolder,
+  unlessRefused,
   withFolder,
 } from './sftp/part.js';
 import type { SftpSession } from './sftp/session.js';
 import { absolute, identityAt, openAt, openSftpSource, SftpSource, TASKS_PER_WORKER } from './sftp/source.js';
+import { isTagged, untagged } from './sftp/tag.js';
 import { SftpTarget } from './sftp/target.js';
 import { EXTENSION, kindOf } from './sftp/wire.js';
 
@@ -151,6 +153,7 @@ async function finish(
       if (!(await isSameFile(session, part, path))) return false;
       await session.remove(part);
     }
+    if (isTagged(target)) await session.setstat(path, untagged(target)).catch(unlessRefused);
     if (request.sync) await syncFolder(session, posix.dirname(path));
     return true;
   });

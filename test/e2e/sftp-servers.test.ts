@@ -4,7 +4,7 @@ import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writ
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import type { PreparedTarget } from '../../src/core/target.js';
+import type { PreparedTarget, Target } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
@@ -58,8 +58,38 @@ test('a commit that was cut short between two names of the one file is finished'
   expect(await finish()).toBe(false);
   spawnSync('rm', [part]);
   linkSync(path, part);
+  // A part is known by a time of access far ahead, which a finished copy does not keep.
+  utimesSync(part, 2_100_000_000, statSync(path).mtime);
   expect(await finish()).toBe(true);
   expect(readdirSync(there)).toEqual(['copy']);
+  expect(statSync(path).atimeMs).toBeLessThan(Date.now() + 60_000);
+});
+
+test('a file that takes the place of the part while it is written is never given the name', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const part = join(there, '.copy.blockferry-part');
+  const swapping = {
+    ...scheme,
+    attachTarget: async (ref: { scheme: string }) => {
+      const target = (await scheme.attachTarget?.(ref)) as Target;
+      const openChunk = target.openChunk.bind(target);
+      target.openChunk = (range, signal) => {
+        if (range.offset === 2 * MiB) {
+          rmSync(part);
+          makeFile(part, SIZE, 'of another copy');
+        }
+        return openChunk(range, signal);
+      };
+      return target;
+    },
+  };
+  const options = { source, target: sshd.url(join(there, 'copy')), registry: { sftp: () => swapping } };
+  expect(await failureOf(copied(options))).toMatchObject({ code: 'E_TARGET_CHANGED' });
+  expect(readdirSync(there)).toEqual(['.copy.blockferry-part']);
+  await copied({ source, target: options.target });
+  expectSame(source, join(there, 'copy'));
+  // What told the part from others is gone.
+  expect(statSync(join(there, 'copy')).atimeMs).toBeLessThan(Date.now() + 60_000);
 });
 
 test('a server without extensions is used as it is, and what it cannot promise is said', async () => {

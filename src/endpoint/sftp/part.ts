@@ -15,6 +15,7 @@ import { ifThere } from './errors.js';
 import { closeQuietly } from './file.js';
 import type { Handle, SftpSession } from './session.js';
 import { identityAt, nanoseconds } from './source.js';
+import { tagPart } from './tag.js';
 import { EXTENSION, kindOf, OPEN, type RemoteStat } from './wire.js';
 
 export const READ_WRITE = OPEN.read | OPEN.write;
@@ -30,6 +31,8 @@ export interface SftpPreparedRef extends SftpTargetRef {
   readonly size: number;
   /** Each chunk is made durable when it is finished. */
   readonly sync: boolean;
+  /** By which the part is told from every other file of its name. */
+  readonly tag?: number;
 }
 
 export function partAt(path: string): string {
@@ -52,8 +55,9 @@ export async function preparePart(
       await setSize(session, handle, size, name);
     });
   }
+  const tag = await tagPart(session, path).catch(unlessRefused);
   if (creates && sync) await syncFolder(session, posix.dirname(path));
-  const prepared: SftpPreparedRef = { ...ref, size, sync };
+  const prepared: SftpPreparedRef = { ...ref, size, sync, ...(tag !== undefined && { tag }) };
   return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
 }
 

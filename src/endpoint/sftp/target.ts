@@ -25,6 +25,7 @@ import {
   vanished,
 } from './part.js';
 import type { Handle, SftpSession } from './session.js';
+import { untagged } from './tag.js';
 import { EXTENSION, kindOf, type RemoteStat } from './wire.js';
 
 const ZEROES = new Uint8Array(256 * KiB);
@@ -116,18 +117,24 @@ export class SftpTarget implements Target {
 
   mark(times?: FileTimes): Promise<PartMark> {
     return this.#once(async (session, handle) => {
-      if (times) await session.fsetstat(handle, secondsOf(times));
+      const { tag } = this.ref;
+      if (times)
+        await session.fsetstat(handle, { ...secondsOf(times), ...(tag !== undefined && { accessedSeconds: tag }) });
       return markAt(session, handle, this.ref);
     });
   }
 
   commit(request: CommitRequest): Promise<readonly string[]> {
     return this.#once(async (session, handle) => {
-      const named = await ifThere(session.lstat(this.#part));
-      if (named?.size !== this.ref.size) throw vanished(this.#partName);
+      this.#assertOurs((await ifThere(session.lstat(this.#part))) ?? {});
       const notKept = await this.#setAccess(session, handle, request);
       if (request.sync && session.has(EXTENSION.fsync)) await session.fsync(handle);
       await publish(session, this.ref, request);
+      if (this.ref.tag !== undefined) {
+        const { attributes } = request;
+        const stat = untagged(await session.fstat(handle), attributes && secondsOf(attributes));
+        await session.fsetstat(handle, stat).catch(unlessRefused);
+      }
       return notKept;
     });
   }
@@ -182,7 +189,12 @@ export class SftpTarget implements Target {
 
   async #check(session: SftpSession, handle: Handle): Promise<void> {
     assertPart(this.#partName, await session.lstat(this.#part));
-    if ((await session.fstat(handle)).size !== this.ref.size) throw vanished(this.#partName);
+    this.#assertOurs(await session.fstat(handle));
+  }
+
+  #assertOurs({ size, accessedSeconds }: RemoteStat): void {
+    const { tag } = this.ref;
+    if (size !== this.ref.size || (tag !== undefined && accessedSeconds !== tag)) throw vanished(this.#partName);
   }
 
   /** For what is done once, on a thread that may have no other use for the part. */
@@ -192,6 +204,7 @@ export class SftpTarget implements Target {
       const handle = await ifThere(session.open(this.#part, READ_WRITE));
       if (!handle) throw vanished(this.#partName);
       try {
+        this.#assertOurs(await session.fstat(handle));
         return await work(session, handle);
       } finally {
         await closeQuietly(session, handle);
