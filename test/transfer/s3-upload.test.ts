@@ -198,7 +198,7 @@ test('an object that appears meanwhile is left as it is, and --overwrite needs n
 
 test('uploads that nobody finished are listed, and aborted but for those that can go on', async (context) => {
   const one = await needCeph(context);
-  const foreign = 'left/of + somebody & else';
+  const foreign = 'left/of + somebody & else ';
   const begun = await one.client.fetch(`${one.endpoint}/${BUCKET}/${encodeURIComponent(foreign)}?uploads=`, {
     method: 'POST',
   });

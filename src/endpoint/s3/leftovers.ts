@@ -23,8 +23,8 @@ export async function s3Leftovers(location: Location, abortBeforeMs: number | un
   for await (const { key, id, begunAtMs } of uploads(place)) {
     const at = { ...place, key };
     const resumable = existsSync(journalOf(at));
-    const aborted = abortBeforeMs !== undefined && begunAtMs < abortBeforeMs && !resumable;
-    if (aborted) await abortUpload(at, id);
+    const ends = abortBeforeMs !== undefined && begunAtMs < abortBeforeMs && !resumable;
+    const aborted = ends && (await abortUpload(at, id));
     found.push({ name: nameOf(at), id, begunAtMs, resumable, aborted });
   }
   return found;

@@ -94,9 +94,10 @@ export async function discardS3Partial(ref: EndpointRef, layout: TargetLayout | 
   if (typeof uploadId === 'string' && uploadId !== '') await abortUpload(place, uploadId);
 }
 
-/** Harmless when there is no such upload. */
-export async function abortUpload(place: S3Place, uploadId: string): Promise<void> {
-  await insist(place, { method: 'DELETE', query: { uploadId } }, { statuses: [204, 200, 404], end: 'target' });
+/** Answers whether there was such an upload. */
+export async function abortUpload(place: S3Place, uploadId: string): Promise<boolean> {
+  const wanted = { statuses: [204, 200, 404], end: 'target' } as const;
+  return (await insist(place, { method: 'DELETE', query: { uploadId } }, wanted)).status !== 404;
 }
 
 export async function finishS3Commit(ref: EndpointRef, part: PartMark): Promise<boolean> {
