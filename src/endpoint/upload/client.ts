@@ -11,6 +11,7 @@ import { KiB } from '../../core/units.js';
 import { type HttpAccess, headersFor, proxyFor, tlsFor } from '../http/access.js';
 import { networkError } from '../http/errors.js';
 import { CONNECTIONS_DEFAULT } from '../http/plain.js';
+import { asSentThrough } from '../http/proxy.js';
 import { redactedUrl } from '../location.js';
 
 export const SILENCE_MS_MAX = 60_000;
@@ -53,7 +54,7 @@ export async function send(access: HttpAccess, request: WebRequest, signal: Abor
   const { url, method, body, headers, silenceMsMax = SILENCE_MS_MAX } = request;
   try {
     const agent = await agentFor(access, url);
-    const sent: Dispatcher.RequestOptions = {
+    const asked = {
       origin: url.origin,
       path: url.pathname + url.search,
       method: method as Dispatcher.HttpMethod,
@@ -68,6 +69,7 @@ export async function send(access: HttpAccess, request: WebRequest, signal: Abor
       bodyTimeout: silenceMsMax,
       signal,
     };
+    const sent = asSentThrough(proxyFor(access, url), asked);
     const { statusCode, headers: answered, body: answer } = await agent.request(sent);
     return { status: statusCode, headers: answered, body: answer };
   } catch (thrown) {
@@ -136,7 +138,5 @@ async function makeAgent(
     const { tunnelConnector } = await import('../http/tunnel.js');
     return new undici.Agent({ ...options, connect: tunnelConnector({ proxy, tls, silenceMsMax: SILENCE_MS_MAX }) });
   }
-  const { url: uri, authorization: token } = proxy;
-  const through = new undici.ProxyAgent({ ...options, uri, ...(token !== undefined && { token }) });
-  return through as unknown as Agent;
+  return new undici.Agent({ ...options, connect: tls.ca === undefined ? {} : { ca: tls.ca } });
 }
