@@ -101,6 +101,11 @@ const BY_STATUS: Readonly<Record<number, Meaning>> = {
   400: say('E_HTTP_STATUS', 'the server calls the request a bad one', REGION),
   401: denied,
   403: denied,
+  407: say(
+    'E_AUTH',
+    'the proxy before the server wants to know who asks',
+    'Give user and password in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.',
+  ),
   408: busy,
   429: busy,
   500: busy,

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { EndpointRef, Source } from '../../../../src/core/endpoint.js';
 import type { TransferError } from '../../../../src/core/errors.js';
 import type { Target, TargetLayout } from '../../../../src/core/target.js';
@@ -11,6 +11,7 @@ import { parseLocation } from '../../../../src/endpoint/location.js';
 import { closeS3 } from '../../../../src/endpoint/s3/client.js';
 import { s3Scheme } from '../../../../src/endpoint/s3.js';
 import { errorDocument, type FakeS3, listPage, partLine, serveFakeS3 } from '../../../support/fake-s3.js';
+import { startForwardProxy } from '../../../support/forward-proxy.js';
 import { codeOf, memorySource, never, readChunk } from '../../../support/reading.js';
 
 const CHUNK = 5 * MiB;
@@ -82,6 +83,20 @@ test('a good server gets the whole object, and is asked not to replace another o
   const last = fake.asked.find(({ method, query }) => method === 'POST' && query.has('uploadId'));
   expect(last?.headers['if-none-match']).toBe('*');
   expect(fake.asked.every(({ headers }) => headers['x-amz-security-token'] === 'very-secret-token')).toBe(true);
+});
+
+test('an upload goes through the proxy that the environment names, which may want to know who asks', async () => {
+  const proxy = await startForwardProxy('who:hidden');
+  onTestFinished(proxy.stop);
+  vi.stubEnv('no_proxy', 'elsewhere.test');
+  vi.stubEnv('http_proxy', `http://who:hidden@${proxy.host}`);
+  const { target } = await begin();
+  await sendAll(target);
+  await target.commit(commit);
+  expect(fake.object?.equals(bytes)).toBe(true);
+  expect(proxy.asked).toHaveLength(fake.asked.length);
+  vi.stubEnv('http_proxy', `http://who:else@${proxy.host}`);
+  expect(await errorOf(begin())).toMatchObject({ code: 'E_AUTH', hint: expect.stringContaining('HTTP_PROXY') });
 });
 
 test('a part that the server is too busy for is tried again when the server says', async () => {
