@@ -95,6 +95,19 @@ test('a key that was revoked is refused, although it is known', async () => {
   expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('revoked') });
 });
 
+test('a key in the file of revoked ones is refused, and so are all where that file cannot be used', async () => {
+  putKey();
+  knowsTheServer();
+  configure('Host *', `  RevokedHostKeys ${join(folder, 'revoked')}`);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('is not there') });
+  writeFileSync(join(folder, 'revoked'), `# old ones\n${hostKey('ecdsa')}\n`);
+  expect(await look()).toBe(19);
+  appendFileSync(join(folder, 'revoked'), `${hostKey()}\n`);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringMatching(/was revoked.*line 3/) });
+  spawnSync('ssh-keygen', ['-q', '-k', '-f', join(folder, 'revoked'), join(sshd.scratch, 'host_ed25519.pub')]);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('KRL') });
+});
+
 test('of several keys of a server the known one is asked for, and names may be hashed', async () => {
   putKey();
   knows(`[127.0.0.1]:${sshd.port} ${hostKey('ecdsa')}`);

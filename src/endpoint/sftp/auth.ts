@@ -167,9 +167,8 @@ class KeyFile {
   /** Why it cannot be used, and never will. */
   get obstacle(): string | undefined {
     if (typeof this.#read === 'string') return this.#read;
-    return this.#key instanceof Error && !this.isLocked
-      ? `not ${showPath(this.path)}, which is no private key`
-      : undefined;
+    if (!(this.#key instanceof Error) || this.isLocked) return undefined;
+    return `not ${showPath(this.path)}, which is no private key in a form known here (ssh-keygen -p -f makes it one)`;
   }
 
   parse(passphrase?: string): ParsedKey | Error {

@@ -101,7 +101,7 @@ class Handshake {
   constructor(parts: HandshakeParts) {
     this.#parts = parts;
     this.#name = serverName(parts.address);
-    this.#known = new KnownHosts(parts.address.knownHosts);
+    this.#known = new KnownHosts(parts.address.knownHosts, parts.address.revokedKeys);
     this.#authentication = new Authentication({ ...parts, signal: this.#over.signal });
   }
 
