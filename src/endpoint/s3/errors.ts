@@ -83,6 +83,7 @@ const BY_CODE: Readonly<Record<string, Meaning | ByEnd>> = {
   ServiceUnavailable: busy,
   InternalError: busy,
   OperationAborted: busy,
+  ConditionalRequestConflict: say('E_UNAVAILABLE', 'somebody else works on this key at this moment', KEPT),
   RequestTimeout: say('E_TIMEOUT', 'the server has waited too long for the body', KEPT),
   IncompleteBody: damaged,
   BadDigest: damaged,

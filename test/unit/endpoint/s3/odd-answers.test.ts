@@ -170,6 +170,27 @@ test('a server that refuses to replace what came in the last moment is believed'
   expect(await codeOf(() => target.commit(commit))).toBe('E_TARGET_EXISTS');
 });
 
+test('a server that knows no condition for a commit gets it without one, after a last look', async () => {
+  const { target } = await begin();
+  await sendAll(target);
+  fake.script = ({ method, headers }) =>
+    method === 'POST' && headers['if-none-match'] ? { status: 501, body: errorDocument('NotImplemented') } : undefined;
+  expect(await target.commit(commit)).toEqual([expect.stringContaining('may replace')]);
+  expect(fake.object?.equals(bytes)).toBe(true);
+});
+
+test('a conflict with somebody else at the commit is no object that exists: it is tried again', async () => {
+  const { target } = await begin();
+  await sendAll(target);
+  let commits = 0;
+  fake.script = ({ method }) =>
+    method === 'POST' && commits++ === 0
+      ? { status: 409, body: errorDocument('ConditionalRequestConflict') }
+      : undefined;
+  await target.commit(commit);
+  expect(commits).toBe(2);
+});
+
 test('an object that is shorter than what was sent is not called a copy', async () => {
   const { target } = await begin();
   await sendAll(target);
