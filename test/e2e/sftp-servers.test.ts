@@ -4,14 +4,15 @@ import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writ
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import type { PreparedTarget, Target } from '../../src/core/target.js';
+import type { PreparedTarget, Target, TargetSite } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { SftpSession } from '../../src/endpoint/sftp/session.js';
 import { expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
 import { mounted } from '../support/mounts.js';
 import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
-import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
+import { killHard, type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
 
 const missing = sshdMissing();
 const SIZE = 3 * MiB + 77;
@@ -90,6 +91,43 @@ test('a file that takes the place of the part while it is written is never given
   expectSame(source, join(there, 'copy'));
   // What told the part from others is gone.
   expect(statSync(join(there, 'copy')).atimeMs).toBeLessThan(Date.now() + 60_000);
+});
+
+test('a connection that breaks when the copy is located, or gets its name, is made anew', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const cut = (): void => sshd.sessions().forEach(killHard);
+  const breaking = {
+    ...scheme,
+    locateTarget: async (...locate: Parameters<NonNullable<EndpointScheme['locateTarget']>>) => {
+      cut();
+      return (await scheme.locateTarget?.(...locate)) as TargetSite;
+    },
+    attachTarget: async (ref: { scheme: string }) => {
+      const target = (await scheme.attachTarget?.(ref)) as Target;
+      const [mark, commit] = [target.mark.bind(target), target.commit.bind(target)];
+      target.mark = (times) => {
+        cut();
+        return mark(times);
+      };
+      target.commit = (request) => {
+        cut();
+        return commit(request);
+      };
+      return target;
+    },
+  };
+  const link = SftpSession.prototype.hardlink;
+  const linking = vi.spyOn(SftpSession.prototype, 'hardlink').mockImplementationOnce(async function (
+    this: SftpSession,
+    ...names
+  ) {
+    await link.apply(this, names);
+    cut();
+  });
+  onTestFinished(() => linking.mockRestore());
+  await copied({ source, target: sshd.url(join(there, 'copy')), registry: { sftp: () => breaking } });
+  expectSame(source, join(there, 'copy'));
+  expect(readdirSync(there)).toEqual(['copy']);
 });
 
 test('a server without extensions is used as it is, and what it cannot promise is said', async () => {

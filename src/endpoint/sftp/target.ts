@@ -10,12 +10,14 @@ import { TransferError } from '../../core/errors.js';
 import type { ChunkWriter, CommitRequest, PartMark, Target } from '../../core/target.js';
 import { KiB } from '../../core/units.js';
 import { fileNameAt } from './address.js';
+import { again } from './again.js';
 import { ChunkRequests } from './chunk.js';
 import type { SftpClient } from './client.js';
 import { doing, ifThere, sftpError } from './errors.js';
 import { closeQuietly, type OpenFile, RemoteFile } from './file.js';
 import {
   assertPart,
+  finishPublishing,
   markAt,
   partAt,
   publish,
@@ -116,6 +118,10 @@ export class SftpTarget implements Target {
   }
 
   mark(times?: FileTimes): Promise<PartMark> {
+    return again(() => this.#mark(times));
+  }
+
+  #mark(times: FileTimes | undefined): Promise<PartMark> {
     return this.#once(async (session, handle) => {
       const { tag } = this.ref;
       if (times)
@@ -124,19 +130,24 @@ export class SftpTarget implements Target {
     });
   }
 
-  commit(request: CommitRequest): Promise<readonly string[]> {
-    return this.#once(async (session, handle) => {
-      this.#assertOurs((await ifThere(session.lstat(this.#part))) ?? {});
-      const notKept = await this.#setAccess(session, handle, request);
-      if (request.sync && session.has(EXTENSION.fsync)) await session.fsync(handle);
-      await publish(session, this.ref, request);
-      if (this.ref.tag !== undefined) {
-        const { attributes } = request;
-        const stat = untagged(await session.fstat(handle), attributes && secondsOf(attributes));
+  async commit(request: CommitRequest): Promise<readonly string[]> {
+    let mark: PartMark | undefined;
+    let notKept: readonly string[] = [];
+    await again(async () => {
+      // The connection may have broken when the part had its name already.
+      if (mark && (await this.#isPublished(mark, request))) return;
+      await this.#once(async (session, handle) => {
+        this.#assertOurs((await ifThere(session.lstat(this.#part))) ?? {});
+        notKept = await this.#setAccess(session, handle, request);
+        if (request.sync && session.has(EXTENSION.fsync)) await session.fsync(handle);
+        mark = await markAt(session, handle, this.ref);
+        await publish(session, this.ref, request);
+        if (this.ref.tag === undefined) return;
+        const stat = untagged(await session.fstat(handle), request.attributes && secondsOf(request.attributes));
         await session.fsetstat(handle, stat).catch(unlessRefused);
-      }
-      return notKept;
+      });
     });
+    return notKept;
   }
 
   detach(): Promise<void> {
@@ -195,6 +206,12 @@ export class SftpTarget implements Target {
   #assertOurs({ size, accessedSeconds }: RemoteStat): void {
     const { tag } = this.ref;
     if (size !== this.ref.size || (tag !== undefined && accessedSeconds !== tag)) throw vanished(this.#partName);
+  }
+
+  #isPublished(mark: PartMark, { sync }: CommitRequest): Promise<boolean> {
+    return doing('commit-target', this.#name, async () =>
+      finishPublishing(await this.#client.session(this.ref.address), this.ref, { mark, sync }),
+    );
   }
 
   /** For what is done once, on a thread that may have no other use for the part. */
