@@ -30,8 +30,11 @@ export async function tagPart(session: SftpSession, path: string): Promise<numbe
   return (await session.lstat(path)).accessedSeconds === tag ? tag : undefined;
 }
 
-/** What to set when the part has its name, under which it is told by that alone. */
-export function untagged({ modifiedSeconds = 0 }: RemoteStat, { accessedSeconds = nowSeconds() }: RemoteStat = {}) {
+/** What to set when the part has its name, under which it is told by that alone; by the server's own clock. */
+export function untagged(
+  { modifiedSeconds = 0 }: RemoteStat,
+  { accessedSeconds = modifiedSeconds }: RemoteStat = {},
+): RemoteStat {
   return { accessedSeconds, modifiedSeconds };
 }
 

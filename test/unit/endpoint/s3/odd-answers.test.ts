@@ -231,6 +231,17 @@ test('a list of many pages is read to its end', async () => {
   expect(fake.object?.equals(bytes)).toBe(true);
 });
 
+test('a list of parts that could not be had at first is had when it is asked for again', async () => {
+  const { target } = await begin();
+  const token = (await send(target, 0)) as string;
+  const holds = () =>
+    target.holds?.({ offset: 0, length: CHUNK }, { algorithm: 'xxh64', digest: new Uint8Array(8), token }, never);
+  fake.script = () => ({ status: 403, body: errorDocument('ExpiredToken') });
+  expect(await codeOf(async () => holds())).toBe('E_AUTH');
+  fake.script = () => undefined;
+  expect(await holds()).toBe(true);
+});
+
 test('a source whose ETag changes between two chunks is told, not mixed', async () => {
   fake.object = bytes;
   const source: Source = await scheme.openSource(at());
