@@ -4,6 +4,7 @@ import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writ
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { TransferError } from '../../src/core/errors.js';
 import type { PreparedTarget, Target, TargetSite } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
@@ -91,6 +92,35 @@ test('a file that takes the place of the part while it is written is never given
   expectSame(source, join(there, 'copy'));
   // What told the part from others is gone.
   expect(statSync(join(there, 'copy')).atimeMs).toBeLessThan(Date.now() + 60_000);
+});
+
+test('where reading shows in the times of a part, a copy that goes on knows it all the same', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const target = sshd.url(join(there, 'copy'));
+  const part = join(there, '.copy.blockferry-part');
+  const stopping = {
+    ...scheme,
+    attachTarget: async (ref: { scheme: string }) => {
+      const one = (await scheme.attachTarget?.(ref)) as Target;
+      return Object.assign(one, { mark: () => Promise.reject(new TransferError('E_AUTH', 'not now')) });
+    },
+  };
+  expect(await failureOf(copied({ source, target, registry: { sftp: () => stopping } }))).toMatchObject({
+    code: 'E_AUTH',
+  });
+  const read = SftpSession.prototype.read;
+  const reading = vi.spyOn(SftpSession.prototype, 'read').mockImplementation(async function (
+    this: SftpSession,
+    ...asked
+  ) {
+    const got = await read.apply(this, asked);
+    if (asked[1].length > 1) utimesSync(part, new Date(), statSync(part).mtime);
+    return got;
+  });
+  onTestFinished(() => reading.mockRestore());
+  await copied({ source, target });
+  expect(reading.mock.calls.length).toBeGreaterThan(1);
+  expectSame(source, join(there, 'copy'));
 });
 
 test('a connection that breaks when the copy is located, or gets its name, is made anew', async () => {

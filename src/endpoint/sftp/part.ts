@@ -33,6 +33,8 @@ export interface SftpPreparedRef extends SftpTargetRef {
   readonly sync: boolean;
   /** By which the part is told from every other file of its name. */
   readonly tag?: number;
+  /** It was made by this run, which reads nothing of it while it is written. */
+  readonly created: boolean;
 }
 
 export function partAt(path: string): string {
@@ -57,7 +59,7 @@ export async function preparePart(
   }
   const tag = await tagPart(session, path).catch(unlessRefused);
   if (creates && sync) await syncFolder(session, posix.dirname(path));
-  const prepared: SftpPreparedRef = { ...ref, size, sync, ...(tag !== undefined && { tag }) };
+  const prepared: SftpPreparedRef = { ...ref, size, sync, created: creates, ...(tag !== undefined && { tag }) };
   return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
 }
 

@@ -104,6 +104,7 @@ export class SftpTarget implements Target {
       const { session, handle } = await chunk.opened(this.#file);
       const got = await session.read(handle, block, position, chunk);
       position += got;
+      if (position === end) await this.#tagAgain(session, handle, chunk);
       return got;
     };
     return {
@@ -200,7 +201,19 @@ export class SftpTarget implements Target {
 
   async #check(session: SftpSession, handle: Handle): Promise<void> {
     assertPart(this.#partName, await session.lstat(this.#part));
-    this.#assertOurs(await session.fstat(handle));
+    const stat = await session.fstat(handle);
+    // While other threads read what an earlier run wrote, their reading may show.
+    if (this.ref.created) this.#assertOurs(stat);
+    else if (stat.size !== this.ref.size) throw vanished(this.#partName);
+  }
+
+  /** Reading may have changed it after all: storages behind a server tell late. This is still the file that had it. */
+  async #tagAgain(session: SftpSession, handle: Handle, owner: object): Promise<void> {
+    const { tag } = this.ref;
+    if (tag === undefined) return;
+    const { accessedSeconds, modifiedSeconds = 0 } = await session.fstat(handle, owner);
+    if (accessedSeconds === tag) return;
+    await session.fsetstat(handle, { accessedSeconds: tag, modifiedSeconds }).catch(unlessRefused);
   }
 
   #assertOurs({ size, accessedSeconds }: RemoteStat): void {
