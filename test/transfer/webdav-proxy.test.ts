@@ -15,7 +15,7 @@ async function rigBehind(proxy: string): Promise<Rig> {
   return made;
 }
 
-test('a plain server is written to through a proxy that opens no tunnels, and every request names its URL', async () => {
+test('a plain server is written to through a proxy that opens no tunnels: requests name their URL', async () => {
   const proxy = await startForwardProxy('who:secret');
   onTestFinished(proxy.stop);
   const { dav, copy } = await rigBehind(proxy.host);

@@ -140,6 +140,8 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     const begin = HEAD_BYTES_MAX - head.length;
     this.#filling.write(head, begin, 'latin1');
     this.#filling.write(END, end, 'latin1');
-    return this.#filling.subarray(begin, end + END.length);
+    const framed = this.#filling.subarray(begin, end + END.length);
+    // A socket has room for several small ones, and whoever sends asks for the next before they are on their way.
+    return this.#pieceBytes < PIECE_BYTES_MAX ? Buffer.from(framed) : framed;
   }
 }

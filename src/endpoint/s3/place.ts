@@ -161,7 +161,7 @@ function styleOf(
   const takesNames = isIP(hostname.replace(/^\[(.*)\]$/, '$1')) === 0;
   if (style === 'path' || (style === 'host' && takesNames && HOST_BUCKET.test(bucket))) return style;
   const hint =
-    'It is path (https://endpoint/bucket/key) or host (https://bucket.endpoint/key, for plain names alone, and for an ' +
+    'It is path (https://endpoint/bucket/key) or host (https://bucket.endpoint/key, for plain names alone, at an ' +
     'endpoint that is a name and no address).';
   throw new TransferError('E_USAGE', `style=${style.slice(0, 80)} does not suit the bucket ${bucket} at ${hostname}`, {
     hint,

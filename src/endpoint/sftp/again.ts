@@ -1,6 +1,6 @@
 /**
- * What may be done twice is tried again where the connection broke, since a server may be away for a moment. Chunks have
- * their own way, and their own patience.
+ * What may be done twice is tried again where the connection broke, since a server may be away for a moment. Chunks
+ * have their own way, and their own patience.
  */
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';

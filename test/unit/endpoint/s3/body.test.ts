@@ -21,3 +21,15 @@ test.each([
   expect(sizes[0]).toBeLessThan(piece + 128);
   expect(sizes.reduce((sum, bytes) => sum + bytes, 0)).toBe(framedBytes(length, piece));
 });
+
+test('a small piece stays as it is while those behind it are taken', async () => {
+  const body = new PartBody(new PieceSigner(Buffer.alloc(32), 'about', 'seed'), pieceBytesFor(0));
+  const sending = (async () => {
+    for (let n = 0; n < 8; n++) await body.write(Buffer.alloc(8 * KiB, n));
+    await body.end();
+  })();
+  const taken: Uint8Array[] = [];
+  for await (const bytes of body) taken.push(bytes);
+  await sending;
+  expect(taken.slice(0, 8).map((bytes) => bytes.at(-3))).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+});
