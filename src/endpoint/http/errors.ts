@@ -126,7 +126,7 @@ const MEANINGS: readonly (readonly [codes: RegExp, kind: ErrorCode, what: string
     /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/,
     'E_NETWORK',
     "the server's certificate is not trusted",
-    'Give the certificate authority that signed it, with --ca FILE or in the variable NODE_EXTRA_CA_CERTS.',
+    'Give the certificate authority that signed it in the variable NODE_EXTRA_CA_CERTS, or for http with --ca FILE.',
   ],
   [
     /^(EPROTO|ERR_SSL_.*)$/,
