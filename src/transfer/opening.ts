@@ -15,7 +15,6 @@ import type { ChecksumRequest } from './checksum.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { SharedControl } from './control-block.js';
-import { layoutOnRecord } from './discard.js';
 import { type GateReport, gateSource } from './gate.js';
 import { layoutOnRecord } from './layout-on-record.js';
 import { Plan, type PlanFacts } from './plan.js';
