@@ -33,7 +33,7 @@ export async function authenticate(
   const entry = token === undefined ? undefined : book.find(token, clock.wallMs());
   if (entry) return entry;
   const lent = token?.startsWith(DELEGATED) ? await delegated(sha256Hex(Buffer.from(token))) : undefined;
-  const lender = lent && book.named(lent.client, clock.wallMs());
+  const lender = lent && book.ofHash(lent.lender, clock.wallMs());
   if (lent && lender) return { ...lender, only: lent.place };
   await clock.sleep(REFUSED_MS);
   throw new TransferError('E_AUTH', 'the token is unknown here, has expired or was removed', {
@@ -126,14 +126,19 @@ function statusOf({ code }: TransferError): number {
   return ERROR_KINDS[code].exitCode === 2 || code === 'E_PROTOCOL' ? 400 : 500;
 }
 
-/** While work takes long, the client hears now and then that it goes on (102, RFC 2518 §10.1). */
+/** 102, RFC 2518 §10.1: so that the client does not take the peer for gone. */
+export function sayGoingOn(response: ServerResponse): void {
+  if (!response.headersSent && !response.destroyed) response.writeProcessing();
+}
+
+/** While work takes long, the client hears now and then that it goes on. */
 export async function beating<T>(response: ServerResponse, clock: Clock, work: Promise<T>): Promise<T> {
   const done = new AbortController();
   const beat = async (): Promise<void> => {
     for (;;) {
       await clock.sleep(BEAT_MS, done.signal);
-      if (done.signal.aborted || response.headersSent || response.destroyed) return;
-      response.writeProcessing();
+      if (done.signal.aborted) return;
+      sayGoingOn(response);
     }
   };
   const beats = beat();

@@ -27,14 +27,14 @@ export interface HostParts {
   readonly tell: (thread: number, about: LeaseNews) => Promise<void>;
 }
 
-/** Calls that the serving threads hand on, with the name of the client's token. */
+/** Calls that the serving threads hand on, with the name and the hash of the client's token. */
 export type HostCall = Extract<
   CallName,
   | ('locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard')
   | ('delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop')
 >;
 type DeedsOf<N extends HostCall> = {
-  [C in N]: (request: CallRequest<C>, client: string) => Promise<CallAnswer<C>>;
+  [C in N]: (request: CallRequest<C>, client: string, token: string) => Promise<CallAnswer<C>>;
 };
 type PullCall = Extract<HostCall, 'delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop'>;
 type PullDeeds = DeedsOf<PullCall>;
@@ -58,6 +58,8 @@ export interface HostAsk {
   readonly call: HostCall;
   readonly request: unknown;
   readonly client: string;
+  /** Hash of its token. */
+  readonly token: string;
 }
 
 const SWEEP_MS = 60_000;
@@ -86,9 +88,9 @@ export class Host {
   /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
   forThread(thread: number): HostForThread {
     return {
-      call: ({ call, request, client }) => {
+      call: ({ call, request, client, token }) => {
         const deeds: DeedsOf<HostCall> = { ...this.#calls, ...this.#pullCalls };
-        return (deeds[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+        return (deeds[call] as (...asked: readonly unknown[]) => Promise<unknown>)(request, client, token);
       },
       lease: ({ lease, client }) => {
         const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
@@ -181,7 +183,7 @@ export class Host {
   };
 
   readonly #pullCalls: PullDeeds = {
-    delegate: async (place, client) => ({ token: this.#delegations.lend(place, client) }),
+    delegate: async (place, _client, token) => ({ token: this.#delegations.lend(place, token) }),
     pull: async (request, client) => ({ pull: this.#pulls.start(request, client) }),
     'pull-news': ({ pull, after }, client) => this.#pulls.news(pull, after, client),
     'pull-rate': async ({ pull, rateBytesPerSecond }, client) => this.#pulls.setRate(pull, client, rateBytesPerSecond),

@@ -96,3 +96,8 @@ export function signalOf(response: ServerResponse): AbortSignal {
   response.once('close', () => left.abort());
   return left.signal;
 }
+
+/** @throws TransferError where nobody waits for the answer any more */
+export function assertAwaited(signal: AbortSignal): void {
+  if (signal.aborted) throw new TransferError('E_NETWORK', 'the client has left');
+}

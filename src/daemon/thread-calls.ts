@@ -17,12 +17,13 @@ import type { HostCall, HostForThread } from './host.js';
 import type { OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
 import type { ThreadData } from './serve-thread.js';
-import { assertInside, assertRange, assertRight } from './source-bytes.js';
+import { assertAwaited, assertInside, assertRange, assertRight } from './source-bytes.js';
 import type { ThreadLink } from './thread-link.js';
 import { mayUse, type TokenEntry } from './tokens.js';
 
 export type ThreadCalls = {
-  [N in CallName]: (request: CallRequest<N>, client: TokenEntry) => Promise<CallAnswer<N>>;
+  /** The signal aborts when nobody waits for the answer any more. */
+  [N in CallName]: (request: CallRequest<N>, client: TokenEntry, signal: AbortSignal) => Promise<CallAnswer<N>>;
 };
 
 interface CallParts {
@@ -53,7 +54,7 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
         return pageOf(source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined, range);
       });
     },
-    'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client) => {
+    'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client, signal) => {
       assertRight(client, place.root, 'read', place.path);
       const grid = new ChunkGrid(length, chunkBytes);
       if (chunkBytes === 0 || grid.count > WIRE_LIMITS.digestsPerAnswer) {
@@ -64,9 +65,10 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
         const digests: string[] = [];
         for (let chunk = 0; chunk < grid.count; chunk++) {
           const range = grid.range(chunk);
-          const reader = source.openChunk({ ...range, offset: range.offset + offset }, new AbortController().signal);
+          const reader = source.openChunk({ ...range, offset: range.offset + offset }, signal);
           const about = { length: range.length, algorithm };
-          digests.push(await hashReader(reader, about, { clock: systemClock, buffers, assertOpen: () => undefined }));
+          const assertOpen = (): void => assertAwaited(signal);
+          digests.push(await hashReader(reader, about, { clock: systemClock, buffers, assertOpen }));
         }
         return { digests };
       });
@@ -82,9 +84,9 @@ function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-d
       const range = { offset, length };
       return pageOf(await parts.extents(lease, client, range), range);
     },
-    'part-digest': async ({ lease, ...about }, client) => {
+    'part-digest': async ({ lease, ...about }, client, signal) => {
       assertRange(about);
-      return { digest: await parts.digest(lease, client, about) };
+      return { digest: await parts.digest(lease, client, { ...about, signal }) };
     },
     adopt: async ({ lease, digest, ...about }, client) => {
       assertRange(about);
@@ -100,7 +102,7 @@ function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-d
 /** What the main thread does, once it is clear that the client may ask for it. */
 function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
   const handOn = async <N extends HostCall>(call: N, request: CallRequest<N>, client: TokenEntry) =>
-    (await link.ask('call', { call, request, client: client.name })) as CallAnswer<N>;
+    (await link.ask('call', { call, request, client: client.name, token: client.hash })) as CallAnswer<N>;
   const inPlace =
     <N extends Extract<HostCall, 'locate-target' | 'prepare-target' | 'finish-commit' | 'discard' | 'pull'>>(call: N) =>
     async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {

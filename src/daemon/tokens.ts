@@ -92,15 +92,12 @@ export class TokenBook {
 
   /** Whose token it is. A hash is looked up, not the token: how long that takes tells nothing of it. */
   find(token: string, nowMs: number): TokenEntry | undefined {
-    this.#refresh();
-    const entry = this.#byHash.get(sha256Hex(Buffer.from(token)));
-    return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
+    return this.ofHash(sha256Hex(Buffer.from(token)), nowMs);
   }
 
-  /** The one of that name, while there is one. */
-  named(name: string, nowMs: number): TokenEntry | undefined {
+  ofHash(hash: string, nowMs: number): TokenEntry | undefined {
     this.#refresh();
-    const entry = [...this.#byHash.values()].find((one) => one.name === name);
+    const entry = this.#byHash.get(hash);
     return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
   }
 

@@ -121,4 +121,6 @@ test('a token that is lent reads the one file, makes no others, and ends with it
   expect((await rawCall(lent, 'hello', {})).answer.roots).toEqual([]);
   a.tokens('remove', 'lender');
   expect((await rawCall(lent, 'open-source', place)).status).toBe(401);
+  a.tokens('add', 'lender', '--rights', 'read,write');
+  expect((await rawCall(lent, 'open-source', place)).status).toBe(401);
 });

@@ -1,0 +1,111 @@
+/** What one client does, or leaves undone, keeps no other one waiting. */
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadHasher } from '../../../src/core/digest.js';
+import { GiB, KiB, MiB } from '../../../src/core/units.js';
+import { receiveRange } from '../../../src/daemon/receive-range.js';
+import { BlockBuffers } from '../../../src/transfer/block-buffers.js';
+import { Pace } from '../../../src/transfer/pace.js';
+import { FakeClock } from '../../support/fake-clock.js';
+import { dataFrame, endFrame, headOf, rawCall, rawSocket } from '../../support/peer-client.js';
+import { type PeerHost, startPeerHost } from '../../support/peer-host.js';
+
+let host: PeerHost;
+beforeAll(async () => {
+  host = await startPeerHost();
+});
+afterAll(() => host.stop());
+
+async function versionOf(path: string): Promise<string> {
+  return (await rawCall(host, 'open-source', { root: 'images', path })).answer.facts.version.value;
+}
+
+test('a client that asks on and on and takes no answers is cut off', { timeout: 30_000 }, async () => {
+  writeFileSync(join(host.root, 'disk'), Buffer.alloc(MiB, 7));
+  const about = { root: 'images', path: 'disk', version: await versionOf('disk'), algorithm: 'xxh64' };
+  const query = new URLSearchParams({ ...about, offset: '0', length: String(MiB) });
+  const request = `${headOf('GET', `/v1/source-bytes?${query}`, host.token)}\r\n`;
+  const socket = await rawSocket(host.port);
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  socket.resume();
+  socket.write(request.repeat(500));
+  await ended;
+});
+
+test('a client may ask again before it is known that it has its answer', async () => {
+  const request = `${headOf('POST', '/v1/hello', host.token)}content-length: 2\r\n\r\n{}`;
+  const socket = await rawSocket(host.port);
+  let got = '';
+  const answered = new Promise<void>((resolve) => {
+    socket.on('data', (bytes) => {
+      got += bytes.toString('latin1');
+      if (got.split('HTTP/1.1 200').length === 3) resolve();
+    });
+  });
+  socket.write(request.repeat(2));
+  await answered;
+  socket.destroy();
+});
+
+/** Clock ticks that the daemon has computed. */
+function ticks(): number {
+  const fields = readFileSync(`/proc/${host.pid}/stat`, 'latin1').split(' ');
+  return Number(fields[13]) + Number(fields[14]);
+}
+
+test.runIf(process.platform === 'linux')(
+  'nothing is hashed for a client that has left',
+  { timeout: 60_000 },
+  async () => {
+    truncateSync(writeEmpty('huge'), 1024 * GiB);
+    const place = { root: 'images', path: 'huge' };
+    const range = { chunkBytes: GiB, offset: 0, length: 1024 * GiB };
+    const message = JSON.stringify({ place, version: await versionOf('huge'), algorithm: 'sha256', ...range });
+    const socket = await rawSocket(host.port);
+    const [before, busy] = [ticks(), 20];
+    socket.write(
+      `${headOf('POST', '/v1/source-digests', host.token)}content-length: ${message.length}\r\n\r\n${message}`,
+    );
+    await expect.poll(() => ticks() - before, { timeout: 20_000 }).toBeGreaterThan(busy);
+    socket.destroy();
+    const busyFor = async (): Promise<number> => {
+      const begun = ticks();
+      await sleep(500);
+      return ticks() - begun;
+    };
+    await expect.poll(busyFor, { timeout: 20_000 }).toBeLessThan(5);
+  },
+);
+
+function writeEmpty(name: string): string {
+  const path = join(host.root, name);
+  writeFileSync(path, '');
+  return path;
+}
+
+test('a client whose bytes wait for the limit hears that they are taken', async () => {
+  const clock = new FakeClock();
+  const pace = new Pace(new BigInt64Array(2), clock);
+  pace.setRate(KiB);
+  const newHasher = await loadHasher('xxh64');
+  const [hasher, ours] = [newHasher(), newHasher()];
+  ours.update(new Uint8Array(128 * KiB));
+  const request = new PassThrough();
+  let heard = 0;
+  const received = receiveRange(request as unknown as IncomingMessage, {
+    ...{ length: 128 * KiB, algorithm: 'xxh64', hasher, pace, clock, buffers: new BlockBuffers() },
+    writer: { write: () => undefined, skip: () => undefined, finish: () => undefined, abort: () => undefined },
+    signal: new AbortController().signal,
+    assertOpen: () => undefined,
+    goesOn: () => heard++,
+  });
+  const piece = dataFrame(new Uint8Array(16 * KiB));
+  for (let n = 0; n < 8; n++) request.write(piece);
+  request.end(endFrame(ours.digest()));
+  await clock.runUntil(received);
+  expect(heard).toBeGreaterThanOrEqual(6);
+});
