@@ -184,7 +184,7 @@ export class Host {
 
   readonly #pullCalls: PullDeeds = {
     delegate: async (place, _client, token) => ({ token: this.#delegations.lend(place, token) }),
-    pull: async (request, client) => ({ pull: this.#pulls.start(request, client) }),
+    pull: async (request, client) => ({ pull: await this.#pulls.start(request, client) }),
     'pull-news': ({ pull, after }, client) => this.#pulls.news(pull, after, client),
     'pull-rate': async ({ pull, rateBytesPerSecond }, client) => this.#pulls.setRate(pull, client, rateBytesPerSecond),
     'pull-stop': async ({ pull }, client) => this.#pulls.stop(pull, client),
