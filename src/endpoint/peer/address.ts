@@ -9,7 +9,7 @@ import type { Location } from '../../core/endpoint.js';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import { type PeerAddress, type Place, PORT_DEFAULT } from '../../core/peer-wire.js';
 import { object, type Shaped, text } from '../../core/shape.js';
-import { assertPrivate, writePrivately } from '../../platform/private-file.js';
+import { assertPrivate, changePrivately, writePrivately } from '../../platform/private-file.js';
 import { locationOptions } from '../location-options.js';
 import { makeStateFolder, stateFolder } from '../state-folder.js';
 
@@ -134,10 +134,12 @@ export function knownPeers(): ReadonlyMap<string, KnownPeer> {
 }
 
 /** Keeps a peer, or with undefined forgets it. */
-export function keepPeer(name: string, peer: KnownPeer | undefined): void {
-  const peers = new Map(knownPeers());
-  if (peer) peers.set(name, peer);
-  else peers.delete(name);
+export async function keepPeer(name: string, peer: KnownPeer | undefined): Promise<void> {
   makeStateFolder('');
-  writePrivately(peersPath(), `${JSON.stringify(Object.fromEntries(peers), undefined, 2)}\n`);
+  await changePrivately(peersPath(), () => {
+    const peers = new Map(knownPeers());
+    if (peer) peers.set(name, peer);
+    else peers.delete(name);
+    writePrivately(peersPath(), `${JSON.stringify(Object.fromEntries(peers), undefined, 2)}\n`);
+  });
 }

@@ -55,7 +55,7 @@ export async function addPeer(seen: SeenPeer, token: string): Promise<CallAnswer
   const address: PeerAddress = { host: seen.host, port: seen.port, token, pin: seen.fingerprint };
   const { roots } = await peerClient(address).callOnce('hello', {});
   closePeers();
-  keepPeer(seen.name, { token, pin: seen.fingerprint });
+  await keepPeer(seen.name, { token, pin: seen.fingerprint });
   return roots;
 }
 
@@ -64,12 +64,12 @@ export function listPeers(): readonly { readonly name: string; readonly fingerpr
 }
 
 /** @throws TransferError E_USAGE where it is not known */
-export function removePeer(text: string): string {
+export async function removePeer(text: string): Promise<string> {
   const name = peerName(hostOf(text));
   if (!knownPeers().has(name)) {
     throw new TransferError('E_USAGE', `the peer ${name} is not known`, { hint: 'See: blockferry peer list' });
   }
-  keepPeer(name, undefined);
+  await keepPeer(name, undefined);
   return name;
 }
 
