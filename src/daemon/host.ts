@@ -128,41 +128,45 @@ export class Host {
       }
     },
     'prepare-target': (request, client) => {
-      const { root, path } = request.place;
-      return this.#turns.take(`${root}/${path}`, () => this.#prepare(request, client));
+      return this.#turns.take(turnOf(request.place), () => this.#prepare(request, client));
     },
-    flush: async ({ lease: id, seen }, client) => {
-      const lease = this.#leases.get(id, client);
-      if (lease.failures > seen) return { failures: lease.failures };
-      try {
-        await this.#parts.runner.run('flush-target', { ref: lease.ref });
-      } catch (thrown) {
-        lease.failures++;
-        if (TransferError.from(thrown).code !== 'E_FLUSH') throw asTold(thrown, lease.found);
-      }
-      return { failures: lease.failures };
-    },
-    mark: async ({ lease: id, times }, client) => {
-      const lease = this.#leases.get(id, client);
-      await this.#seal(lease);
-      return this.#told(lease.found, () => {
-        return this.#parts.runner.run('mark-target', { ref: lease.ref, ...(times && { times }) });
+    flush: ({ lease: id, seen }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        if (lease.failures > seen) return { failures: lease.failures };
+        try {
+          await this.#parts.runner.run('flush-target', { ref: lease.ref });
+        } catch (thrown) {
+          lease.failures++;
+          if (TransferError.from(thrown).code !== 'E_FLUSH') throw asTold(thrown, lease.found);
+        }
+        return { failures: lease.failures };
       });
     },
-    commit: async ({ lease: id, commit }, client) => {
-      const lease = this.#leases.get(id, client);
-      if (lease.committed) return { sentences: lease.committed };
-      await this.#seal(lease);
-      const { request, sentences } = localCommit(commit);
-      const kept = await this.#told(lease.found, () => {
-        return this.#parts.runner.run('commit-target', { ref: lease.ref, request });
+    mark: ({ lease: id, times }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        await this.#seal(lease);
+        return this.#told(lease.found, () => {
+          return this.#parts.runner.run('mark-target', { ref: lease.ref, ...(times && { times }) });
+        });
       });
-      lease.committed = [...sentences, ...kept];
-      return { sentences: lease.committed };
     },
-    'close-target': async ({ lease: id }, client) => {
-      await this.#leases.end(this.#leases.get(id, client));
-      return {};
+    commit: ({ lease: id, commit }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        if (lease.committed) return { sentences: lease.committed };
+        await this.#seal(lease);
+        const { request, sentences } = localCommit(commit);
+        const kept = await this.#told(lease.found, () => {
+          return this.#parts.runner.run('commit-target', { ref: lease.ref, request });
+        });
+        lease.committed = [...sentences, ...kept];
+        return { sentences: lease.committed };
+      });
+    },
+    'close-target': ({ lease: id }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        await this.#leases.end(lease);
+        return {};
+      });
     },
     'finish-commit': ({ place, part, commit }) => {
       return this.#at(place, async (found, { ref }) => {
@@ -218,7 +222,13 @@ export class Host {
   }
 
   #at<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
-    return this.#turns.take(`${place.root}/${place.path}`, () => this.#inPlace(place, work));
+    return this.#turns.take(turnOf(place), () => this.#inPlace(place, work));
+  }
+
+  /** A lease ends, and its descriptor is closed, only between two of these: a commit that is asked for twice is one. */
+  #underLease<T>(id: string, client: string, work: (lease: Lease) => Promise<T>): Promise<T> {
+    const { shown } = this.#leases.get(id, client).found;
+    return this.#turns.take(shown, () => work(this.#leases.get(id, client)));
   }
 
   async #inPlace<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
@@ -253,6 +263,11 @@ export class Host {
   async #tell({ id, threads }: Lease, what: LeaseNews['what']): Promise<void> {
     await Promise.all([...threads].map((thread) => this.#parts.tell(thread, { lease: id, what })));
   }
+}
+
+/** As {@link Found} shows it. */
+function turnOf({ root, path }: Place): string {
+  return `${root}/${path.replace(/\/$/, '')}`;
 }
 
 /** A copy that runs on this host has its journal beside its part, and nobody else may touch that. */

@@ -132,6 +132,30 @@ test('whoever has lost a part to a new run cannot write to it any more', async (
   expect(existsSync(join(host.root, 'taken'))).toBe(false);
 });
 
+test('a commit that is asked for again while it is made is one commit', async () => {
+  const commit = { overwrite: false, sync: true };
+  for (let round = 0; round < 8; round++) {
+    const { lease } = await prepare(`twice${round}`, 10);
+    const answers = await Promise.all([1, 2].map(() => rawCall(host, 'commit', { lease, commit })));
+    expect(answers).toEqual([1, 2].map(() => ({ status: 200, answer: { sentences: [] } })));
+  }
+});
+
+test('a part is opened again before its commit or after it, and never in the middle', async () => {
+  const commit = { overwrite: false, sync: true };
+  for (let round = 0; round < 8; round++) {
+    const { lease, path } = await prepare(`raced${round}`, 10);
+    const place = { root: 'images', path: `raced${round}` };
+    const [committed, reopened] = await Promise.all([
+      rawCall(host, 'commit', { lease, commit }),
+      rawCall(host, 'prepare-target', { place, size: 10, partial: 'reopen', sync: true }),
+    ]);
+    expect([committed.status, reopened.status].filter((status) => status === 200)).toHaveLength(1);
+    expect(existsSync(path)).toBe(reopened.status === 200);
+    if (reopened.status === 200) expect(committed.answer.error.code).toBe('E_LOCKED');
+  }
+});
+
 test('set-user-id bits, owners and attributes that give rights are not taken from a client', async () => {
   const { lease } = await prepare('modes', 0);
   const attributes = {
