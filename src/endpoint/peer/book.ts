@@ -5,7 +5,7 @@ import { watchSilence } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import type { CallAnswer } from '../../core/peer-wire.js';
 import { redactedUrl } from '../location.js';
-import { keepPeer, knownPeers, type PeerAddress, peerHost, peerName } from './address.js';
+import { isToken, keepPeer, knownPeers, notAToken, type PeerAddress, peerHost, peerName } from './address.js';
 import { closePeers, peerClient } from './client.js';
 import { connectionError, fingerprintOf } from './connection.js';
 
@@ -47,11 +47,7 @@ const CHECK = { hint: 'Check host, port and network, and that `blockferry serve`
 
 /** Keeps it, once it has taken the token. Answers what it offers. @throws TransferError E_AUTH */
 export async function addPeer(seen: SeenPeer, token: string): Promise<CallAnswer<'hello'>['roots']> {
-  if (!/^[\w-]{1,200}$/.test(token)) {
-    throw new TransferError('E_USAGE', 'what was given is no token', {
-      hint: 'Give the one that `blockferry serve token add` has printed.',
-    });
-  }
+  if (!isToken(token)) throw notAToken('you gave');
   const address: PeerAddress = { host: seen.host, port: seen.port, token, pin: seen.fingerprint };
   const { roots } = await peerClient(address).callOnce('hello', {});
   closePeers();

@@ -31,6 +31,16 @@ async function digestOf(bytes: Uint8Array): Promise<Uint8Array> {
   return hasher.digest();
 }
 
+function pullFrom(address: { readonly token?: string; readonly host?: string }) {
+  const place = { root: 'images', path: 'new' };
+  const options = {
+    ...{ algorithm: 'xxh64', rateBytesPerSecond: 0, overwrite: false, discard: false },
+    ...{ sync: true, readBack: false, check: true },
+  };
+  const source = { address: { host: 'localhost', port: 1, token: 'bft_x', ...address }, place };
+  return { source, place, sourceName: 'new', options };
+}
+
 test('sizes and counts that no Blockferry sends are refused', async () => {
   const place = { root: 'images', path: 'new' };
   const get = async (query: string): Promise<number> =>
@@ -49,6 +59,8 @@ test('sizes and counts that no Blockferry sends are refused', async () => {
     ['open-source', 'this is no JSON'],
     ['open-source', `"${'x'.repeat(3_000_000)}"`],
     ['flush', { lease: '../../etc', seen: 0 }],
+    ['pull', pullFrom({ token: 'bft_x\r\n\r\nPOST /elsewhere HTTP/1.1' })],
+    ['pull', pullFrom({ host: 'host\r\nx: y' })],
     ['__proto__', {}],
     ['constructor', {}],
   ];

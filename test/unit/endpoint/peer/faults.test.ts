@@ -197,3 +197,15 @@ test('locations that are not understood are refused, and a token in one is not r
     expect(message).not.toContain('bft_secret');
   }
 });
+
+test('a token that is none is refused before anything is sent, and not repeated', async () => {
+  process.env.BLOCKFERRY_PEER_TOKEN = 'bft_secret\r\nx: y';
+  try {
+    const open = () => peerScheme().openSource?.(parseLocation('peer://host/images/disk'));
+    expect(await codeOf(open)).toBe('E_USAGE');
+    const message = await Promise.resolve(open()).catch((error: Error) => JSON.stringify(error));
+    expect(message).not.toContain('bft_secret');
+  } finally {
+    delete process.env.BLOCKFERRY_PEER_TOKEN;
+  }
+});
