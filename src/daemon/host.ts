@@ -197,7 +197,7 @@ export class Host {
   /** Opening it again ends the lease of whoever had it open: a run that was killed, most of the time. */
   async #prepare(request: CallRequest<'prepare-target'>, client: string): Promise<CallAnswer<'prepare-target'>> {
     const { place, size, partial, sync, committed } = request;
-    this.#leases.assertRoom();
+    this.#leases.assertRoom(client);
     const found = findTarget(this.#parts.roots, place, undefined);
     try {
       const site = await this.#locate(found);

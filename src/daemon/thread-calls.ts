@@ -16,6 +16,7 @@ import { BlockBuffers } from '../transfer/block-buffers.js';
 import type { HostCall, HostForThread } from './host.js';
 import type { OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
+import { ROOT_HINT } from './roots.js';
 import type { ThreadData } from './serve-thread.js';
 import { assertAwaited, assertInside, assertRange, assertRight } from './source-bytes.js';
 import type { ThreadLink } from './thread-link.js';
@@ -111,12 +112,16 @@ function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
     };
   const ofPull =
     <N extends Extract<HostCall, 'pull-news' | 'pull-rate' | 'pull-stop'>>(call: N) =>
-    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
-      handOn(call, request, client);
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertWriter(client);
+      return handOn(call, request, client);
+    };
   const underLease =
     <N extends Extract<HostCall, 'flush' | 'mark' | 'commit' | 'close-target'>>(call: N) =>
-    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
-      handOn(call, request, client);
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertWriter(client);
+      return handOn(call, request, client);
+    };
   return {
     'locate-target': inPlace('locate-target'),
     'prepare-target': inPlace('prepare-target'),
@@ -137,6 +142,12 @@ function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
     commit: underLease('commit'),
     'close-target': underLease('close-target'),
   };
+}
+
+/** The lease or the pull is known to whoever opened it; a token that this client has lent writes nothing all the same. */
+function assertWriter({ rights, only }: TokenEntry): void {
+  if (rights.includes('write') && !only) return;
+  throw new TransferError('E_AUTH', 'the token may not write', ROOT_HINT);
 }
 
 function pageOf(extents: Iterable<Extent> | undefined, range: { readonly offset: number; readonly length: number }) {

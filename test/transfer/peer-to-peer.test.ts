@@ -119,6 +119,10 @@ test('a token that is lent reads the one file, makes no others, and ends with it
   expect((await rawCall(lent, 'delegate', place)).status).toBe(401);
   expect((await rawCall(lent, 'discard', { place })).status).toBe(401);
   expect((await rawCall(lent, 'hello', {})).answer.roots).toEqual([]);
+  const part = { place: { root: 'images', path: 'part' }, size: 1, partial: 'create', sync: false };
+  const opened = await rawCall({ port: a.port, token: lender }, 'prepare-target', part);
+  const commit = { lease: opened.answer.lease, commit: { overwrite: false, sync: false } };
+  expect((await rawCall(lent, 'commit', commit)).status).toBe(401);
   a.tokens('remove', 'lender');
   expect((await rawCall(lent, 'open-source', place)).status).toBe(401);
   a.tokens('add', 'lender', '--rights', 'read,write');
