@@ -14,12 +14,6 @@ type PeerPull = InstanceType<Driver['PeerPull']>;
 
 /** Hosts that are started so often within one copy are broken. */
 const LOST_MAX = 10;
-/**
- * What the host that pulls says when it ends, and when the source's does not know the lent token: after it was started
- * again, or after a week. Where the driver's own token has ended, it cannot lend another, and hears that.
- */
-const LOST: ReadonlySet<string> = new Set(['E_STOPPED', 'E_AUTH']);
-
 export interface PullEnds {
   readonly source: Location;
   readonly target: Location;
@@ -66,20 +60,26 @@ export class PullWork {
     }
   }
 
-  /** Answers an error where the copy may go on when it is asked for anew. */
+  /**
+   * Answers an error where the copy may go on when it is asked for anew: the host that pulls has ended it, or, once it
+   * was let in, the source's host knows the lent token no more. Where the driver's own has ended too, it hears that.
+   */
   async #carryOut(discard: boolean): Promise<TransferResult | TransferError> {
     const options = { ...this.#options, rateBytesPerSecond: this.#rate, discard };
     this.#pull = this.#driver.PeerPull.start(this.#ends, options);
     const pull = await this.#pull;
     if (this.#stopped) await pull.stop();
+    let begun = false;
     for (;;) {
       const news = await pull.news().catch(forgotten);
       if (news instanceof TransferError) return news;
       for (const { event, result, error } of news.said) {
         if (result) return result as TransferResult;
-        if (error && LOST.has(error.code)) return told(error as ErrorJson);
+        if (error && (error.code === 'E_STOPPED' || (begun && error.code === 'E_AUTH')))
+          return told(error as ErrorJson);
         if (error) throw told(error as ErrorJson);
         if (event) this.events.emit(event as EventBody);
+        begun ||= event !== undefined && event.type !== 'note';
       }
       if (news.ended) {
         const { name } = this.#ends.target;
