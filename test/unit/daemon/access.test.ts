@@ -111,6 +111,17 @@ test.each(ESCAPES)('a path that leads elsewhere is refused: %j', async (path) =>
   expect(bytes.status).toBeGreaterThanOrEqual(400);
 });
 
+test.each(['.disk.blockferry-part', '.a\nb.blockferry-journal', '.disk.blockferry-manifest'])(
+  'what copies keep hidden beside their targets is for nobody else: %j',
+  async (path) => {
+    writeFileSync(join(host.root, path), 'hidden');
+    const place = { root: 'images', path };
+    expect((await rawCall(host, 'open-source', place)).answer.error?.code).toBe('E_USAGE');
+    const prepared = { place, size: 1, partial: 'create', sync: false };
+    expect((await rawCall(host, 'prepare-target', prepared)).answer.error?.code).toBe('E_USAGE');
+  },
+);
+
 test('links are not followed, wherever on the way they stand, to read or to write', async () => {
   symlinkSync(join(outside, 'secret'), join(host.root, 'link'));
   symlinkSync(outside, join(host.root, 'away'));
