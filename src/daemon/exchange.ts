@@ -30,15 +30,28 @@ export async function authenticate(
   { clock, delegated }: AuthParts,
 ): Promise<TokenEntry> {
   const [, token] = /^Bearer ([\w-]{1,200})$/.exec(request.headers.authorization ?? '') ?? [];
-  const entry = token === undefined ? undefined : book.find(token, clock.wallMs());
+  const hash = token === undefined ? '' : sha256Hex(Buffer.from(token));
+  const entry = known(book, hash, clock);
   if (entry) return entry;
-  const lent = token?.startsWith(DELEGATED) ? await delegated(sha256Hex(Buffer.from(token))) : undefined;
-  const lender = lent && book.ofHash(lent.lender, clock.wallMs());
+  const lent = token?.startsWith(DELEGATED) ? await delegated(hash) : undefined;
+  const lender = lent && known(book, lent.lender, clock);
   if (lent && lender) return { ...lender, only: lent.place };
   await clock.sleep(REFUSED_MS);
   throw new TransferError('E_AUTH', 'the token is unknown here, has expired or was removed', {
     hint: 'Ask whoever runs the peer for a token: blockferry serve token add NAME. Then: blockferry peer add.',
   });
+}
+
+/** Where the list lies, and what is wrong with it, is for whoever runs the peer. */
+function known(book: TokenBook, hash: string, clock: Clock): TokenEntry | undefined {
+  try {
+    return book.find(hash, clock.wallMs());
+  } catch (cause) {
+    throw new TransferError('E_UNAVAILABLE', 'the peer cannot read its list of tokens', {
+      hint: 'Whoever runs it sees why with: blockferry serve token list',
+      cause,
+    });
+  }
 }
 
 /** @throws TransferError E_USAGE where the client speaks another protocol */

@@ -95,11 +95,7 @@ export class TokenBook {
   }
 
   /** Whose token it is. A hash is looked up, not the token: how long that takes tells nothing of it. */
-  find(token: string, nowMs: number): TokenEntry | undefined {
-    return this.ofHash(sha256Hex(Buffer.from(token)), nowMs);
-  }
-
-  ofHash(hash: string, nowMs: number): TokenEntry | undefined {
+  find(hash: string, nowMs: number): TokenEntry | undefined {
     this.#refresh();
     const entry = this.#byHash.get(hash);
     return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;

@@ -74,6 +74,17 @@ test('a token does what its rights say, in the roots that it was given for, and 
   ]);
 });
 
+test('a list of tokens that cannot be read lets nobody in, and says nothing of itself', async () => {
+  const path = join(host.state, 'serve', 'tokens.json');
+  const kept = readFileSync(path);
+  writeFileSync(path, 'this is no list');
+  const { status, answer } = await rawCall(host, 'hello', {});
+  expect(status).toBe(503);
+  expect(JSON.stringify(answer)).not.toContain(host.state);
+  writeFileSync(path, kept);
+  expect((await rawCall(host, 'hello', {})).status).toBe(200);
+});
+
 test('of tokens only hashes are kept, and the files with secrets are for their owner alone', () => {
   const folder = join(host.state, 'serve');
   expect(readFileSync(join(folder, 'tokens.json'), 'utf8')).not.toContain(host.token);
