@@ -16,6 +16,7 @@ const REFUSED_MS = 500;
 const BEAT_MS = 15_000;
 const MESSAGE_MS_MAX = 60_000;
 const UNHEARD_BYTES_MAX = 64 * MiB;
+const UNHEARD_MS_MAX = 30_000;
 
 export interface AuthParts {
   readonly clock: Clock;
@@ -99,7 +100,11 @@ export function answer(response: ServerResponse, content: unknown): void {
  * What is still coming is taken and thrown away, so that the answer is heard: a connection that is closed on its sender
  * may lose it. Whoever has no token is not listened to any more.
  */
-export function answerError(request: IncomingMessage, response: ServerResponse, error: TransferError): void {
+export function answerError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { error, clock }: { readonly error: TransferError; readonly clock: Clock },
+): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
@@ -123,12 +128,21 @@ export function answerError(request: IncomingMessage, response: ServerResponse, 
     ...(code === 'E_AUTH' && !request.complete && { connection: 'close' }),
   });
   response.end(body);
+  if (!request.complete) void throwAway(request, clock);
+}
+
+/** Neither much of it nor for long: a client that has its answer stops sending. */
+async function throwAway(request: IncomingMessage, clock: Clock): Promise<void> {
+  const over = new AbortController();
   let rest = 0;
   request.on('data', (piece: Buffer) => {
     rest += piece.length;
     if (rest > UNHEARD_BYTES_MAX) request.destroy();
   });
+  for (const event of ['end', 'close']) request.once(event, () => over.abort());
   request.resume();
+  await clock.sleep(UNHEARD_MS_MAX, over.signal);
+  if (!request.complete) request.destroy();
 }
 
 function statusOf({ code }: TransferError): number {

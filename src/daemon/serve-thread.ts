@@ -217,7 +217,7 @@ class ServeThread {
         answer(response, await beating(response, this.#clock, work));
       }
     } catch (thrown) {
-      answerError(request, response, TransferError.from(thrown));
+      answerError(request, response, { error: TransferError.from(thrown), clock: this.#clock });
     }
   }
 }

@@ -1,12 +1,15 @@
 /** What one client does, or leaves undone, keeps no other one waiting. */
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadHasher } from '../../../src/core/digest.js';
+import { TransferError } from '../../../src/core/errors.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
+import { answerError } from '../../../src/daemon/exchange.js';
 import { receiveRange } from '../../../src/daemon/receive-range.js';
 import { BlockBuffers } from '../../../src/transfer/block-buffers.js';
 import { Pace } from '../../../src/transfer/pace.js';
@@ -108,4 +111,21 @@ test('a client whose bytes wait for the limit hears that they are taken', async 
   request.end(endFrame(ours.digest()));
   await clock.runUntil(received);
   expect(heard).toBeGreaterThanOrEqual(6);
+});
+
+test('a client that goes on sending slowly when it has its answer is cut off', async () => {
+  const clock = new FakeClock();
+  const server = createServer((request, response) => {
+    answerError(request, response, { error: new TransferError('E_USAGE', 'no'), clock });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
+  const ended = new Promise((resolve) => socket.once('close', resolve));
+  socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nx');
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.write('y');
+  await expect.poll(() => clock.sleeping).toBe(1);
+  clock.advance(60_000);
+  await ended;
+  server.close();
 });
