@@ -122,12 +122,22 @@ export class PartBytes {
   async adopt(
     lease: string,
     client: TokenEntry,
-    { offset, length, ...expected }: ByteRange & Expected,
+    { offset, length, signal, ...expected }: ByteRange & Expected & { readonly signal: AbortSignal },
   ): Promise<boolean> {
     const range = { offset, length };
     const held = await this.#take(lease, client, range);
     assertWritable(held);
-    return (await held.target.adopt?.(range, expected, held.stop.signal)) ?? false;
+    // Whoever has left may be asking again, or send the chunk: what comes late must not write over that.
+    assertAwaited(signal);
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    signal.addEventListener('abort', end);
+    held.stop.signal.addEventListener('abort', end);
+    try {
+      return (await held.target.adopt?.(range, expected, over.signal)) ?? false;
+    } finally {
+      held.stop.signal.removeEventListener('abort', end);
+    }
   }
 
   async extents(lease: string, client: TokenEntry, range: ByteRange): Promise<Iterable<Extent> | undefined> {

@@ -89,9 +89,9 @@ function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-d
       assertRange(about);
       return { digest: await parts.digest(lease, client, { ...about, signal }) };
     },
-    adopt: async ({ lease, digest, ...about }, client) => {
+    adopt: async ({ lease, digest, ...about }, client, signal) => {
       assertRange(about);
-      return { adopted: await parts.adopt(lease, client, { ...about, digest: Buffer.from(digest, 'hex') }) };
+      return { adopted: await parts.adopt(lease, client, { ...about, digest: Buffer.from(digest, 'hex'), signal }) };
     },
     zero: async ({ lease, offset, length }, client) => {
       await parts.zero(lease, client, { offset, length });

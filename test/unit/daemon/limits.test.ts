@@ -1,12 +1,12 @@
 /** What one client does, or leaves undone, keeps no other one waiting. */
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadHasher } from '../../../src/core/digest.js';
+import { loadHasher, toHex } from '../../../src/core/digest.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
 import { answerError } from '../../../src/daemon/exchange.js';
@@ -54,6 +54,13 @@ test('a client may ask again before it is known that it has its answer', async (
   socket.destroy();
 });
 
+/** What the daemon has computed in half a second. */
+async function busyFor(): Promise<number> {
+  const begun = ticks();
+  await sleep(500);
+  return ticks() - begun;
+}
+
 /** Clock ticks that the daemon has computed. */
 function ticks(): number {
   const fields = readFileSync(`/proc/${host.pid}/stat`, 'latin1').split(' ');
@@ -75,12 +82,31 @@ test.runIf(process.platform === 'linux')(
     );
     await expect.poll(() => ticks() - before, { timeout: 20_000 }).toBeGreaterThan(busy);
     socket.destroy();
-    const busyFor = async (): Promise<number> => {
-      const begun = ticks();
-      await sleep(500);
-      return ticks() - begun;
-    };
     await expect.poll(busyFor, { timeout: 20_000 }).toBeLessThan(5);
+  },
+);
+
+test.runIf(process.platform === 'linux')(
+  'nothing is taken over for a client that has left',
+  { timeout: 60_000 },
+  async () => {
+    const [tail, length] = [Buffer.alloc(64 * KiB, 5), 256 * MiB];
+    const old = writeEmpty('adopted');
+    truncateSync(old, length - tail.length);
+    appendFileSync(old, tail);
+    const place = { root: 'images', path: 'adopted' };
+    const prepared = await rawCall(host, 'prepare-target', { place, size: length, partial: 'create', sync: false });
+    const hasher = (await loadHasher('xxh64'))();
+    for (let at = 0; at < length - tail.length; at += tail.length) hasher.update(new Uint8Array(tail.length));
+    hasher.update(tail);
+    const { lease } = prepared.answer;
+    const message = JSON.stringify({ lease, algorithm: 'xxh64', digest: toHex(hasher.digest()), offset: 0, length });
+    const before = ticks();
+    const socket = await rawSocket(host.port);
+    socket.end(`${headOf('POST', '/v1/adopt', host.token)}content-length: ${message.length}\r\n\r\n${message}`);
+    await expect.poll(() => ticks() - before, { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(busyFor, { timeout: 20_000 }).toBeLessThan(5);
+    expect(statSync(join(host.root, '.adopted.blockferry-part')).blocks).toBe(0);
   },
 );
 
