@@ -34,6 +34,8 @@ export interface SendParts {
   readonly signal: AbortSignal;
   /** Throws when what is read must not be read any more. */
   readonly assertOpen: () => void;
+  /** Throws when it is not what it was; absent: it may change. */
+  readonly assertSame?: () => void;
 }
 
 /** The head of a frame lies before its bytes, which lie on a page: one write sends both, and nothing is copied. */
@@ -51,6 +53,7 @@ export async function sendRange(response: ServerResponse, parts: SendParts): Pro
   const sender = new Sender(response, parts, frameBytes);
   try {
     for (const extent of extents) await sender.send(extent);
+    parts.assertSame?.();
     await sender.end();
     response.end();
   } catch (thrown) {

@@ -14,7 +14,7 @@ import {
 } from '../core/peer-wire.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import type { HostCall, HostForThread } from './host.js';
-import type { OpenSources } from './open-sources.js';
+import { assertSame, type OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
 import { ROOT_HINT } from './roots.js';
 import type { ThreadData } from './serve-thread.js';
@@ -52,7 +52,12 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       return sources.use(place, version, async (source) => {
         assertInside({ offset, length }, source.size);
         const range = { offset, length };
-        return pageOf(source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined, range);
+        const page = pageOf(
+          source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined,
+          range,
+        );
+        assertSame(source);
+        return page;
       });
     },
     'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client, signal) => {

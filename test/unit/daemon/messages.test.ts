@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -119,6 +119,26 @@ test('frames that do not fit the range are refused, and nothing beyond it is wri
       .subarray(bytes.length)
       .every((byte) => byte === 0),
   ).toBe(true);
+});
+
+test('holes of a file that was changed are not told as those of the one that was asked for', async () => {
+  const path = join(host.root, 'holes');
+  writeFileSync(path, '');
+  truncateSync(path, 1024 * KiB);
+  const place = { root: 'images', path: 'holes' };
+  const { version } = (await rawCall(host, 'open-source', place)).answer.facts;
+  const about = { ...place, version: version.value, algorithm: 'xxh64', offset: '0', length: String(64 * KiB) };
+  const get = () =>
+    rawExchange(host.port, `${headOf('GET', `/v1/source-bytes?${new URLSearchParams(about)}`, host.token)}\r\n`);
+  const extents = () => rawCall(host, 'source-extents', { place, version: version.value, offset: 0, length: KiB });
+  // Asked several times, so that all threads have the file open.
+  for (let n = 0; n < 16; n++) expect([(await get()).body.length, (await extents()).status]).toEqual([24, 200]);
+  utimesSync(path, 1, 1);
+  for (let n = 0; n < 16; n++) {
+    const { status, body } = await get();
+    if (status === 200) expect(body.charCodeAt(11)).toBe(FRAME.failure);
+    expect((await extents()).answer.error?.code).toBe('E_SOURCE_CHANGED');
+  }
 });
 
 test('whoever has lost a part to a new run cannot write to it any more', async () => {
