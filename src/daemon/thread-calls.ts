@@ -149,7 +149,7 @@ function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
   };
 }
 
-/** The lease or the pull is known to whoever opened it; a token that this client has lent writes nothing all the same. */
+/** A lease or a pull is known to whoever opened it; a token that this client has lent writes nothing all the same. */
 function assertWriter({ rights, only }: TokenEntry): void {
   if (rights.includes('write') && !only) return;
   throw new TransferError('E_AUTH', 'the token may not write', ROOT_HINT);
