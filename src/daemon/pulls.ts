@@ -67,6 +67,7 @@ export class Pulls {
   readonly #parts: PullsParts;
   readonly #pulls = new Map<string, Pull>();
   readonly #running = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
 
   constructor(parts: PullsParts) {
     this.#parts = parts;
@@ -152,6 +153,7 @@ export class Pulls {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     for (const pull of this.#pulls.values()) this.#suspend(pull);
     await Promise.allSettled([...this.#running]);
   }
@@ -202,8 +204,10 @@ export class Pulls {
 
   /** Ends what nobody asks about any more. */
   async #watch(id: string, pull: Pull): Promise<void> {
+    const { signal } = this.#closing;
     for (;;) {
-      await this.#parts.clock.sleep(WATCH_MS);
+      await this.#parts.clock.sleep(WATCH_MS, signal);
+      if (signal.aborted) return;
       if (nowMs(this.#parts.clock) - pull.heardMs < UNHEARD_MS_MAX) continue;
       this.#suspend(pull);
       this.#pulls.delete(id);

@@ -113,3 +113,9 @@ test('a copy whose driver is there is left alone by a second one, and by other c
   expect(works.map(({ suspended }) => suspended)).toEqual([0]);
   await pulls.close();
 });
+
+test('a host that ends waits for no driver', async () => {
+  const { clock, pulls } = await started();
+  await pulls.close();
+  expect(clock.sleeping).toBe(0);
+});
