@@ -52,7 +52,7 @@ interface Said {
 
 function byWindow(job: Contender, { allowed }: Situation): WhyWaiting {
   const classes = allowed.classes.length === 0 ? 'no jobs run' : `only ${list(allowed.classes)} jobs run`;
-  const another = allowed.classes[0];
+  const another = allowed.classes.at(-1);
   return {
     rule: 'window',
     sentence: `In the maintenance window "${allowed.rule}" ${classes}, and this one is ${job.priority}.`,

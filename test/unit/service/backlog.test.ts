@@ -48,7 +48,6 @@ test('adding, removing and scheduling cost as much with 100,000 waiting jobs as 
   const few = costs(100);
   const many = costs(100_000);
   // Ten binary digits more, and two looks at each.
-  console.log(few, many);
   expect(many.add).toBeLessThanOrEqual(few.add + 2 * 2 * 10);
   expect(many.remove).toBeLessThanOrEqual(few.remove + 2 * 2 * 10);
   expect(many.schedule).toBeLessThanOrEqual(2 * few.schedule);
