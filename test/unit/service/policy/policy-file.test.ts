@@ -128,7 +128,7 @@ test('where nothing tells of changes, a look by the clock finds them', async () 
   }
 });
 
-test('a policy that is set is written as a whole and told once; a wrong one changes neither file nor policy', async () => {
+test('a policy that is set is written as a whole and told once; a wrong one changes nothing', async () => {
   const clock = new FakeClock();
   const opened = await open(clock);
   const heard: Policy[] = [];

@@ -117,7 +117,7 @@ describe('daylight saving in Berlin', () => {
     expect(said(ratesAt(policy, at('2026-03-28T12:00Z')).until)).toBe('2026-03-30T00:15');
   });
 
-  test('a window that ends in the hour that is skipped ends when that begins; one that begins there, at its end', () => {
+  test('a window that ends in the skipped hour ends where that begins; one that begins in it, at its end', () => {
     expect(course(berlin('01:30', '02:30'), '2026-03-28T23:00Z', '2026-03-29T02:00Z')).toEqual([
       'default until 00:30Z',
       'w until 01:00Z',
