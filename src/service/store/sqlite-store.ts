@@ -167,6 +167,9 @@ export class SqliteStore implements JobStore {
       if (this.#changes.hasProgress) await this.#write();
       await this.#backUp();
       await link.ask('close', undefined);
+    } catch (thrown) {
+      // All that was put is in the log, from which the next start reads it.
+      this.#parts.note?.(TransferError.from(thrown).message);
     } finally {
       link.end(new TransferError('E_STORE', 'the store of jobs is closed'));
       await worker.terminate();

@@ -93,6 +93,15 @@ test('within one process too a folder is opened once, and again after it was clo
   await folder.load();
 });
 
+test('a state folder may have any name', async () => {
+  const parent = new StoreFolder();
+  const folder = new StoreFolder(join(parent.path, 'it\'s 100% "odd"? #ü'));
+  const job = jobWith();
+  await folder.use((store) => store.put([job], []));
+  expect(folder.names).toEqual(['jobs.backup.sqlite', 'jobs.lock', 'jobs.sqlite']);
+  expect((await folder.load()).jobs).toEqual([job]);
+});
+
 test('several state folders stand side by side', async () => {
   const folders = Array.from({ length: 3 }, () => ({ folder: new StoreFolder(), job: jobWith() }));
   const stores = folders.map(({ folder }) => folder.open());
