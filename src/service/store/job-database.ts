@@ -62,8 +62,9 @@ export class JobDatabase {
     if (this.#toldCount > TOLD_MAX + TOLD_SLACK) this.#forgetOldest();
   }
 
-  /** A whole copy, durable, into an empty file. */
+  /** A whole copy, durable, into an empty file. The database itself is never older than that, even without its log. */
   copyTo(path: string): void {
+    this.#emptyLog();
     this.#database.exec(`VACUUM INTO '${path.replaceAll("'", "''")}'`);
     syncPath(path);
   }

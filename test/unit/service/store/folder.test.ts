@@ -124,7 +124,7 @@ test('a database of the first format is brought up to date, and that is told', a
   database.close();
   chmodSync(folder.database, 0o600);
   const { notes, jobs } = await folder.load();
-  expect(notes).toEqual([`The database of the jobs was brought from format 1 to ${STEPS.length}.`]);
+  expect(notes).toEqual([`${folder.database} was brought from format 1 to ${STEPS.length}.`]);
   expect(jobs).toEqual([job]);
   await folder.use((store) => store.put([], [toldOf(1, job)]));
   expect(await folder.load()).toEqual({ jobs: [job], told: [toldOf(1, job)], notes: [] });
