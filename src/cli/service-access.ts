@@ -60,7 +60,7 @@ function addressOf({ state, service, tokenFile, ca, pin }: ServiceFlags): Servic
 }
 
 function pinOf(text: string): string {
-  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text.replaceAll(/(?<=[0-9a-f]{2}):(?=[0-9a-f]{2})/gi, '')) ?? [];
+  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(text) ?? [];
   if (hex !== undefined) return hex.toLowerCase();
   throw new TransferError('E_USAGE', `--pin: cannot use ${JSON.stringify(text.slice(0, 100))}`, {
     hint: 'Write sha256: and the 64 hex digits that "blockferry serve" prints.',
