@@ -1,3 +1,5 @@
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ServiceClient } from '../../../src/daemon/client.js';
 import { ask, LOOPBACK, startTestControl, type TestControl } from '../../support/control.js';
@@ -141,6 +143,16 @@ test('a session outlives a start of the service, and ends with its token', async
   control.forget('carl');
   control.token('carl', 'jobs');
   expect((await ask(at('/v1/jobs'), { headers: { cookie } })).status).toBe(401);
+});
+
+test('where the file of tokens cannot be read nobody is let in, and nobody outside hears why', async () => {
+  const path = join(control.folder, 'tokens.json');
+  chmodSync(path, 0o644);
+  const { status, json, text } = await ask(at('/v1/service'), { token: admin });
+  chmodSync(path, 0o600);
+  expect([status, json.error?.code]).toEqual([503, 'E_UNAVAILABLE']);
+  expect(text).not.toContain(control.folder);
+  expect((await ask(at('/v1/service'), { token: admin })).status).toBe(200);
 });
 
 test('no session begins without a token', async () => {

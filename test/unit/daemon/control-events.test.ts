@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/core/clock.js';
 import { ServiceClient } from '../../../src/daemon/client.js';
 import type { Told } from '../../../src/service/told.js';
 import { ask, LOOPBACK, startTestControl, type TestControl, type TestControlOptions } from '../../support/control.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { FakeService } from '../../support/fake-service.js';
 
 const boss = { name: 'boss', admin: true };
@@ -133,8 +134,9 @@ test('a caller has so many streams and no more, and is told so', async () => {
 });
 
 test('a client that never reads is dropped and told so, and others hear everything meanwhile', async () => {
-  const limits = { bufferedBytesMax: 64 * 1024, stallMs: 200 };
-  const control = await startControl({ limits });
+  const clock = new FakeClock();
+  const limits = { bufferedBytesMax: 64 * 1024, stallMs: 1000 };
+  const control = await startControl({ limits, clock });
   const silent = connect(control.socketPath);
   ends.push(() => void silent.destroy());
   silent.pause();
@@ -149,6 +151,9 @@ test('a client that never reads is dropped and told so, and others hear everythi
     if (number % 50 === 0) await systemClock.sleep(0);
   }
   await other.has(`"${notes - 1} x`);
+  // The beat sleeps, and the stream that waits for its reader.
+  await until(() => clock.sleeping === 2);
+  clock.advance(limits.stallMs);
   await until(() => control.service.told.listeners === 1);
   const { text } = await ask({ socketPath: control.socketPath, path: '/metrics' });
   expect(text).toContain('blockferry_event_streams_dropped_total 1');

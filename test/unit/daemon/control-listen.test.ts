@@ -76,6 +76,15 @@ test('a folder in which others may write is refused, since they could put anothe
   });
 });
 
+test('a page that is not there keeps the service from starting, and nothing is left open', async () => {
+  const socketPath = join(scratch, 'page.sock');
+  await expect(start(socketPath, { page: join(scratch, 'no-page') })).rejects.toMatchObject({
+    code: 'E_USAGE',
+    message: expect.stringContaining('no-page'),
+  });
+  expect(readdirSync(scratch)).not.toContain('page.sock');
+});
+
 test('an address that others can reach needs TLS, and one that is taken is named', async () => {
   const socketPath = join(scratch, 'http.sock');
   const open = start(socketPath, { http: { host: '0.0.0.0', port: 0 } });
