@@ -73,7 +73,7 @@ describe.skipIf(!browserAvailable())('the page for everybody (needs chromium)', 
     await tabTo('Cancel by keyboard');
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
-    expect(await focused()).toBe('Let it go on');
+    expect(await focused()).toBe('Keep the job');
     await page.keyboard.press('Escape');
     await eventually(focused).toBe('Cancel by keyboard');
     expect(service.get(id, ALICE).state).toBe('queued');

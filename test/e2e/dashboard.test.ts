@@ -71,7 +71,7 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     for (const { id } of [kept, gone]) service.copied(id, { bytes: 1_000_000 });
     await open();
     await page.getByRole('button', { name: 'Cancel kept' }).click();
-    await page.getByRole('button', { name: 'Let it go on' }).click();
+    await page.getByRole('button', { name: 'Keep the job' }).click();
     expect(state(kept.id)).toBe('queued');
     await page.getByRole('button', { name: 'Cancel kept' }).click();
     await page.getByRole('button', { name: 'Cancel and keep it' }).click();

@@ -13,6 +13,8 @@ export interface App {
   readonly caller: Caller;
   /** Whether jobs that are over are listed too, also those from before the page was opened. */
   finishedToo: boolean;
+  /** Where nothing else on the page shows that it worked. */
+  tell(text: string): void;
   /** Asks for the whole list again. */
   reload(): Promise<void>;
   /** Does it, says `done`, and shows what went wrong if something did; answers whether nothing did. */

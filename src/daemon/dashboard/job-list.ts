@@ -44,7 +44,7 @@ export class JobList implements View {
     this.#app = app;
     this.#kind = kind;
     const lines = PRIORITIES.map((name) => ({ name, label: PRIORITY_WORDS[name], colour: name }));
-    this.#chart = new RateChart('Throughput by priority, last 10 minutes', app.history, lines, signal);
+    this.#chart = new RateChart('Throughput, last 10 minutes', app.history, lines, signal);
     this.root = this.#build();
     this.#finished.checked = app.finishedToo;
     this.#search.addEventListener('input', () => this.#again());

@@ -17,11 +17,15 @@ export class Views {
   /** The job that is shown, if one is. */
   job: string | undefined;
 
-  constructor(app: App, place: HTMLElement, links: Iterable<HTMLAnchorElement>) {
+  /** `left`: the view that was shown is not any more. */
+  constructor(app: App, place: HTMLElement, links: Iterable<HTMLAnchorElement>, left: () => void) {
     this.#app = app;
     this.#place = place;
     this.#links = [...links];
-    addEventListener('hashchange', () => void this.show());
+    addEventListener('hashchange', () => {
+      left();
+      void this.show();
+    });
   }
 
   get shown(): View | undefined {
