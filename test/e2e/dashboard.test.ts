@@ -132,6 +132,18 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     ]);
   });
 
+  test('jobs that finished are listed while they are asked for', async () => {
+    const { service } = dashboard.control;
+    const { id } = await makeJob(dashboard.control, 'finished long ago');
+    await service.cancel(id, { keepPartial: false }, ALICE);
+    await open();
+    const job = page.getByRole('link', { name: 'finished long ago' });
+    await page.getByLabel('Finished jobs too').check();
+    await job.waitFor();
+    await page.getByLabel('Finished jobs too').uncheck();
+    await eventually(() => job.count()).toBe(0);
+  });
+
   test('what the service refuses is shown with what to do next, and the button can be pressed again', async () => {
     const { service } = dashboard.control;
     const { id } = await makeJob(dashboard.control, 'refused');

@@ -51,7 +51,7 @@ export class JobList implements View {
     this.#grouping.addEventListener('change', () => this.#again());
     this.#finished.addEventListener('change', () => {
       app.finishedToo = this.#finished.checked;
-      void app.attempt(() => app.reload());
+      void app.attempt(() => app.reload(false));
     });
     app.jobs.watch(() => this.#show(), signal);
     this.#show();
@@ -75,7 +75,7 @@ export class JobList implements View {
         { class: 'tools' },
         field('Find', this.#search),
         field('Sort by', this.#grouping),
-        tick('Older finished jobs too', this.#finished),
+        tick('Finished jobs too', this.#finished),
       ),
       this.#shown,
       this.#list,

@@ -75,7 +75,7 @@ function appFor({ caller }: ServiceView): App {
       banners.show('good', text);
       announcer.say(text);
     },
-    reload: async () => jobs.replace(await api.jobs(app.finishedToo)),
+    reload: async (keepEnded = true) => jobs.replace(await api.jobs(app.finishedToo), keepEnded),
     attempt: async (work, done) => {
       try {
         await work();
