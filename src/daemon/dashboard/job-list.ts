@@ -76,8 +76,8 @@ export class JobList implements View {
         field('Find', this.#search),
         field('Sort by', this.#grouping),
         tick('Finished jobs too', this.#finished),
+        this.#shown,
       ),
-      this.#shown,
       this.#list,
       this.#pager,
     );
