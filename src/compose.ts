@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Location } from './core/endpoint.js';
 import type { PeerAddress, Place } from './core/peer-wire.js';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
+import type { ServiceParts } from './service/service-parts.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import type { Gate } from './transfer/gate.js';
 import type { PerformerParts } from './transfer/perform.js';
@@ -109,6 +110,22 @@ export async function performerParts(threads = 1): Promise<PerformerParts> {
   };
   const registry = withDisks(withFirstBytes(defaultRegistry(threads)));
   return { registry, journals, treeJournals, gate: diskGate, clock: systemClock };
+}
+
+/** What a service on that state folder is made of, opened. @throws TransferError E_POLICY, E_STORE, E_LOCKED */
+export async function serviceParts(folder: string, note: (sentence: string) => void): Promise<ServiceParts> {
+  const [{ systemClock: clock }, { SqliteStore }, { PolicyFile }, { Notifier }] = await Promise.all([
+    import('./core/clock.js'),
+    import('./service/store/sqlite-store.js'),
+    import('./service/policy/policy-file.js'),
+    import('./service/notify/notifier.js'),
+  ]);
+  const policies = await PolicyFile.open({ folder, clock, onError: ({ message }) => note(message) });
+  return {
+    ...{ clock, policies, note, random: Math.random, newRunner },
+    store: new SqliteStore({ folder, clock, note }),
+    notices: (about) => new Notifier({ clock, random: Math.random, note: about }),
+  };
 }
 
 let early: Promise<ChunkRunner> | undefined;

@@ -1,7 +1,7 @@
 /**
  * The public API: `copy` moves one file between any two locations and proves it, `copyTree` several files and folders,
  * `verify` and `verifyTree` compare them, `status` tells what a partial copy holds, `leftovers` what a server keeps of
- * unfinished uploads, `benchmark` what storage can do;
+ * unfinished uploads, `benchmark` what storage can do; `openService` opens the queue of jobs;
  * `openDisk`, `describeDisk`, `mapDisk`, `checkDisk`, `diskDigest`, `mergeDisk` and `setDiskParent` are about disk
  * images.
  * Each runs on threads of its own, which end with it. What a plain copy does not need is loaded when it is asked for.
@@ -26,6 +26,7 @@ export { type LeftoversOptions, leftovers } from './api/leftovers.js';
 export { Disk, type DiskLink, type OpenDiskOptions, openDisk } from './api/open-disk.js';
 export type { CopyOptions, Reflink } from './api/options.js';
 export { Run } from './api/run.js';
+export { openService, type ServiceOptions } from './api/service.js';
 export { status } from './api/status.js';
 export { type VerifyOptions, verify, verifyTree } from './api/verify.js';
 export type { Benchmark } from './benchmark/benchmark.js';
@@ -45,6 +46,11 @@ export type { LayoutKind } from './disk/layout.js';
 export type { Merged } from './disk/merge.js';
 export type { ParentChanged } from './disk/set-parent.js';
 export type { Leftover } from './endpoint/registry.js';
+export type { CopyOptions as JobCopyOptions } from './service/copy-options.js';
+export type { FileState, JobKind, JobSettings, Priority, Webhook } from './service/job.js';
+export type * from './service/job-service.js';
+export type { Policy } from './service/policy.js';
+export type { Told } from './service/told.js';
 export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';
 export type { DigestResult, DiskDigest } from './transfer/disk/digest-job.js';

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '../core/clock.js';
 import { errnoOf, TransferError } from '../core/errors.js';
+import { type Deeds, ThreadLink } from '../core/thread-link.js';
 import { makeStateFolder } from '../endpoint/state-folder.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
@@ -19,7 +20,6 @@ import { Host, type HostForThread, type LeaseNews } from './host.js';
 import type { PullEngine } from './pulls.js';
 import { openRoots, type Root } from './roots.js';
 import type { ListenAt, ThreadData } from './serve-thread.js';
-import { type Deeds, ThreadLink } from './thread-link.js';
 
 export interface DaemonOptions {
   /** Folders that are offered, each as FOLDER or NAME=FOLDER. */

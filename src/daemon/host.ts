@@ -7,6 +7,7 @@ import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { CallAnswer, CallName, CallRequest, Place } from '../core/peer-wire.js';
 import type { TargetSite } from '../core/target.js';
+import { Turns } from '../core/turns.js';
 import { encodePath } from '../platform/path-bytes.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { Delegations, type Lent } from './delegations.js';
@@ -14,7 +15,6 @@ import { type Lease, Leases, type LeaseView } from './leases.js';
 import { localCommit } from './local-commit.js';
 import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
-import { Turns } from './turns.js';
 
 export interface HostParts {
   readonly roots: readonly Root[];

@@ -10,6 +10,7 @@ import { type Clock, systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import { BYTE_ROUTES, CALLS, type CallName, WIRE_LIMITS } from '../core/peer-wire.js';
 import type { Shape } from '../core/shape.js';
+import { ThreadLink } from '../core/thread-link.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import { Pace } from '../transfer/pace.js';
@@ -20,7 +21,6 @@ import { PartBytes } from './part-bytes.js';
 import type { Root } from './roots.js';
 import { SourceBytes } from './source-bytes.js';
 import { type ThreadCalls, threadCalls } from './thread-calls.js';
-import { ThreadLink } from './thread-link.js';
 import { TokenBook } from './tokens.js';
 
 /** Plain, so that it can be handed to a thread. */

@@ -12,13 +12,13 @@ import {
   WIRE_LIMITS,
   type WireExtent,
 } from '../core/peer-wire.js';
+import type { ThreadLink } from '../core/thread-link.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import type { HostCall, HostForThread } from './host.js';
 import type { OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
 import type { ThreadData } from './serve-thread.js';
 import { assertInside, assertRange, assertRight } from './source-bytes.js';
-import type { ThreadLink } from './thread-link.js';
 import { mayUse, type TokenEntry } from './tokens.js';
 
 export type ThreadCalls = {

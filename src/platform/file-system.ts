@@ -70,14 +70,28 @@ export function syncFileSystem(fd: number): boolean {
 
 /** Where other file systems are mounted below a folder; Linux tells. */
 export function mountsBelow(folder: string): string[] {
+  return mountPoints().filter((point) => isBelow(folder, point) && point !== folder);
+}
+
+/** At which of those the file system of a path is mounted, told without touching it; `/` when at none. */
+export function mountOf(path: string, points: readonly string[]): string {
+  const above = points.filter((point) => point === path || isBelow(point, path));
+  return above.reduce((deepest, point) => (point.length > deepest.length ? point : deepest), '/');
+}
+
+/** In the order in which they were mounted. */
+export function mountPoints(): string[] {
   if (process.platform !== 'linux') return [];
   const lines = readFileSync('/proc/self/mountinfo', 'latin1').trim().split('\n');
-  const points = lines.map((line) => {
+  return lines.map((line) => {
     const escaped = line.split(' ')[4] ?? '';
     const bytes = escaped.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
     return decodePath(Buffer.from(bytes, 'latin1'));
   });
-  return points.filter((point) => point.startsWith(folder === '/' ? '/' : `${folder}/`) && point !== folder);
+}
+
+function isBelow(folder: string, path: string): boolean {
+  return path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }
 
 /** Size of a block device. @throws errno Errors: ENODEV when it is none, or when nothing here knows its size */

@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  type Stats,
   writeSync,
 } from 'node:fs';
 import { errnoOf, TransferError } from '../core/errors.js';
@@ -23,15 +24,21 @@ export function assertPrivate(path: string): Buffer | undefined {
     throw thrown;
   }
   try {
-    const { mode, uid } = fstatSync(fd);
-    const ours = uid === (process.geteuid?.() ?? uid) || uid === 0;
-    if ((mode & 0o077) === 0 && ours) return readFileSync(fd);
-    throw new TransferError('E_AUTH', `${path} holds secrets, and others may read or change it`, {
-      hint: `See who did; then: chmod 600 ${path}`,
-    });
+    assertOnlyOurs(path, fstatSync(fd));
+    return readFileSync(fd);
   } finally {
     closeSync(fd);
   }
+}
+
+/** @throws TransferError E_AUTH when others may read the file, or do what these bits of its mode let them do */
+export function assertOnlyOurs(path: string, stat: Stats, forbidden = 0o077): void {
+  const { mode, uid } = stat;
+  const ours = uid === (process.geteuid?.() ?? uid) || uid === 0;
+  if ((mode & forbidden) === 0 && ours) return;
+  throw new TransferError('E_AUTH', `${path} holds secrets, and others may read or change it`, {
+    hint: `See who did; then: chmod ${stat.isDirectory() ? 700 : 600} ${path}`,
+  });
 }
 
 /** Makes or replaces it, durable under its name. */

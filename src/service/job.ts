@@ -4,6 +4,7 @@
  */
 import type { ErrorJson } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
+import type { PartMark } from '../core/target.js';
 import type { CopyOptions } from './copy-options.js';
 
 /** Highest first. */
@@ -24,6 +25,8 @@ export type FileState =
   | 'copying'
   /** Whole and proven, and not yet under its name. */
   | 'transferred'
+  /** About to get its name, or has it already. */
+  | 'committing'
   /** Under its name. */
   | 'committed'
   | 'failed';
@@ -43,6 +46,8 @@ export interface JobFile {
   /** Of the chunk digests; there once it is proven. */
   readonly root?: string;
   readonly error?: ErrorJson;
+  /** Of what is committing: what the target is known by when a crash cut that short. */
+  readonly mark?: PartMark;
 }
 
 /** What a user sets, and may change. */
@@ -85,7 +90,7 @@ export interface Job extends JobSettings {
   readonly createdAt: number;
   /** Of its state, its settings or its progress; inactivity counts from here. */
   readonly changedAt: number;
-  /** Of the last byte that was copied or proven, or of the first error since; the no-progress timeout counts from here. */
+  /** Of the last byte that was copied or proven; the no-progress timeout counts from here. */
   readonly progressAt: number;
   /** Milliseconds in all its runs. */
   readonly transferMs: number;

@@ -15,6 +15,7 @@ import type { ChecksumRequest } from './checksum.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { SharedControl } from './control-block.js';
+import { layoutOnRecord } from './discard.js';
 import { type GateReport, gateSource } from './gate.js';
 import { Plan, type PlanFacts } from './plan.js';
 import { assertAdopts, assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
@@ -143,19 +144,6 @@ async function openTarget(
   }
   await runner.run('drop-journal', { ref: journal, sync: request.sync });
   return undefined;
-}
-
-/** A journal that says nothing is as good as none: the discarding goes on without it. */
-async function layoutOnRecord(
-  { journalPath: path }: TargetSite,
-  runner: ChunkRunner,
-): Promise<TargetLayout | undefined> {
-  try {
-    return (await runner.run('peek-journal', { path }))?.header.layout;
-  } catch (thrown) {
-    if (thrown instanceof TransferError && thrown.code.startsWith('E_JOURNAL')) return undefined;
-    throw thrown;
-  }
 }
 
 /** A commit that a crash cut short is finished first, whoever asks: of this source, or of another one. */

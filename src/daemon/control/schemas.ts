@@ -12,7 +12,7 @@ const JOB_STATES = [
   ...(['queued', 'connecting', 'transferring', 'suspended', 'error'] as const),
   ...(['transient-error', 'transferred', 'acknowledged', 'cancelled'] as const),
 ] as const satisfies readonly JobState[];
-const FILE_STATES = ['waiting', 'copying', 'transferred', 'committed', 'failed'] as const;
+const FILE_STATES = ['waiting', 'copying', 'transferred', 'committing', 'committed', 'failed'] as const;
 const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
 
 const LOCATION_CHARS_MAX = 32_768;

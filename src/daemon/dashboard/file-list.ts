@@ -11,6 +11,7 @@ const WORDS: Readonly<Record<FileState, string>> = {
   waiting: 'Waiting',
   copying: 'Copying',
   transferred: 'Transferred',
+  committing: 'Getting its name',
   committed: 'Committed',
   failed: 'Failed',
 };

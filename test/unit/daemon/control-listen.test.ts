@@ -37,8 +37,8 @@ test('the socket is its user’s alone, in a folder that is too, and gone when t
 
 test('a socket that a dead service has left is replaced', async () => {
   const socketPath = join(scratch, 'stale.sock');
-  const program = `require('net').createServer().listen(${JSON.stringify(socketPath)}, () => process.kill(process.pid, 9))`;
-  spawnSync(process.execPath, ['-e', program]);
+  const program = "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))";
+  spawnSync(process.execPath, ['-e', program, socketPath]);
   expect(lstatSync(socketPath).isSocket()).toBe(true);
   const server = await start(socketPath);
   expect((await ask({ socketPath, path: '/v1/service' })).status).toBe(200);
@@ -62,7 +62,8 @@ test('what is no socket is not replaced, and a path that is too long is refused'
   await expect(start(file)).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringContaining(file) });
   const long = join(scratch, 'x'.repeat(90), 'control.sock');
   await expect(start(long)).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('too long') });
-  await expect(start(join(scratch, 'a-file', 'control.sock'))).rejects.toThrow();
+  const inside = join(scratch, 'a-file', 'control.sock');
+  await expect(start(inside)).rejects.toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('ENOTDIR') });
 });
 
 test('a folder in which others may write is refused, since they could put another socket there', async () => {

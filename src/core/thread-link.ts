@@ -1,6 +1,6 @@
-/** Calls between the daemon's main thread and those that serve: each side has deeds that the other may ask for. */
+/** Calls between two threads: each side has deeds that the other may ask for. */
 import type { MessagePort, Worker } from 'node:worker_threads';
-import { type ErrorJson, TransferError } from '../core/errors.js';
+import { type ErrorJson, TransferError } from './errors.js';
 
 /** For each name what is given and what is answered. */
 export type Deeds = Readonly<Record<string, (request: never) => unknown>>;
@@ -22,6 +22,7 @@ export class ThreadLink<Theirs extends Deeds> {
   readonly #deeds: Deeds;
   readonly #waiting = new Map<number, Waiting>();
   #asked = 0;
+  #ended: TransferError | undefined;
 
   constructor(port: MessagePort | Worker, deeds: Deeds) {
     this.#port = port;
@@ -32,10 +33,18 @@ export class ThreadLink<Theirs extends Deeds> {
   }
 
   ask<N extends keyof Theirs & string>(name: N, request: Given<Theirs, N>): Promise<Asked<Theirs, N>> {
+    if (this.#ended) return Promise.reject(this.#ended);
     const id = ++this.#asked;
     const answer = new Promise<Asked<Theirs, N>>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#port.postMessage({ id, name, request });
     return answer;
+  }
+
+  /** The other side is gone: whoever waits for it is told, and whoever asks from now on. */
+  end(reason: TransferError): void {
+    this.#ended ??= reason;
+    for (const { reject } of this.#waiting.values()) reject(reason);
+    this.#waiting.clear();
   }
 
   #onMessage(message: Message): void {

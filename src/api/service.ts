@@ -1,0 +1,24 @@
+/** `openService()`: the queue of jobs, in this process. */
+import { serviceParts } from '../compose.js';
+import { makeFolders, stateFolder } from '../endpoint/state-folder.js';
+import type { JobService } from '../service/job-service.js';
+
+export interface ServiceOptions {
+  /**
+   * Folder of the jobs, the policy and the log; made when it is missing, for its user alone. One service at a time has
+   * it. Default: `BLOCKFERRY_STATE`, or `blockferry` in the user's state folder.
+   */
+  readonly state?: string;
+  /** Hears what concerns no single job, as sentences: a policy that is wrong, a database that had to be restored. */
+  readonly onNote?: (sentence: string) => void;
+}
+
+/**
+ * Opens the service: jobs are where they were, and those that were under way go on. Close it, or they go on only at the
+ * next start. @throws TransferError E_LOCKED when another process has the folder, E_POLICY, E_STORE
+ */
+export async function openService({ state = stateFolder(), onNote }: ServiceOptions = {}): Promise<JobService> {
+  makeFolders(state);
+  const { Service } = await import('../service/service.js');
+  return Service.start(await serviceParts(state, onNote ?? (() => undefined)));
+}

@@ -1,0 +1,54 @@
+/** Why a job is where it is, in a sentence, with the rule that binds it and what one may do. */
+
+import { formatRate } from '../core/units.js';
+import type { JobDesk } from './job-desk.js';
+import type { JobRecord } from './job-record.js';
+import type { Explanation } from './job-service.js';
+
+export function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string): Explanation {
+  const { state, reason, error, retryAt } = job;
+  switch (state) {
+    case 'queued': {
+      const why = desk.dispatcher.why(job.id, nameOf);
+      if (!why) return { state, sentence: reason };
+      const { rule, sentence, behind, until, hint } = why;
+      return {
+        ...{ state, sentence, rule },
+        ...(behind.length > 0 && { behind }),
+        ...(until !== undefined && { until }),
+        ...(hint !== undefined && { hint }),
+      };
+    }
+    case 'connecting':
+    case 'transferring':
+      return { state, ...whatLimits(job, desk) };
+    case 'transient-error':
+      return {
+        ...{ state, sentence: reason, rule: 'retry' },
+        ...(retryAt !== undefined && { until: retryAt }),
+        hint: error?.hint ?? 'It tries again by itself; resume makes it try now.',
+      };
+    case 'error':
+      return { state, sentence: reason, hint: error?.hint ?? 'Mend what it says, then resume it.' };
+    case 'transferred':
+      return { state, sentence: reason, hint: 'complete gives the files their names; cancel throws them away.' };
+    case 'suspended':
+      return { state, sentence: reason, hint: 'resume lets it go on.' };
+    default:
+      return { state, sentence: reason };
+  }
+}
+
+function whatLimits(job: JobRecord, desk: JobDesk): Pick<Explanation, 'sentence' | 'rule' | 'until'> {
+  const { rates, rule, until } = desk.dispatcher.rates();
+  const limits = [
+    { bytes: job.limitBytesPerSecond, rule: 'rate', what: 'the limit of the job', until: undefined },
+    { bytes: rates[job.priority], rule, what: `the limit of ${job.priority} jobs (policy: ${rule})`, until },
+    { bytes: rates.all, rule, what: `the limit of all jobs (policy: ${rule})`, until },
+  ].filter(({ bytes }) => bytes > 0);
+  const [least] = limits.sort((one, other) => one.bytes - other.bytes);
+  if (!least) return { sentence: job.reason };
+  const ends = least.until;
+  const sentence = `${job.reason}, at ${formatRate(least.bytes)} at most: ${least.what}`;
+  return { sentence, rule: least.rule, ...(ends !== undefined && { until: ends }) };
+}

@@ -1,0 +1,115 @@
+/** What time alone does to jobs: retries that are due, limits of time, what is forgotten; looked at once a second. */
+import { type Clock, nowMs } from '../core/clock.js';
+import { isFinal } from './job.js';
+import type { JobBook } from './job-book.js';
+import type { JobDesk } from './job-desk.js';
+import type { JobRecord } from './job-record.js';
+import type { Policy } from './policy.js';
+import type { Runners } from './runners.js';
+import { surroundings } from './wakeups.js';
+
+export interface HousekeepingParts {
+  readonly book: JobBook;
+  readonly desk: JobDesk;
+  readonly runners: Runners;
+  readonly clock: Clock;
+  readonly policy: () => Policy;
+  readonly cancel: (job: JobRecord, reason: string, keepPartial: boolean) => Promise<void>;
+}
+
+const TICK_MS = 1000;
+/** Of what changes by days. */
+const SWEEP_MS = 10 * 60_000;
+
+export class Housekeeping {
+  readonly #parts: HousekeepingParts;
+  readonly #closing = new AbortController();
+  #around = surroundings();
+  #sweptMs: number;
+  #lastMs: number;
+  #ticking: Promise<void> | undefined;
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+    this.#sweptMs = nowMs(parts.clock);
+    this.#lastMs = this.#sweptMs;
+  }
+
+  start(): void {
+    this.#ticking = this.#tick();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#ticking;
+  }
+
+  async #tick(): Promise<void> {
+    const { clock, desk, runners, book } = this.#parts;
+    const { signal } = this.#closing;
+    for (;;) {
+      await clock.sleep(TICK_MS, signal);
+      if (signal.aborted) return;
+      const now = nowMs(clock);
+      this.#count(now - this.#lastMs);
+      this.#lastMs = now;
+      this.#retry();
+      desk.tick();
+      runners.sweep();
+      book.flush();
+      if (now - this.#sweptMs < SWEEP_MS) continue;
+      this.#sweptMs = now;
+      await this.#sweep();
+    }
+  }
+
+  /** Time in transfer, and its end. */
+  #count(passedMs: number): void {
+    const { desk, book } = this.#parts;
+    for (const id of desk.runs.keys()) {
+      const job = book.find(id);
+      if (job?.state !== 'transferring') continue;
+      job.transferMs += passedMs;
+      if (job.transferMsMax > 0 && job.transferMs >= job.transferMsMax) void this.#expire(job);
+    }
+  }
+
+  async #expire(job: JobRecord): Promise<void> {
+    const { desk, book } = this.#parts;
+    desk.dispatcher.remove(job.id);
+    const hint = 'What was copied is kept. Raise the maximum time, then resume it.';
+    const message = 'its maximum time of transfer is used up';
+    book.pass(job, 'error', message, { error: { code: 'E_TIMEOUT', message, hint } });
+    await desk.runs.get(job.id)?.suspend();
+    book.keepSoon(job);
+  }
+
+  /** Those that are due, and all of them when a network or a volume has come or gone. */
+  #retry(): void {
+    const { desk, book, clock } = this.#parts;
+    const waiting = [...book.all()].filter(({ state }) => state === 'transient-error');
+    if (waiting.length === 0) return;
+    const around = surroundings();
+    const changed = around !== this.#around;
+    this.#around = around;
+    for (const job of waiting) {
+      if (changed) desk.queue(job, 'a network or a volume came or went: it tries again at once');
+      else if (clock.wallMs() >= (job.retryAt ?? 0)) desk.queue(job, `tries again (${job.retries})`);
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { book, clock, policy, cancel } = this.#parts;
+    const { inactivityMs, inactivityDeletesPartial, historyMs } = policy();
+    const old: string[] = [];
+    for (const job of [...book.all()]) {
+      const stillMs = clock.wallMs() - job.changedAt;
+      if (isFinal(job.state)) {
+        if (stillMs >= historyMs) old.push(job.id);
+      } else if (inactivityMs > 0 && stillMs >= inactivityMs) {
+        await cancel(job, 'nothing happened to it for too long (policy)', !inactivityDeletesPartial);
+      }
+    }
+    if (old.length > 0) await book.forget(old);
+  }
+}

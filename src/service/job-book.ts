@@ -1,0 +1,132 @@
+/**
+ * All jobs as they are, on record and told of: whoever changes a job does it here, so that the store, the events and
+ * the notices never disagree with it.
+ */
+import type { Clock } from '../core/clock.js';
+import { type ErrorJson, TransferError } from '../core/errors.js';
+import type { EventBody, JobState } from '../core/events.js';
+import { EventLog } from './event-log.js';
+import type { Job } from './job.js';
+import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
+import type { Caller } from './job-service.js';
+import type { JobStore, StoredState } from './job-store.js';
+import type { Told } from './told.js';
+
+export interface JobBookParts {
+  readonly store: JobStore;
+  readonly clock: Clock;
+  /** Hears of each state that a job enters, when it is on record. */
+  readonly entered: (job: Job, told: Told) => void;
+  /** Hears what nobody else is told: that a store has failed. */
+  readonly note: (sentence: string) => void;
+}
+
+export interface Entering {
+  readonly error?: ErrorJson;
+  readonly retryAt?: number;
+}
+
+export class JobBook {
+  readonly log: EventLog;
+  readonly #parts: JobBookParts;
+  readonly #jobs: Map<string, JobRecord>;
+  readonly #unkept: Told[] = [];
+
+  constructor(parts: JobBookParts, stored: StoredState) {
+    this.#parts = parts;
+    const byAge = [...stored.jobs].sort((one, other) => one.createdAt - other.createdAt);
+    this.#jobs = new Map(byAge.map((job) => [job.id, recordOf(job)]));
+    this.log = new EventLog(() => parts.clock.wallMs(), stored.told);
+  }
+
+  get size(): number {
+    return this.#jobs.size;
+  }
+
+  all(): IterableIterator<JobRecord> {
+    return this.#jobs.values();
+  }
+
+  find(id: string): JobRecord | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** Whose job it is not, to them it does not exist. @throws TransferError E_NO_JOB */
+  get(id: string, by: Caller): JobRecord {
+    const job = this.#jobs.get(id);
+    if (job && (by.admin || job.owner === by.name)) return job;
+    const hint = 'See blockferry job list --all; finished jobs are forgotten after a while.';
+    throw new TransferError('E_NO_JOB', `there is no job ${id.slice(0, 80)}`, { hint });
+  }
+
+  /** Kept when it resolves, or not at all. @throws TransferError E_STORE */
+  async add(job: Job): Promise<JobRecord> {
+    const record = recordOf(job);
+    this.#jobs.set(job.id, record);
+    try {
+      await this.enter(record, job.state, job.reason);
+      return record;
+    } catch (thrown) {
+      this.#jobs.delete(job.id);
+      throw thrown;
+    }
+  }
+
+  /** It counts at once; on record when it resolves. @throws TransferError E_STORE: then a restart would not know */
+  async enter(record: JobRecord, state: JobState, reason: string, { error, retryAt }: Entering = {}): Promise<void> {
+    delete record.error;
+    delete record.retryAt;
+    Object.assign(record, { state, reason, changedAt: this.#parts.clock.wallMs() });
+    Object.assign(record, error && { error }, retryAt !== undefined && { retryAt });
+    const [first] = record.files;
+    const [source, target] = [first?.source.name ?? '', first?.target.name ?? ''];
+    const told = this.log.tell(record.id, { type: 'state', state, source, target, reason, ...(error && { error }) });
+    const job = snapshotOf(record);
+    await this.#parts.store.put([job], [...this.#unkept.splice(0), told]);
+    this.#parts.entered(job, told);
+  }
+
+  /** As {@link enter}, where nobody waits: a store that fails is noted, and the job goes on. */
+  pass(record: JobRecord, state: JobState, reason: string, more?: Entering): void {
+    this.enter(record, state, reason, more).catch((thrown) => this.#failed(thrown));
+  }
+
+  /** Something else about it changed. @throws TransferError E_STORE */
+  async keep(record: JobRecord): Promise<void> {
+    record.changedAt = this.#parts.clock.wallMs();
+    await this.#parts.store.put([snapshotOf(record)], this.#unkept.splice(0));
+  }
+
+  keepSoon(record: JobRecord): void {
+    this.keep(record).catch((thrown) => this.#failed(thrown));
+  }
+
+  /** Told at once, and on record with whatever comes next. */
+  tell(record: JobRecord, event: Exclude<EventBody, { type: 'progress' }>, file?: number): void {
+    this.#unkept.push(this.log.tell(record.id, event, file));
+  }
+
+  /** It moves: told, and on record some time. */
+  progress(record: JobRecord, event: Parameters<EventLog['tellProgress']>[1], moved: readonly number[]): void {
+    record.changedAt = this.#parts.clock.wallMs();
+    this.log.tellProgress(record.id, event);
+    const { id, changedAt, progressAt, transferMs } = record;
+    const files = moved.flatMap((index) => record.files[index] ?? []);
+    this.#parts.store.progress([{ id, files, changedAt, progressAt, transferMs }]);
+  }
+
+  /** What was only told goes on record. */
+  flush(): void {
+    if (this.#unkept.length === 0) return;
+    this.#parts.store.put([], this.#unkept.splice(0)).catch((thrown) => this.#failed(thrown));
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.#jobs.delete(id);
+    await this.#parts.store.remove(ids);
+  }
+
+  #failed(thrown: unknown): void {
+    this.#parts.note(TransferError.from(thrown).message);
+  }
+}

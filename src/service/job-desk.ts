@@ -1,0 +1,230 @@
+/**
+ * What becomes of jobs between the calls of their owners: they get and lose slots, are whole, fail, wait for a retry,
+ * and are taken up again after a restart.
+ */
+import type { Clock } from '../core/clock.js';
+import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { TransferEvent } from '../core/events.js';
+import { parseLocation } from '../endpoint/location.js';
+import { mountPoints } from '../platform/file-system.js';
+import { discardPartial } from '../transfer/discard.js';
+import { newPaceLevel } from '../transfer/pace.js';
+import { Dispatcher } from './dispatcher.js';
+import { isFinal, type JobFile, PRIORITIES, type Priority } from './job.js';
+import type { JobBook } from './job-book.js';
+import { changeFile, type JobRecord } from './job-record.js';
+import { JobRun } from './job-run.js';
+import type { Policy } from './policy.js';
+import { isTransient, retryDelayMs } from './retry-plan.js';
+import type { Borrowed, Runners } from './runners.js';
+import type { Preemption, PreemptRule } from './scheduler.js';
+import { endsOf, fileName, storagePath } from './storage-path.js';
+
+export interface JobDeskParts {
+  readonly book: JobBook;
+  readonly runners: Runners;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly policy: () => Policy;
+}
+
+const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
+  priority: 'a job of a higher priority goes first',
+  slice: 'its time is up, and others of its priority have their turn',
+  share: 'others have their guaranteed share',
+  window: 'its class does not run in this maintenance window',
+  limit: 'fewer jobs may run at once now',
+};
+
+export class JobDesk {
+  readonly dispatcher: Dispatcher;
+  readonly runs = new Map<string, JobRun>();
+  readonly #parts: JobDeskParts;
+  /** As of the last tick: jobs are many, and mounts change seldom. */
+  #mounts: readonly string[] = mountPoints();
+  readonly #pace = newPaceLevel();
+  readonly #classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
+
+  constructor(parts: JobDeskParts) {
+    this.#parts = parts;
+    this.#classPaces = Object.fromEntries(PRIORITIES.map((priority) => [priority, newPaceLevel()])) as Record<
+      Priority,
+      SharedArrayBuffer
+    >;
+    this.dispatcher = new Dispatcher({
+      ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
+      start: (id) => this.#start(id),
+      preempt: (id, why) => this.#preempt(id, why),
+    });
+  }
+
+  /** It wants to run; with what failed before. */
+  queue(job: JobRecord, reason: string): void {
+    for (const { index, state } of job.files) if (state === 'failed') changeFile(job, index, { state: 'waiting' });
+    this.#parts.book.pass(job, 'queued', reason);
+    this.contend(job);
+  }
+
+  /** As the job is now: its priority and its storages may have changed. */
+  contend(job: JobRecord): void {
+    const { id, owner, priority, kind } = job;
+    const open = job.files.filter(({ state }) => state !== 'committed' && state !== 'transferred');
+    const paths = (end: 'source' | 'target') => [
+      ...new Set(open.map((file) => storagePath(parseLocation(file[end].text), this.#mounts))),
+    ];
+    this.dispatcher.add({ id, owner, priority, kind, sourcePaths: paths('source'), targetPaths: paths('target') });
+  }
+
+  /** To be called about once a second. */
+  tick(): void {
+    this.#mounts = mountPoints();
+    this.dispatcher.tick();
+  }
+
+  #borrow(source: Location, target: Location): Promise<Borrowed> {
+    return this.#parts.runners.borrow(storagePath(source, this.#mounts), storagePath(target, this.#mounts));
+  }
+
+  run(job: JobRecord): JobRun {
+    const known = this.runs.get(job.id);
+    if (known) return known;
+    const { book, clock, random, policy } = this.#parts;
+    const run = new JobRun(job, {
+      ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
+      borrow: (source, target) => this.#borrow(source, target),
+      filesAtOnce: () => policy().filesAtOnce,
+      onEvent: (event, file) => this.#heard(job, event, file),
+      onProgress: (progress, moved) => {
+        job.progressAt = clock.wallMs();
+        job.retries = 0;
+        book.progress(job, progress, moved);
+      },
+      onFile: () => book.keepSoon(job),
+      onCommit: () => book.keep(job),
+      onSettled: () => this.#settled(job),
+    });
+    this.runs.set(job.id, run);
+    return run;
+  }
+
+  #start(id: string): void {
+    const job = this.#parts.book.find(id);
+    if (!job) return;
+    const again = this.runs.has(id);
+    this.#parts.book.pass(job, again ? 'transferring' : 'connecting', again ? 'goes on' : 'looking at both ends');
+    this.run(job).proceed();
+  }
+
+  #preempt(id: string, { by, rule }: Preemption): void {
+    this.runs.get(id)?.preempt();
+    const { book } = this.#parts;
+    const job = book.find(id);
+    const whose = by === undefined ? '' : ` (${book.find(by)?.name ?? by})`;
+    if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
+  }
+
+  #heard(job: JobRecord, event: TransferEvent, file: number): void {
+    const { book } = this.#parts;
+    if (event.type === 'state') {
+      if (event.state === 'transferring' && job.state === 'connecting') book.pass(job, 'transferring', event.reason);
+      return;
+    }
+    if (event.type !== 'retry' && event.type !== 'limit' && event.type !== 'note') return;
+    const { schema: _, at: __, ...body } = event;
+    book.tell(job, body, file);
+  }
+
+  /** Nothing of it is under way any more. */
+  #settled(job: JobRecord): void {
+    if (isFinal(job.state) || job.state === 'suspended' || !this.dispatcher.has(job.id)) return;
+    this.dispatcher.remove(job.id);
+    const failed = job.files.filter(({ state }) => state === 'failed');
+    if (failed.length > 0) this.fail(job, failed);
+    else if (job.files.every(({ state }) => state === 'committed')) {
+      this.runs.delete(job.id);
+      this.#parts.book.pass(job, 'acknowledged', 'complete and proven');
+    } else this.#parts.book.pass(job, 'transferred', 'whole and proven: it waits to be completed');
+  }
+
+  /** What happens by itself, if anything does, depends on all that failed. */
+  fail(job: JobRecord, failed: readonly JobFile[]): void {
+    const { book, clock, random } = this.#parts;
+    const now = clock.wallMs();
+    const worst = failed.find((file) => !isTransient(file.error?.code ?? 'E_BUG', wasFound(file))) ?? failed[0];
+    const error = worst?.error ?? new TransferError('E_BUG', 'failed without an error').toJSON();
+    const others = failed.length === 1 ? '' : ` (and ${failed.length - 1} more of ${job.files.length} files failed)`;
+    const lasts = now - job.progressAt >= job.noProgressMsMax;
+    if (!worst || !isTransient(error.code, wasFound(worst)) || lasts) {
+      const given = lasts && worst && isTransient(error.code, wasFound(worst)) ? 'no progress for too long: ' : '';
+      book.pass(job, 'error', `${given}${error.message}${others}`, { error });
+      return;
+    }
+    const waitMs = Math.max(error.retryAfterMs ?? 0, retryDelayMs(job, job.retries, random()));
+    job.retries++;
+    book.pass(job, 'transient-error', `${error.message}${others}`, { error, retryAt: now + waitMs });
+  }
+
+  /** Throws away what is partial; what cannot be is told. */
+  async discard(job: JobRecord, files: readonly JobFile[]): Promise<void> {
+    const { book } = this.#parts;
+    for (const { index } of files) {
+      const { source: from, target: to } = endsOf(job, index);
+      try {
+        const { runner, giveBack } = await this.#borrow(from, to);
+        await discardPartial({ target: to, sourceName: fileName(from) }, runner).finally(giveBack);
+      } catch (thrown) {
+        const error = TransferError.from(thrown);
+        if (error.code === 'E_TARGET_FOLDER') continue;
+        book.tell(job, { type: 'note', message: `what was partial may be left: ${error.message}` }, index);
+      }
+    }
+  }
+
+  /** After a restart: every job is where it was. */
+  async recover(): Promise<void> {
+    for (const job of this.#parts.book.all()) {
+      for (const { index, state, mark } of job.files) {
+        if (state === 'committing') await this.#recoverCommit(job, index, mark);
+        if (state === 'copying') changeFile(job, index, { state: 'waiting' });
+      }
+      const ran = job.state === 'connecting' || job.state === 'transferring';
+      if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
+      else if (job.state === 'queued') this.contend(job);
+      else if (job.state === 'transferred' && job.files.every(({ state }) => state === 'committed')) {
+        this.#parts.book.pass(job, 'acknowledged', 'its completion was cut short, and is finished now');
+      }
+    }
+  }
+
+  /** The target may have got its name before the service ended; then it is known by the mark. */
+  async #recoverCommit(job: JobRecord, file: number, mark: JobFile['mark']): Promise<void> {
+    const { book } = this.#parts;
+    const { source: from, target: to } = endsOf(job, file);
+    changeFile(job, file, { state: job.autoComplete ? 'waiting' : 'transferred', mark: undefined });
+    try {
+      const { runner, giveBack } = await this.#borrow(from, to);
+      try {
+        const located = { location: to, sourceName: fileName(from) };
+        const { ref, journalPath: path } = await runner.run('locate-target', located);
+        const { overwrite = false, sync = true } = job.options;
+        const request = { overwrite, sync };
+        if (mark && (await runner.run('finish-commit', { ref, part: mark, request }))) {
+          changeFile(job, file, { state: 'committed' });
+          const { ref: journal } = await runner.run('open-journal', { path, forget: true });
+          await runner.run('drop-journal', { ref: journal, sync });
+        }
+      } finally {
+        giveBack();
+      }
+    } catch (thrown) {
+      book.tell(job, { type: 'note', message: TransferError.from(thrown).message }, file);
+    }
+    await book.keep(job);
+  }
+}
+
+/** Both ends were seen before: what is missing now may come back. */
+function wasFound({ size }: JobFile): boolean {
+  return size !== undefined;
+}

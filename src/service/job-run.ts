@@ -1,0 +1,285 @@
+/**
+ * A job that has a slot: its files are copied, some at the same time. What is whole and proven waits with all that it
+ * has open until the job is completed, so that this takes no time.
+ */
+import { type Clock, nowMs } from '../core/clock.js';
+import type { Location } from '../core/endpoint.js';
+import { TransferError } from '../core/errors.js';
+import type { ProgressEvent, TimeSpent, TransferEvent } from '../core/events.js';
+import type { ChunkMapView } from '../transfer/chunk-map.js';
+import type { ChunkRunner } from '../transfer/chunk-runner.js';
+import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
+import { type FileEnd, FileRun } from './file-run.js';
+import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { changeFile, type JobRecord } from './job-record.js';
+import type { Borrowed } from './runners.js';
+import { endsOf } from './storage-path.js';
+
+export interface JobRunParts {
+  /** Threads for a copy between the two. */
+  readonly borrow: (source: Location, target: Location) => Promise<Borrowed>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** What jobs of a class share. */
+  readonly classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
+  /** What all jobs share. */
+  readonly pace: SharedArrayBuffer;
+  readonly filesAtOnce: () => number;
+  readonly onEvent: (event: TransferEvent, file: number) => void;
+  /** Of the job, and which of its files have moved since the last. */
+  readonly onProgress: (progress: Omit<ProgressEvent, 'schema' | 'at'>, moved: readonly number[]) => void;
+  /** A file is whole, has its name, or failed. */
+  readonly onFile: () => void;
+  /** A file is about to get its name: resolves when that is on record. */
+  readonly onCommit: () => Promise<void>;
+  /** All files that it had were tried: nothing is under way any more, and what is whole may be held. */
+  readonly onSettled: () => void;
+}
+
+/** More would hold too many descriptors and locks; the others are proven again when the job is completed. */
+const HELD_MAX = 64;
+/** At most four a second. */
+const PROGRESS_MS = 250;
+
+/** A file under way, or held. */
+interface Copying {
+  /** Absent until there are threads for it. */
+  run?: FileRun;
+  held: boolean;
+  latest?: ProgressEvent;
+  /** Resolves when how it ended is written down. */
+  ended: Promise<FileEnd>;
+}
+
+export class JobRun {
+  readonly #job: JobRecord;
+  readonly #parts: JobRunParts;
+  readonly #copies = new Map<number, Copying>();
+  readonly #pace: SharedArrayBuffer;
+  #preempted = false;
+  #stopping = false;
+  readonly #moved = new Set<number>();
+  #toldMs = Number.NEGATIVE_INFINITY;
+
+  constructor(job: JobRecord, parts: JobRunParts) {
+    this.#job = job;
+    this.#parts = parts;
+    this.#pace = newPaceLevel(job.limitBytesPerSecond);
+  }
+
+  /** Goes on with all files that are not whole: at the start, after a suspend, and when it may run again. */
+  proceed(): void {
+    this.#preempted = false;
+    this.#stopping = false;
+    for (const { run } of this.#moving()) run?.proceed();
+    this.#fill();
+  }
+
+  /** Tasks end at their next block; nothing finished is lost, and what is open stays open. */
+  preempt(): void {
+    this.#preempted = true;
+    for (const { run } of this.#moving()) run?.preempt();
+  }
+
+  /** What is under way goes on record. What is whole stays held, unless `all`. */
+  async suspend(all = false): Promise<void> {
+    this.#stopping = true;
+    const copies = all ? [...this.#copies.values()] : this.#moving();
+    for (const { run } of copies) run?.suspend();
+    await Promise.all(copies.map(({ ended }) => ended));
+  }
+
+  setLimit(bytesPerSecond: number): void {
+    setPaceLevel(this.#pace, bytesPerSecond);
+    for (const { run } of this.#copies.values()) run?.setLimit(bytesPerSecond);
+  }
+
+  /** The job has another class now. */
+  changeClass(): void {
+    for (const { run } of this.#copies.values()) run?.countPaces(this.#counts());
+  }
+
+  /** Starts more files after some were added, or more may be copied at once. */
+  goOn(): void {
+    if (!this.#preempted && !this.#stopping) this.#fill();
+  }
+
+  rate(): number {
+    if (this.#preempted) return 0;
+    return this.#moving().reduce((sum, { latest }) => sum + (latest?.rateBytesPerSecond ?? 0), 0);
+  }
+
+  chunkMap(file: number, cells: number): ChunkMapView | undefined {
+    return this.#copies.get(file)?.run?.chunkMap(cells);
+  }
+
+  /** Gives all that is whole its name. Answers the errors of those that could not get theirs; they stay whole. */
+  async complete(): Promise<TransferError[]> {
+    const whole = this.#job.files.filter(({ state }) => state === 'transferred');
+    const errors: TransferError[] = [];
+    const rest = whole[Symbol.iterator]();
+    const lane = async (): Promise<void> => {
+      for (const { index } of rest) {
+        const end = await this.#commit(index);
+        if ('error' in end) errors.push(end.error);
+      }
+    };
+    await Promise.all(Array.from({ length: this.#parts.filesAtOnce() }, lane));
+    return errors;
+  }
+
+  #commit(file: number): Promise<FileEnd> {
+    const held = this.#copies.get(file);
+    if (!held) return this.#copy(file, false);
+    held.run?.commit();
+    return held.ended;
+  }
+
+  #moving(): Copying[] {
+    return [...this.#copies.values()].filter(({ held }) => !held);
+  }
+
+  #fill(): void {
+    const atOnce = this.#parts.filesAtOnce();
+    let moving = this.#moving().length;
+    for (const file of this.#job.files) {
+      if (moving >= atOnce) return;
+      if (file.state !== 'waiting') continue;
+      moving++;
+      void this.#carryOut(file.index);
+    }
+    if (moving === 0) this.#parts.onSettled();
+  }
+
+  async #carryOut(file: number): Promise<void> {
+    changeFile(this.#job, file, { state: 'copying', error: undefined });
+    await this.#copy(file, !this.#job.autoComplete);
+    this.#parts.onFile();
+    this.goOn();
+  }
+
+  #copy(file: number, holds: boolean): Promise<FileEnd> {
+    const copying: Copying = { held: false, ended: Promise.resolve({ error: new TransferError('E_STOPPED', '') }) };
+    this.#copies.set(file, copying);
+    copying.ended = this.#run(file, copying, holds).then((end) => {
+      this.#copies.delete(file);
+      writeDown(this.#job, file, end);
+      return end;
+    });
+    return copying.ended;
+  }
+
+  /** Never rejects. */
+  async #run(file: number, copying: Copying, holds: boolean): Promise<FileEnd> {
+    let giveBack = (): void => undefined;
+    try {
+      const { source, target } = endsOf(this.#job, file);
+      const borrowed = await this.#parts.borrow(source, target);
+      giveBack = borrowed.giveBack;
+      if (this.#stopping && holds) throw new TransferError('E_STOPPED', 'stopped before it began');
+      const run = this.#newRun(file, copying, borrowed.runner, holds);
+      if (this.#preempted && holds) run.preempt();
+      const end = await run.ended;
+      const { leftBehind } = run;
+      if (!leftBehind) return end;
+      // A storage that does not answer keeps its threads until it does.
+      void leftBehind.then(giveBack);
+      giveBack = () => undefined;
+      return end;
+    } catch (thrown) {
+      return { error: TransferError.from(thrown) };
+    } finally {
+      giveBack();
+    }
+  }
+
+  #newRun(file: number, copying: Copying, runner: ChunkRunner, holds: boolean): FileRun {
+    const { clock, random, classPaces, pace } = this.#parts;
+    const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace];
+    copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
+      ...{ runner, clock, random, paces, counts: this.#counts(), holds },
+      onEvent: (event) => {
+        if (event.type === 'progress') this.#progress(event, file, copying);
+        else this.#parts.onEvent(event, file);
+      },
+      onHeld: (size) => this.#hold(file, copying, size),
+      onCommit: (mark) => {
+        changeFile(this.#job, file, { state: 'committing', mark });
+        return this.#parts.onCommit();
+      },
+    });
+    return copying.run;
+  }
+
+  /** Of the paces above: the job's, its class's, and that of all. */
+  #counts(): (at: number) => boolean {
+    const { priority } = this.#job;
+    return (at) => at === 0 || at === PRIORITIES.length + 1 || PRIORITIES[at - 1] === priority;
+  }
+
+  #hold(file: number, copying: Copying, size: number): void {
+    changeFile(this.#job, file, { state: 'transferred', size, bytesDone: size });
+    copying.held = true;
+    this.#parts.onFile();
+    const held = [...this.#copies.values()].filter((copy) => copy.held);
+    // The oldest has all on record, and is proven again when it is completed.
+    if (held.length > HELD_MAX) held[0]?.run?.suspend();
+    this.goOn();
+  }
+
+  #progress(event: ProgressEvent, file: number, copying: Copying): void {
+    if (copying.held) return;
+    const { bytesDone, bytesTotal, bytesReused, bytesZero } = event;
+    copying.latest = event;
+    changeFile(this.#job, file, { bytesDone, bytesReused, bytesZero, size: bytesTotal });
+    this.#moved.add(file);
+    const now = nowMs(this.#parts.clock);
+    if (now - this.#toldMs < PROGRESS_MS) return;
+    this.#toldMs = now;
+    this.#parts.onProgress(this.#sum(event), [...this.#moved]);
+    this.#moved.clear();
+  }
+
+  /** Of the job: its files together. */
+  #sum({ phase, proof }: ProgressEvent): Omit<ProgressEvent, 'schema' | 'at'> {
+    let [bytesDone, bytesTotal, bytesReused, bytesZero, done] = [0, 0, 0, 0, 0];
+    for (const file of this.#job.files) {
+      bytesDone += file.bytesDone;
+      bytesTotal += file.size ?? 0;
+      bytesReused += file.bytesReused;
+      bytesZero += file.bytesZero;
+      if (file.state === 'transferred' || file.state === 'committed') done++;
+    }
+    const rate = this.rate();
+    const failed = this.#job.files.filter(({ state }) => state === 'failed').length;
+    const total = this.#job.files.length;
+    return {
+      type: 'progress',
+      ...{ phase, proof, bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond: rate },
+      ...(rate > 0 && { remainingMs: Math.round(((bytesTotal - bytesDone) / rate) * 1000) }),
+      spent: [...this.#copies.values()].flatMap(({ latest }) => latest?.spent ?? []).reduce(added),
+      ...(total > 1 && { files: { done, total, skipped: 0, failed } }),
+    };
+  }
+}
+
+/** What is whole stays so, whatever kept it from its name; where nobody will complete it, it is tried again instead. */
+function writeDown(job: JobRecord, file: number, end: FileEnd): void {
+  if ('result' in end) {
+    const { root, bytesTotal, bytesReused, bytesZero } = end.result;
+    const bytes = { size: bytesTotal, bytesDone: bytesTotal, bytesReused, bytesZero };
+    changeFile(job, file, { state: 'committed', root, ...bytes, mark: undefined, error: undefined });
+    return;
+  }
+  const before = job.files[file]?.state;
+  const whole = !job.autoComplete && (before === 'transferred' || before === 'committing');
+  const stopped = end.error.code === 'E_STOPPED';
+  const otherwise = stopped ? 'waiting' : 'failed';
+  const error = stopped ? {} : { error: end.error.toJSON() };
+  changeFile(job, file, { state: whole ? 'transferred' : otherwise, mark: undefined, ...error });
+}
+
+function added(one: TimeSpent, other: TimeSpent): TimeSpent {
+  const keys = Object.keys(one) as (keyof TimeSpent)[];
+  return Object.fromEntries(keys.map((key) => [key, one[key] + other[key]])) as unknown as TimeSpent;
+}
