@@ -71,7 +71,7 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     for (const { id } of [kept, gone]) service.copied(id, { bytes: 1_000_000 });
     await open();
     await page.getByRole('button', { name: 'Cancel kept' }).click();
-    await page.getByRole('button', { name: 'Let it go on' }).click();
+    await page.getByRole('button', { name: 'Keep the job' }).click();
     expect(state(kept.id)).toBe('queued');
     await page.getByRole('button', { name: 'Cancel kept' }).click();
     await page.getByRole('button', { name: 'Cancel and keep it' }).click();
@@ -130,6 +130,18 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
       ['/vm/a.vhdx', 'sftp://vault/a.vhdx'],
       ['/vm/b.vhdx', 'sftp://vault/b.vhdx'],
     ]);
+  });
+
+  test('jobs that finished are listed while they are asked for', async () => {
+    const { service } = dashboard.control;
+    const { id } = await makeJob(dashboard.control, 'finished long ago');
+    await service.cancel(id, { keepPartial: false }, ALICE);
+    await open();
+    const job = page.getByRole('link', { name: 'finished long ago' });
+    await page.getByLabel('Finished jobs too').check();
+    await job.waitFor();
+    await page.getByLabel('Finished jobs too').uncheck();
+    await eventually(() => job.count()).toBe(0);
   });
 
   test('what the service refuses is shown with what to do next, and the button can be pressed again', async () => {
