@@ -4,17 +4,19 @@ import { FakeClock } from './fake-clock.js';
 
 export class AskedClock extends FakeClock {
   readonly waits: number[] = [];
+  #passed = 0;
 
   override sleep(ms: number, signal?: AbortSignal): Promise<void> {
     this.waits.push(ms);
     return super.sleep(ms, signal);
   }
 
-  /** Lets each wait but these pass as soon as it is asked for, until it holds. */
+  /** Lets each wait but these pass, once, as soon as it is asked for, until it holds. */
   async passAllBut(limits: readonly number[], holds: () => boolean): Promise<void> {
-    for (let seen = 0; !holds(); seen = Math.min(seen + 1, this.waits.length)) {
-      await until(() => holds() || this.waits.length > seen);
-      const wait = this.waits[seen];
+    for (;;) {
+      await until(() => holds() || this.waits.length > this.#passed);
+      if (holds()) return;
+      const wait = this.waits[this.#passed++];
       if (wait !== undefined && !limits.includes(wait)) this.advance(wait);
     }
   }

@@ -10,9 +10,9 @@ import type { JobState, StateEvent } from '../../core/events.js';
 import { withRetry } from '../../transfer/retry.js';
 import type { Job, Webhook } from '../job.js';
 import type { Told } from '../told.js';
+import { AtOnce } from './at-once.js';
 import { commandEnvironment, runCommand } from './command.js';
-import { Turns } from './turns.js';
-import { callWebhook, webhookName } from './webhook.js';
+import { callWebhook } from './webhook.js';
 
 export interface NotifierParts {
   readonly clock: Clock;
@@ -43,17 +43,9 @@ interface Delivery {
   readonly attempt: () => Promise<void>;
 }
 
-/** @throws TransferError E_USAGE for what could never be told */
-export function assertNotices({ notify, webhook }: Pick<Job, 'notify' | 'webhook'>): void {
-  if (notify && (!notify[0] || notify.some((argument) => argument.includes('\0')))) {
-    throw new TransferError('E_USAGE', 'a notify command is a program and its arguments, without zero bytes');
-  }
-  if (webhook) webhookName(webhook);
-}
-
 export class Notifier {
   readonly #parts: NotifierParts;
-  readonly #turns = new Turns(AT_ONCE);
+  readonly #ways = new AtOnce(AT_ONCE);
   readonly #queues = new Map<string, Delivery[]>();
   readonly #running = new Set<Promise<void>>();
   /** No more is begun; and what is under way is ended. */
@@ -128,7 +120,7 @@ export class Notifier {
     const { way, attempt, retries } = delivery;
     const signal = this.#closing.signal;
     try {
-      const work = () => this.#turns.take(way, signal, attempt);
+      const work = () => this.#ways.take(way, signal, attempt);
       await withRetry(work, { clock, random, signal, ...retries, onRetry: () => undefined });
     } catch (thrown) {
       const { message, hint } = TransferError.from(thrown);

@@ -16,14 +16,14 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 const TRY_AGAIN: ReadonlySet<number> = new Set([408, 425, 429]);
 
 /** Its scheme, host and path. @throws TransferError E_USAGE for what cannot be posted to */
-export function webhookName({ url }: Webhook): string {
+function webhookName({ url }: Webhook): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed && /^https?:$/.test(parsed.protocol)) return redactedUrl(url);
   throw new TransferError('E_USAGE', 'a webhook is no http or https URL', { hint: 'Such as https://host/path.' });
 }
 
 /** `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256(secret, t + "." + body)>` */
-export function signatureOf(secret: string, seconds: number, body: string): string {
+function signatureOf(secret: string, seconds: number, body: string): string {
   const mac = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex');
   return `t=${seconds},v1=${mac}`;
 }

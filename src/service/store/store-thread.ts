@@ -1,4 +1,4 @@
-/** The thread that has the database: it does one thing after the other, and tells errors as what they mean to a user. */
+/** The thread that has the database: one thing after the other, and errors as what they mean to a user. */
 import { lstatSync } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import { TransferError } from '../../core/errors.js';

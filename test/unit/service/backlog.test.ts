@@ -34,7 +34,7 @@ function costs(length: number): { readonly add: number; readonly remove: number;
   const backlog = new Backlog();
   for (let index = 0; index < length; index++) backlog.add(counted.contender(index));
   const running = [0, 1, 2, 3].map((index) => ({ ...contender(`running-${index}`), startedAt: 0 }));
-  const policy = rules({ jobsAtOnce: 6, lowSharePercent: 5 });
+  const policy = rules({ jobsAtOnce: 6, foregroundAtOnce: 4, lowSharePercent: 5 });
   const situation = { policy, allowed: ALL_ALLOWED, shares: NO_SHARES, now: 200_000 };
   const one = counted.contender(length);
   return {

@@ -6,19 +6,19 @@ interface Kind {
   readonly waiting: (() => void)[];
 }
 
-export class Turns {
-  readonly #atOnce: number;
+export class AtOnce {
+  readonly #most: number;
   readonly #kinds = new Map<string, Kind>();
 
-  constructor(atOnce: number) {
-    this.#atOnce = atOnce;
+  constructor(most: number) {
+    this.#most = most;
   }
 
   /** @throws TransferError E_STOPPED when the signal aborts before its turn */
   async take<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const kind = this.#kinds.get(name) ?? { busy: 0, waiting: [] };
     this.#kinds.set(name, kind);
-    if (kind.busy >= this.#atOnce) await new Promise<void>((resolve) => kind.waiting.push(resolve));
+    if (kind.busy >= this.#most) await new Promise<void>((resolve) => kind.waiting.push(resolve));
     else kind.busy++;
     try {
       if (signal.aborted) throw new TransferError('E_STOPPED', 'stopped before its turn');
