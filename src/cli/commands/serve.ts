@@ -113,7 +113,7 @@ async function pullEngine(request: PullRequest): Promise<Pulled> {
 }
 
 function tell(
-  { out }: Session,
+  { out, err }: Session,
   { socketPath, url, pin: webPin }: ServedJobs,
   folders: ServedFolders | undefined,
   { json }: ServeFlags,
@@ -137,7 +137,13 @@ function tell(
     out.line(`certificate ${named(fingerprint)}`);
   }
   out.line(`jobs at ${socketPath}`);
-  if (url !== undefined) out.line(`and at ${url}${webPin === undefined ? '' : `, certificate ${named(webPin)}`}`);
+  if (url === undefined) return;
+  out.line(`and at ${url}${webPin === undefined ? '' : `, certificate ${named(webPin)}`}`);
+  const callers = readTokens(daemonFolder()).filter(
+    ({ rights }) => rights.includes('jobs') || rights.includes('admin'),
+  );
+  if (callers.length > 0) return;
+  err.line('note: nobody has a token for it yet; make one with: blockferry serve token add NAME --rights admin');
 }
 
 function named(fingerprint: string): string {
