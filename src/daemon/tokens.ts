@@ -108,6 +108,13 @@ export class TokenBook {
     return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
   }
 
+  /** The token that has this name, for whoever has shown it before. */
+  named(name: string, nowMs: number): TokenEntry | undefined {
+    this.#refresh();
+    for (const entry of this.#byHash.values()) if (entry.name === name) return this.find(entry.hash, nowMs);
+    return undefined;
+  }
+
   #refresh(): void {
     const seen = this.#look();
     if (seen === this.#seen) return;

@@ -91,7 +91,7 @@ export class Pace {
 
   #giveBack(bytes: number, level: number): void {
     const rate = this.rate(level);
-    if (rate > 0) Atomics.sub(this.#cells, level * 2, costNs(bytes, rate));
+    if (rate > 0) Atomics.sub(this.#cells(level), FREE, costNs(bytes, rate));
   }
 }
 

@@ -118,7 +118,7 @@ function writeEmpty(name: string): string {
 
 test('a client whose bytes wait for the limit hears that they are taken', async () => {
   const clock = new FakeClock();
-  const pace = new Pace(new BigInt64Array(2), clock);
+  const pace = new Pace([new BigInt64Array(2)], clock);
   pace.setRate(KiB);
   const newHasher = await loadHasher('xxh64');
   const [hasher, ours] = [newHasher(), newHasher()];

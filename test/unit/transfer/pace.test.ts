@@ -154,7 +154,10 @@ test('a stop ends the wait for the pace at once', async () => {
 
 test('whoever leaves before its turn takes nothing from the others', async () => {
   const clock = new FakeClock();
-  const pace = new Pace(new BigInt64Array(8), clock);
+  const pace = new Pace(
+    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    clock,
+  );
   pace.setRate(KiB);
   const gone = newStop();
   await pace.take(KiB, never);
