@@ -51,7 +51,7 @@ const DURATIONS: ReadonlyMap<string, number> = new Map([
   ['w', 7 * 86_400_000],
 ]);
 
-/** Reads a time such as `30s`, `15min`, `2h` or `90d` as a whole number of milliseconds. @throws TransferError E_USAGE */
+/** Reads a time such as `30s`, `15min`, `2h` or `90d` as whole milliseconds. @throws TransferError E_USAGE */
 export function parseDuration(text: string, what: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text.trim());
   const ms = Math.round(Number(match?.[1]) * (DURATIONS.get(match?.[2] ?? '') ?? Number.NaN));

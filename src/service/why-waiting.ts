@@ -9,7 +9,7 @@ import type { Contender, Running, Situation } from './scheduler.js';
 const NAMES_MAX = 5;
 
 export interface WhyWaiting {
-  /** `window`, `priority`, `jobs-at-once`, `foreground-at-once`, `migrations-at-once`, `path-limit`, `share` or `next`. */
+  /** `window`, `priority`, `jobs-at-once`, `foreground-at-once`, `migrations-at-once`, `path-limit`, `share`, `next`. */
   readonly rule: string;
   readonly sentence: string;
   /** Ids of the jobs in its way. */
@@ -106,10 +106,11 @@ function byLimit(job: Contender, { key, round, situation, nameOf, queue }: Said)
   const ends = equals.map((holder) => now + sliceLeft(holder.job, policy.sliceMs, now));
   // After a slice of its own it waits for as long before it takes the place of an equal.
   const until = Math.max(job.since, Math.min(...ends));
+  const areTaken = holders.length === 1 ? 'is taken:' : 'are taken:';
   const turns = equals.length > 0 ? ` Equals take turns, ${formatDuration(policy.sliceMs)} each.` : '';
   return {
     rule,
-    sentence: `${capital(placesOf(key, round))} ${holders.length === 1 ? 'is' : 'are'} taken: ${names(holders, nameOf)}.${turns}${queue}`,
+    sentence: `${capital(placesOf(key, round))} ${areTaken} ${names(holders, nameOf)}.${turns}${queue}`,
     behind: holders.map((holder) => holder.job.id),
     ...(Number.isFinite(until) && until > now ? { until: Math.ceil(until) } : {}),
     hint: `Give it a higher priority, or raise ${setting} in the policy.`,

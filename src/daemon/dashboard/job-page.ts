@@ -1,4 +1,4 @@
-/** One job with all that is known of it: why it is where it is, its files and chunks, its rate, and what can be done. */
+/** One job with all that is known of it: why it is where it is, its files and chunks, its rate, what can be done. */
 import { systemClock } from '../../core/clock.js';
 import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
