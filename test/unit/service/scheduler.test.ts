@@ -59,12 +59,12 @@ describe('priorities', () => {
 
   test('one that stands in two ways stops instead of two that stand in one each', () => {
     const service = new FakeService({ jobsAtOnce: 9, perSourcePath: 2, perTargetPath: 2 });
-    service.add('a', HOUR, { sourcePaths: ['/a'], targetPaths: ['/other'] });
-    service.add('b', HOUR, { sourcePaths: ['/a'], targetPaths: ['/b'] });
+    service.add('a-both', HOUR, { sourcePaths: ['/a'], targetPaths: ['/b'] });
+    service.add('b', HOUR, { sourcePaths: ['/a'], targetPaths: ['/other'] });
     service.add('c', HOUR, { sourcePaths: ['/other'], targetPaths: ['/b'] });
     service.look();
     service.add('urgent', 1000, { priority: 'high', sourcePaths: ['/a'], targetPaths: ['/b'] });
-    expect(service.look().preempt.map(({ id }) => id)).toEqual(['b']);
+    expect(service.look().preempt.map(({ id }) => id)).toEqual(['a-both']);
   });
 
   test('a lower job goes on where a higher one has to stop anyway', () => {
