@@ -1,4 +1,4 @@
-/** One job with all that is known of it: why it is where it is, its files and chunks, its rate, and what can be done. */
+/** One job with all that is known of it: why it is where it is, its files and chunks, its rate, what can be done. */
 import { systemClock } from '../../core/clock.js';
 import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
@@ -153,6 +153,7 @@ export class JobPage implements View {
     this.#asking = true;
     const file = Number(this.#whichFile.value || this.#job.files[0]?.index || 0);
     const { api } = this.#app;
+    // A service that is away has no map either; that it is away is told above the page.
     this.#picture.show(await api.chunkMap(this.#job.id, file, this.#picture.cells).catch(() => undefined));
     this.#asking = false;
   }
