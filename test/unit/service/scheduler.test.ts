@@ -56,6 +56,25 @@ describe('priorities', () => {
     service.add('urgent', 1000, { priority: 'high', sourcePaths: ['/c'], targetPaths: ['/z'] });
     expect(service.look().preempt.map(({ id }) => id)).toEqual(['both']);
   });
+
+  test('one that stands in two ways stops instead of two that stand in one each', () => {
+    const service = new FakeService({ jobsAtOnce: 9, perSourcePath: 2, perTargetPath: 2 });
+    service.add('a-both', HOUR, { sourcePaths: ['/a'], targetPaths: ['/b'] });
+    service.add('b', HOUR, { sourcePaths: ['/a'], targetPaths: ['/other'] });
+    service.add('c', HOUR, { sourcePaths: ['/other'], targetPaths: ['/b'] });
+    service.look();
+    service.add('urgent', 1000, { priority: 'high', sourcePaths: ['/a'], targetPaths: ['/b'] });
+    expect(service.look().preempt.map(({ id }) => id)).toEqual(['a-both']);
+  });
+
+  test('a lower job goes on where a higher one has to stop anyway', () => {
+    const service = new FakeService({ jobsAtOnce: 2, perTargetPath: 1 });
+    service.add('low', HOUR, { priority: 'low', targetPaths: ['/x'] });
+    service.add('normal', HOUR, { targetPaths: ['/y'] });
+    service.look();
+    service.add('urgent', 1000, { priority: 'high', targetPaths: ['/y'] });
+    expect(service.look().preempt.map(({ id }) => id)).toEqual(['normal']);
+  });
 });
 
 describe('equals', () => {
@@ -100,6 +119,16 @@ describe('equals', () => {
     }
     expect(service.ran.get('first')).toBe(10_000);
     expect(service.ran.get('next')).toBe(2000);
+  });
+
+  test('who was displaced by a higher job after its slice takes turns with the equal that was not', () => {
+    const service = new FakeService({ jobsAtOnce: 2 });
+    service.add('one', HOUR);
+    service.add('other', HOUR);
+    service.runUntil(15_000);
+    service.add('high', HOUR, { priority: 'high' });
+    service.runUntil(95_000);
+    expect([service.ran.get('one'), service.ran.get('other')].sort()).toEqual([55_000, 55_000]);
   });
 
   test('who needs two storages is not passed for ever by those who need one of them', () => {
@@ -169,6 +198,26 @@ describe('the share', () => {
     service.runUntil(10 * HOUR);
     expect((service.ran.get('low') ?? 0) / (10 * HOUR)).toBeCloseTo(0.1, 2);
     expect(service.ran.get('free')).toBe(10 * HOUR);
+  });
+
+  test('two classes whose shares come due together do not keep a third job from both its storages', () => {
+    const service = new FakeService({ lowSharePercent: 5, jobsAtOnce: 2, perSourcePath: 1, perTargetPath: 1 });
+    const between = (from: string, to: string): object => ({ sourcePaths: [from], targetPaths: [to] });
+    service.add('a', 10 * HOUR, between('/3', '/1'));
+    service.add('b', 10 * HOUR, { priority: 'foreground', ...between('/1', '/1') });
+    service.add('c', 10 * HOUR, between('/1', '/1'));
+    service.add('d', 10 * HOUR, { priority: 'high', ...between('/1', '/3') });
+    service.runUntil(HOUR);
+    expect(service.ran.get('c')).toBeGreaterThan(0.02 * HOUR);
+  });
+
+  test('where the share of many places is more than one, a low job runs on without a break', () => {
+    const service = new FakeService({ lowSharePercent: 25, jobsAtOnce: 12 });
+    service.add('low', 10 * HOUR, { priority: 'low' });
+    for (let index = 0; index < 14; index++) service.add(`high-${index}`, 10 * HOUR, { priority: 'high' });
+    service.runUntil(HOUR);
+    expect(service.ran.get('low')).toBeGreaterThan(0.99 * HOUR);
+    expect(service.decisions.flatMap(({ preempt }) => preempt).filter(({ id }) => id === 'low')).toEqual([]);
   });
 
   test('a job that runs by its share keeps its place for a slice, whoever comes', () => {
