@@ -158,10 +158,12 @@ const GROUPED: Readonly<Record<string, Readonly<Record<string, readonly string[]
   'job set': JOB_GROUPS,
 };
 const HELP_COLUMNS = 80;
+/** Texts are wrapped as long as they have so many columns. */
+const TEXT_COLUMNS_MIN = 30;
 
 /** At every width of the terminal, of all commands: texts are easier to read so, and the same everywhere. */
 export function arrangeHelp(program: Command): void {
-  program.configureHelp({ helpWidth: HELP_COLUMNS });
+  program.configureHelp({ helpWidth: HELP_COLUMNS, minWidthToWrap: TEXT_COLUMNS_MIN });
   for (const command of program.commands) arrangeHelp(command);
   for (const command of program.commands) {
     const groups = GROUPED[`${program.name()} ${command.name()}`];

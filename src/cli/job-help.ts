@@ -40,7 +40,7 @@ Foreground jobs go first and are never held back by the limits of others; high
 goes before normal, and normal before low. Jobs of one class share in turn.
 
 The program of --notify gets no shell: --notify /usr/bin/logger --notify done
-runs "/usr/bin/logger done". A webhook is a POST of the job as JSON; with a
+runs "/usr/bin/logger done". A webhook is a POST of the event as JSON; with a
 secret it is signed (docs/service.md).
 
 Examples:
@@ -124,5 +124,5 @@ Examples:
 export const POLICY_SET_HELP = `
 Examples:
   blockferry policy set policy.toml
-  blockferry policy show | sed s/50MiB/80MiB/ | blockferry policy set -
+  blockferry policy show | sed 's/= 12/= 4/' | blockferry policy set -
 `;

@@ -1,4 +1,5 @@
 /** The options of `job create` and `job set`, as the service takes them. */
+import { resolve } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import type { CopyOptions } from '../service/copy-options.js';
 import type { JobSettings, Webhook } from '../service/job.js';
@@ -19,9 +20,17 @@ export function settingsOf(flags: JobSettingFlags): Partial<JobSettings> {
     ...(typeof progress === 'number' && { noProgressMsMax: progress }),
     ...(maxTime !== undefined && { transferMsMax: maxTime }),
     // An empty command, and an empty address, are none.
-    ...(notify !== undefined && { notify: notify === false ? [] : notify }),
+    ...(notify !== undefined && { notify: notify === false ? [] : commandOf(notify) }),
     ...(webhook && { webhook }),
   };
+}
+
+/** It runs elsewhere, and without a shell that would look for it. */
+function commandOf([program = '', ...words]: readonly string[]): string[] {
+  if (program.includes('/')) return [resolve(program), ...words];
+  throw new TransferError('E_USAGE', `--notify: ${JSON.stringify(program)} is not the path of a program`, {
+    hint: 'Write its whole path, such as /usr/bin/logger, and each of its arguments as one more --notify.',
+  });
 }
 
 function webhookOf({ webhook, webhookSecretFile: file }: JobSettingFlags): Webhook | undefined {

@@ -1,4 +1,4 @@
-/** Which service a command speaks to: the one whose socket lies in a state folder, or one at an address with a token. */
+/** Which service a command speaks to: one whose socket lies in a state folder, or one at an address, with a token. */
 import { type Command, Option } from 'commander';
 import type { OutputFlags } from './option-values.js';
 

@@ -227,7 +227,7 @@ test.each([
 
 test('a service at an address takes a token from a file or from the environment', async () => {
   const control = await service({ http: LOOPBACK });
-  const token = control.token('laptop', 'jobs');
+  const token = await control.token('laptop', 'jobs');
   writeFileSync(join(control.folder, 'token'), `${token}\n`);
   await job(control, 'not hers');
   const made = await command(
@@ -255,6 +255,7 @@ test.each([
   [['job', 'create', '--priority', 'urgent', 'a', 'b'], 'urgent'],
   [['job', 'create', '--retry-delay', '5', 'a', 'b'], '--retry-delay: cannot use "5"'],
   [['job', 'create', '--no-progress', 'a', 'b'], '--no-progress: cannot use "a"'],
+  [['job', 'create', '--notify', 'logger', 'a', 'b'], '--notify: "logger" is not the path'],
   [['job', 'create', '--webhook', 'ftp://host', 'a', 'b'], '--webhook: cannot use'],
   [
     ['job', 'create', '--webhook', 'http://host', '--webhook-secret-file', 'missing', 'a', 'b'],

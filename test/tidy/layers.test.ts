@@ -35,8 +35,8 @@ const sideways: ReadonlySet<string> = new Set([
 ]);
 
 /** Parts that are one choice among several: only compose.ts, and their own folder, may name them. */
-const concrete =
-  /^src\/(endpoint\/(local|http|s3|sftp|webdav|peer|memory|null|zero)\b|journal\/file-|service\/store\/sqlite-|transfer\/(pool|inline)-)/;
+const ends = 'local|http|s3|sftp|webdav|peer|memory|null|zero';
+const concrete = new RegExp(`^src/(endpoint/(${ends})\\b|journal/file-|service/store/sqlite-|transfer/(pool|inline)-)`);
 
 /** "core" for src/core/units.ts, "index" for src/index.ts, "workers" for workers/chunk-worker.ts. */
 function partOf(path: string): string {

@@ -50,10 +50,11 @@ function settingLines(job: JobView): string[] {
   const names = autoComplete ? 'files get their names by themselves' : 'files get their names with "job complete"';
   const noProgress =
     noProgressMsMax === 0 ? 'at the first error' : `after ${formatDuration(noProgressMsMax)} of errors`;
+  const waits = `${formatDuration(retryDelayMsMin)} to ${formatDuration(retryDelayMsMax)}`;
   const most = transferMsMax > 0 ? `, or after ${formatDuration(transferMsMax)} of copying` : '';
   return [
     `${limit}; ${names}`,
-    `retries after ${formatDuration(retryDelayMsMin)} to ${formatDuration(retryDelayMsMax)}; gives up ${noProgress}${most}`,
+    `retries after ${waits}; gives up ${noProgress}${most}`,
     ...(job.notify && job.notify.length > 0 ? [`runs ${job.notify.join(' ')} when it ends`] : []),
     ...(job.webhookUrl ? [`tells ${job.webhookUrl} when it ends`] : []),
   ];
@@ -97,7 +98,8 @@ export function whyText(
     until === undefined || until <= nowMs
       ? ''
       : ` It is looked at again in ${formatDuration(until - nowMs)}, at ${wallTime(until)}.`;
-  return `${name} is ${STATES[state]}: ${ended(sentence)}${others}${again}${hint === undefined ? '' : ` ${ended(hint)}`}`;
+  const todo = hint === undefined ? '' : ` ${ended(hint)}`;
+  return `${name} is ${STATES[state]}: ${ended(sentence)}${others}${again}${todo}`;
 }
 
 const STATES: Readonly<Record<JobView['state'], string>> = {

@@ -90,5 +90,6 @@ function unlessMissing(thrown: unknown): void {
 }
 
 function lostLine(count: number): string {
-  return `${JSON.stringify({ level: 40, msg: `${count} lines before this one are lost: the disk did not take them` })}\n`;
+  const msg = `${count} lines before this one are lost: the disk did not take them`;
+  return `${JSON.stringify({ level: 40, msg })}\n`;
 }

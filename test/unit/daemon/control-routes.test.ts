@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ServiceClient } from '../../../src/daemon/client.js';
 import { ask, startTestControl, type TestControl } from '../../support/control.js';
+import { FakeService } from '../../support/fake-service.js';
 
 let control: TestControl;
 let client: ServiceClient;
@@ -137,4 +138,17 @@ test('metrics tell of jobs, rates, streams, requests and the process', async () 
   expect(metrics).toContain('blockferry_event_streams 0');
   expect(metrics).toMatch(/blockferry_http_requests_total\{route="\/v1\/jobs\/:id",method="GET",status="404"\} 1/);
   expect(metrics).toMatch(/^process_resident_memory_bytes [1-9]/m);
+});
+
+test('what a service counts is among its metrics, and what it does not count is not', async () => {
+  expect(await client.metrics()).not.toContain('blockferry_copied_bytes_total');
+  const counting = new FakeService();
+  const bytes = { foreground: 1, high: 2, normal: 3, low: 4 };
+  counting.totals = { bytes, decisions: 5, decisionMs: 6, storeWrites: 7, storeWriteMs: 8 };
+  const other = await startTestControl({ service: counting });
+  const { text } = await ask({ socketPath: other.socketPath, path: '/metrics' });
+  await other.stop();
+  expect(text).toContain('blockferry_copied_bytes_total{priority="normal"} 3');
+  expect(text).toMatch(/^blockferry_scheduler_decisions_total 5$/m);
+  expect(text).toMatch(/^blockferry_store_write_seconds_total 0.008$/m);
 });
