@@ -222,7 +222,7 @@ test('a copy in the background refuses what a job cannot carry, by name', async 
 
 test('a service at an address takes a token from a file or from the environment', async () => {
   const control = await service({ http: LOOPBACK });
-  const token = control.token('laptop', 'jobs');
+  const token = await control.token('laptop', 'jobs');
   writeFileSync(join(control.folder, 'token'), `${token}\n`);
   await job(control, 'not hers');
   const made = await command(

@@ -150,7 +150,7 @@ function named(fingerprint: string): string {
   return `sha256:${fingerprint}`;
 }
 
-export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags): number {
+export async function runTokenAdd(session: Session, name: string, flags: TokenAddFlags): Promise<number> {
   if (!/^[\w.@-]{1,64}$/.test(name)) {
     throw new TransferError('E_USAGE', `a client cannot be called ${JSON.stringify(name.slice(0, 80))}`, {
       hint: 'Use up to 64 letters, digits, dots, dashes, underscores or @.',
@@ -159,7 +159,7 @@ export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags
   useState(flags.state);
   const createdAt = systemClock.wallMs();
   const { root, days } = flags;
-  const token = addToken(daemonFolder(), {
+  const token = await addToken(daemonFolder(), {
     ...{ name, rights: readRights(flags.rights), createdAt },
     ...(root && { roots: root }),
     ...(days !== undefined && { expiresAt: createdAt + days * DAY_MS }),
@@ -195,9 +195,9 @@ function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>)
   return `${name}  ${rights.join(' and ')}${where}${until}`;
 }
 
-export function runTokenRemove(session: Session, name: string, flags: TokenFlags): number {
+export async function runTokenRemove(session: Session, name: string, flags: TokenFlags): Promise<number> {
   useState(flags.state);
-  removeToken(daemonFolder(), name);
+  await removeToken(daemonFolder(), name);
   session.out.line(`the token of ${name} is refused from now on`);
   return 0;
 }
