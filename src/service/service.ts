@@ -84,7 +84,7 @@ export class Service implements JobService {
     const { policy } = policies;
     if (this.#book.size >= policy.jobsMax) {
       throw new TransferError('E_USAGE', `there are ${this.#book.size} jobs, and the policy allows no more`, {
-        hint: 'Cancel some, or raise jobs-max in the policy.',
+        hint: 'Cancel some, or raise jobs_max in the policy.',
       });
     }
     const job = newJob(spec, { id: randomUUID(), owner: by.name, wallMs: clock.wallMs(), policy });
