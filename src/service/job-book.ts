@@ -26,11 +26,14 @@ export interface Entering {
   readonly retryAt?: number;
 }
 
+/** A store may be out of order for long. */
+const UNKEPT_MAX = 1000;
+
 export class JobBook {
   readonly log: EventLog;
   readonly #parts: JobBookParts;
   readonly #jobs: Map<string, JobRecord>;
-  readonly #unkept: Told[] = [];
+  #unkept: Told[] = [];
 
   constructor(parts: JobBookParts, stored: StoredState) {
     this.#parts = parts;
@@ -82,7 +85,7 @@ export class JobBook {
     const [source, target] = [first?.source.name ?? '', first?.target.name ?? ''];
     const told = this.log.tell(record.id, { type: 'state', state, source, target, reason, ...(error && { error }) });
     const job = snapshotOf(record);
-    await this.#parts.store.put([job], [...this.#unkept.splice(0), told]);
+    await this.#put([job], [told]);
     this.#parts.entered(job, told);
   }
 
@@ -94,7 +97,7 @@ export class JobBook {
   /** Something else about it changed. @throws TransferError E_STORE */
   async keep(record: JobRecord): Promise<void> {
     record.changedAt = this.#parts.clock.wallMs();
-    await this.#parts.store.put([snapshotOf(record)], this.#unkept.splice(0));
+    await this.#put([snapshotOf(record)], []);
   }
 
   keepSoon(record: JobRecord): void {
@@ -118,7 +121,18 @@ export class JobBook {
   /** What was only told goes on record. */
   flush(): void {
     if (this.#unkept.length === 0) return;
-    this.#parts.store.put([], this.#unkept.splice(0)).catch((thrown) => this.#failed(thrown));
+    this.#put([], []).catch((thrown) => this.#failed(thrown));
+  }
+
+  /** With what was only told until now, which a store that fails leaves for the next time. */
+  async #put(jobs: readonly Job[], told: readonly Told[]): Promise<void> {
+    const kept = [...this.#unkept.splice(0), ...told];
+    try {
+      await this.#parts.store.put(jobs, kept);
+    } catch (thrown) {
+      this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
+      throw thrown;
+    }
   }
 
   async forget(ids: readonly string[]): Promise<void> {

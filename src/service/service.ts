@@ -12,7 +12,7 @@ import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES, PRIORITIES, type Priority } from './job.js';
 import { JobBook } from './job-book.js';
 import { JobDesk } from './job-desk.js';
-import { changeFile, type JobRecord, snapshotOf } from './job-record.js';
+import { changeFile, type JobRecord } from './job-record.js';
 import type {
   Caller,
   Completed,
@@ -70,7 +70,10 @@ export class Service implements JobService {
 
   /** Every job is where it was, and those that were under way go on. @throws TransferError E_STORE */
   static async start(parts: ServiceParts): Promise<Service> {
-    const stored = await parts.store.load();
+    const stored = await parts.store.load().catch((thrown) => {
+      parts.policies.close();
+      throw thrown;
+    });
     for (const sentence of stored.notes) parts.note(sentence);
     const service = new Service(parts, stored);
     service.#desk.dispatcher.applyRates();
@@ -266,8 +269,8 @@ export class Service implements JobService {
       const job = this.#book.find(id);
       if (job) await this.#book.keep(job);
     }
-    this.#book.flush();
     await this.#notices?.close();
+    this.#book.flush();
     this.#parts.policies.close();
     await this.#parts.store.close();
     await this.#runners.close();
@@ -285,7 +288,7 @@ export class Service implements JobService {
 
   #view(job: JobRecord): JobView {
     const run = this.#desk.runs.get(job.id);
-    return jobView(snapshotOf(job), run && { rateBytesPerSecond: run.rate() });
+    return jobView(job, run?.rate() ?? 0);
   }
 }
 
