@@ -70,10 +70,7 @@ export class Service implements JobService {
 
   /** Every job is where it was, and those that were under way go on. @throws TransferError E_STORE */
   static async start(parts: ServiceParts): Promise<Service> {
-    const stored = await parts.store.load().catch((thrown) => {
-      parts.policies.close();
-      throw thrown;
-    });
+    const stored = await parts.store.load();
     for (const sentence of stored.notes) parts.note(sentence);
     const service = new Service(parts, stored);
     service.#desk.dispatcher.applyRates();

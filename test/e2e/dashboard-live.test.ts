@@ -125,7 +125,7 @@ describe.skipIf(!browserAvailable())('the page of a service that is at work (nee
   });
 
   test('who is not known any more is asked for a token', async () => {
-    await dashboard.await control.forget(ALICE.name);
+    await dashboard.control.forget(ALICE.name);
     await dashboard.control.restart();
     await page.getByLabel('Token').waitFor();
   });

@@ -188,7 +188,7 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
   });
 
   test('whoever is no administrator sees the policy and cannot change it', async () => {
-    const token = await dashboard.await control.token('bob', 'jobs');
+    const token = await dashboard.control.token('bob', 'jobs');
     const bobs = await openPage(dashboard.browser, `${dashboard.control.url}/#token=${token}`);
     await bobs.page.getByRole('link', { name: 'Policy' }).click();
     await bobs.page.getByText('Only an administrator may change it.').waitFor();
