@@ -83,8 +83,8 @@ export class Places {
   }
 
   /**
-   * Who has to stop so that it fits. A key: nobody who holds that limit yields to it. One that turns out to stop in vain,
-   * since another holds all that it does, finds its place again when its own turn comes in the same round.
+   * Who has to stop so that it fits. A key: nobody who holds that limit yields to it. One that stops in vain, since
+   * another holds all that it does, finds its place again when its own turn comes in the same round.
    */
   roomFor(job: Contender, rank: number): readonly Holder[] | LimitKey {
     const full = this.fullFor(job);
