@@ -21,6 +21,7 @@ export interface DispatcherParts {
 }
 
 export class Dispatcher {
+  readonly spent = { decisions: 0, decisionMs: 0 };
   readonly #parts: DispatcherParts;
   readonly #backlog = new Backlog();
   readonly #running = new Map<string, Running>();
@@ -105,7 +106,10 @@ export class Dispatcher {
   }
 
   #carryOut(): void {
+    const before = nowMs(this.#parts.clock);
     const decision = schedule(this.#backlog, [...this.#running.values()], this.#situation());
+    this.spent.decisions++;
+    this.spent.decisionMs += nowMs(this.#parts.clock) - before;
     this.#shares = decision.shares;
     this.#nextAt = decision.nextAt;
     for (const preemption of decision.preempt) {

@@ -2,7 +2,7 @@
  * All jobs as they are, on record and told of: whoever changes a job does it here, so that the store, the events and
  * the notices never disagree with it.
  */
-import type { Clock } from '../core/clock.js';
+import { type Clock, nowMs } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
@@ -31,6 +31,7 @@ const UNKEPT_MAX = 1000;
 
 export class JobBook {
   readonly log: EventLog;
+  readonly spent = { writes: 0, writeMs: 0 };
   readonly #parts: JobBookParts;
   readonly #jobs: Map<string, JobRecord>;
   #unkept: Told[] = [];
@@ -127,8 +128,11 @@ export class JobBook {
   /** With what was only told until now, which a store that fails leaves for the next time. */
   async #put(jobs: readonly Job[], told: readonly Told[]): Promise<void> {
     const kept = [...this.#unkept.splice(0), ...told];
+    const before = nowMs(this.#parts.clock);
     try {
       await this.#parts.store.put(jobs, kept);
+      this.spent.writes++;
+      this.spent.writeMs += nowMs(this.#parts.clock) - before;
     } catch (thrown) {
       this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
       throw thrown;
