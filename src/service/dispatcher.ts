@@ -27,6 +27,8 @@ export class Dispatcher {
   readonly #running = new Map<string, Running>();
   #shares = NO_SHARES;
   #nextAt: number | undefined;
+  /** The classes that might run at the last tick: windows begin and end, and clocks are set. */
+  #allowed = '';
   #due = false;
   #closed = false;
 
@@ -42,11 +44,12 @@ export class Dispatcher {
     return this.#backlog.size;
   }
 
-  /** It wants to run. One that runs already goes on, as what it is now. */
+  /** It wants to run. One that runs or waits already goes on, as what it is now. */
   add(contender: Omit<Contender, 'since'>): void {
     const running = this.#running.get(contender.id);
+    const waiting = this.#backlog.get(contender.id);
     if (running) this.#running.set(contender.id, { ...running, ...contender });
-    else this.#backlog.add({ ...contender, since: nowMs(this.#parts.clock) });
+    else this.#backlog.add({ since: nowMs(this.#parts.clock), ...waiting, ...contender });
     this.look();
   }
 
@@ -75,8 +78,12 @@ export class Dispatcher {
 
   /** To be called about once a second: time alone may change who runs, and how fast. */
   tick(): void {
+    const { clock, policy } = this.#parts;
     this.applyRates();
-    if (this.#nextAt !== undefined && nowMs(this.#parts.clock) >= this.#nextAt) this.look();
+    const allowed = classesAt(policy(), clock.wallMs()).classes.join();
+    const windowChanged = allowed !== this.#allowed;
+    this.#allowed = allowed;
+    if (windowChanged || (this.#nextAt !== undefined && nowMs(clock) >= this.#nextAt)) this.look();
   }
 
   /** The rates that hold now, and by which rule. */
