@@ -37,9 +37,10 @@ function addLists(app: ControlApp, service: JobService): void {
     },
     async ({ query: { state, all }, caller }, reply) => {
       const chosen = state === undefined ? {} : { states: state.split(',') as JobState[] };
+      const jobs = service.list(caller, { ...chosen, all: all === 1 });
       // Ten thousand jobs are many: shaping each by its schema would take longer than all the rest.
-      reply.serializer(JSON.stringify);
-      return { jobs: service.list(caller, { ...chosen, all: all === 1 }) };
+      reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
+      return { jobs };
     },
   );
   app.post(
