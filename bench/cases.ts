@@ -9,6 +9,7 @@ import { peerCases } from './cases-peer.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
 import { s3Case } from './cases-s3.js';
+import { serviceCases } from './cases-service.js';
 import { sftpCases } from './cases-sftp.js';
 import { sparseCases } from './cases-sparse.js';
 import { treeCases } from './cases-tree.js';
@@ -21,6 +22,7 @@ export const cases: readonly BenchCase[] = [
   ...sftpCases,
   s3Case,
   ...peerCases,
+  ...serviceCases,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

@@ -1,6 +1,6 @@
 /** `openService()`: the queue of jobs, in this process. */
 import { serviceParts } from '../compose.js';
-import { stateFolder } from '../endpoint/state-folder.js';
+import { makeFolders, stateFolder } from '../endpoint/state-folder.js';
 import type { JobService } from '../service/job-service.js';
 
 export interface ServiceOptions {
@@ -18,6 +18,7 @@ export interface ServiceOptions {
  * next start. @throws TransferError E_LOCKED when another process has the folder, E_POLICY, E_STORE
  */
 export async function openService({ state = stateFolder(), onNote }: ServiceOptions = {}): Promise<JobService> {
+  makeFolders(state);
   const { Service } = await import('../service/service.js');
   return Service.start(await serviceParts(state, onNote ?? (() => undefined)));
 }

@@ -10,6 +10,7 @@ import type { DiskCommands } from './disk-program.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
 import type { PeerCommands, ServeCommands } from './serve-program.js';
+import { jobCommands, policyCommands, unitCommands } from './service-commands.js';
 import { Session } from './session.js';
 
 async function runCommand(session: Session): Promise<number> {
@@ -43,6 +44,9 @@ async function runCommand(session: Session): Promise<number> {
     disk: diskCommands(session, ended),
     serve: serveCommands(session, ended),
     peer: peerCommands(session, ended),
+    job: jobCommands(session, ended),
+    policy: policyCommands(session, ended),
+    service: unitCommands(session, ended),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);
@@ -81,7 +85,7 @@ function serveCommands(session: Session, ended: (exitCode: number) => void): Ser
     serve: async (flags) => ended(await (await serve()).runServe(session, flags)),
     tokenAdd: async (name, flags) => ended((await serve()).runTokenAdd(session, name, flags)),
     tokenList: async (flags) => ended((await serve()).runTokenList(session, flags)),
-    tokenRemove: async (name) => ended((await serve()).runTokenRemove(session, name)),
+    tokenRemove: async (name, flags) => ended((await serve()).runTokenRemove(session, name, flags)),
   };
 }
 

@@ -4,6 +4,8 @@
  */
 import type { Command, Option } from 'commander';
 import { HTTP_GROUP, HTTP_OPTIONS } from './http-flags.js';
+import { JOB_GROUPS } from './job-help.js';
+import { SERVICE_GROUP } from './service-flags.js';
 
 export const EXAMPLES = `
 Examples:
@@ -138,30 +140,48 @@ Examples:
   blockferry completion fish > ~/.config/fish/completions/blockferry.fish
 `;
 
-/** The options of a command that has many, under what they are about. */
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
+/** The options of a copy, under what they are about. */
+const COPY_GROUPS: Readonly<Record<string, readonly string[]>> = {
   'What is copied:': ['--recursive', '--include', '--exclude', '--preserve', '--dry-run'],
   'The target:': ['--overwrite', '--delta', '--discard'],
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
   [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
+  'In the background:': ['--background', '--state'],
   'What is told:': ['--explain', '--json', '--quiet'],
 };
-const GROUPED = ['copy'];
+/** Commands that have many options. */
+const GROUPED: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  'blockferry copy': COPY_GROUPS,
+  'job create': JOB_GROUPS,
+  'job set': JOB_GROUPS,
+};
 const HELP_COLUMNS = 80;
+/** Texts are wrapped as long as they have so many columns. */
+const TEXT_COLUMNS_MIN = 30;
 
 /** At every width of the terminal, of all commands: texts are easier to read so, and the same everywhere. */
 export function arrangeHelp(program: Command): void {
-  program.configureHelp({ helpWidth: HELP_COLUMNS });
+  program.configureHelp({ helpWidth: HELP_COLUMNS, minWidthToWrap: TEXT_COLUMNS_MIN });
   for (const command of program.commands) arrangeHelp(command);
-  for (const command of program.commands) if (GROUPED.includes(command.name())) group(command);
+  for (const command of program.commands) {
+    const groups = GROUPED[`${program.name()} ${command.name()}`];
+    if (groups) group(command, groups);
+    else serviceLast(command);
+  }
+}
+
+/** What a command is about stands before where the service is. */
+function serviceLast(command: Command): void {
+  const last = ({ helpGroupHeading: heading }: Option): number => (heading === SERVICE_GROUP ? 1 : 0);
+  (command.options as Option[]).sort((one, other) => last(one) - last(other));
 }
 
 /** Sorts the options as well, since groups are shown in the order in which they are met. */
-function group(command: Command): void {
-  const headings = Object.keys(GROUPS);
-  const groupOf = ({ long }: Option): number => headings.findIndex((heading) => GROUPS[heading]?.includes(long ?? ''));
+function group(command: Command, groups: Readonly<Record<string, readonly string[]>>): void {
+  const headings = Object.keys(groups);
+  const groupOf = ({ long }: Option): number => headings.findIndex((heading) => groups[heading]?.includes(long ?? ''));
   const options = command.options as Option[];
   options.sort((one, other) => groupOf(one) - groupOf(other));
   for (const option of options) option.helpGroup(headings[groupOf(option)] ?? 'Options:');

@@ -8,6 +8,7 @@ export interface OutputFlags {
 }
 
 export const WORKERS_MAX = 64;
+export const LANES_MAX = 1024;
 
 export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
@@ -30,6 +31,21 @@ export function days(option: string): (text: string) => number {
   };
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { s: 1000, min: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds; 0 needs no unit. */
+export function duration(option: string): (text: string) => number {
+  return (text) => {
+    if (text === '0') return 0;
+    const [, amount = '', unit = ''] = /^(\d{1,9}(?:\.\d+)?) ?(s|min|h|d)$/.exec(text) ?? [];
+    const ms = Math.round(Number(amount) * (UNITS_MS[unit] ?? 0));
+    if (ms > 0) return ms;
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: 'Write a number with a unit, such as 30s, 10min, 12h or 14d; 0 stands alone.',
+    });
+  };
+}
+
 export function count(option: string, max: number): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : 0;
@@ -38,4 +54,21 @@ export function count(option: string, max: number): (text: string) => number {
       hint: `Write a whole number from 1 to ${max}, or leave ${option} out.`,
     });
   };
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `host:port`, `[address]:port` or `:port`, which is every address of the machine. */
+export function readAddress(option: string, text: string, portDefault: number): Address {
+  const [, bracketed, plain, digits] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  const port = digits === undefined ? portDefault : Number(digits);
+  if ((bracketed ?? plain) === undefined || port > 65_535) {
+    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
+      hint: 'Write host:port, [IPv6 address]:port, or :port for all addresses of this machine.',
+    });
+  }
+  return { host: bracketed ?? (plain === '' ? '::' : (plain as string)), port };
 }

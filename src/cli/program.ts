@@ -1,24 +1,18 @@
 /** The commands, their options and their help. Everything that cannot be understood is refused with exit code 2. */
-import { readFileSync } from 'node:fs';
-
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
 import { TransferError } from '../core/errors.js';
+import { addBench, type BenchFlags } from './bench-program.js';
 import { addDisk, type DiskCommands } from './disk-program.js';
-import {
-  arrangeHelp,
-  BENCH_HELP,
-  COMPLETION_HELP,
-  COPY_HELP,
-  EXAMPLES,
-  LEFTOVERS_HELP,
-  STATUS_HELP,
-  VERIFY_HELP,
-} from './help.js';
+import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, LEFTOVERS_HELP, STATUS_HELP, VERIFY_HELP } from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
-import { collect, count, days, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
+import { addJob, type JobCommands } from './job-program.js';
+import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
+import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
+
+import { packageVersion } from './version.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -53,6 +47,8 @@ export interface CopyFlags extends OutputFlags, HttpFlags {
   readonly to?: Layout;
   readonly flatten?: boolean;
   readonly parents?: readonly string[];
+  readonly background?: boolean;
+  readonly state?: string;
 }
 
 export interface VerifyFlags extends OutputFlags, HttpFlags {
@@ -69,13 +65,6 @@ export interface LeftoversFlags extends OutputFlags {
   readonly olderThan: number;
 }
 
-export interface BenchFlags extends OutputFlags {
-  readonly seconds?: number;
-  readonly size?: number;
-  readonly yes?: boolean;
-  readonly svg?: string;
-}
-
 export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
   verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
@@ -85,11 +74,11 @@ export interface Commands {
   readonly disk: DiskCommands;
   readonly serve: ServeCommands;
   readonly peer: PeerCommands;
+  readonly job: JobCommands;
+  readonly policy: PolicyCommands;
+  readonly service: UnitCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
-
-const LANES_MAX = 1024;
-const BENCH_SECONDS = { min: 0.01, max: 600 } as const;
 
 export function createProgram(commands: Commands): Command {
   const program = new Command('blockferry')
@@ -104,10 +93,13 @@ export function createProgram(commands: Commands): Command {
   addVerify(program, commands);
   addStatus(program, commands);
   addLeftovers(program, commands);
-  addBench(program, commands);
+  addBench(program, (locations, flags) => commands.bench(locations, flags));
   addDisk(program, () => commands.disk);
   addServe(program, () => commands.serve);
   addPeerCommands(program, () => commands.peer);
+  addJob(program, () => commands.job);
+  addPolicy(program, () => commands.policy);
+  addServiceUnit(program, () => commands.service);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;
@@ -144,6 +136,8 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--no-check', 'copy a disk image also when it is damaged')
     .option('--explain', 'print where the time went')
+    .option('--background', 'hand the copy to the service, and print the id of its job')
+    .option('--state <folder>', 'with --background: state folder of the service')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
@@ -227,27 +221,6 @@ function addLeftovers(program: Command, commands: Commands): void {
     .action((location: string, flags: LeftoversFlags) => commands.leftovers(location, flags));
 }
 
-function addBench(program: Command, commands: Commands): void {
-  program
-    .command('bench')
-    .description('measure what one or two storage paths can do, before disks are moved')
-    .usage('[options] <location> [<location>]')
-    .argument('<locations...>', 'what is read, and the folder that is written; one folder alone is both')
-    .option('--seconds <n>', 'how long each step is measured (default: 1)', seconds('--seconds'))
-    .option('--size <size>', 'bytes that are written in all, at most (default: 1GiB)', size('--size'))
-    .option('--yes', 'do not ask before more than 1 GiB is written')
-    .option('--svg <file>', 'draw the result as a chart, in a new file')
-    .option('--json', 'one object on the standard output')
-    .option('--quiet', 'no progress')
-    .addHelpText('after', BENCH_HELP)
-    .action((locations: string[], flags: BenchFlags) => {
-      if (locations.length <= 2) return commands.bench(locations, flags);
-      throw new TransferError('E_USAGE', `bench takes one or two locations, not ${locations.length}`, {
-        hint: 'Write: blockferry bench <location> [<location>]',
-      });
-    });
-}
-
 function addCompletion(program: Command, commands: Commands): void {
   program
     .command('completion')
@@ -273,20 +246,4 @@ function targetMissing(): TransferError {
   return new TransferError('E_USAGE', 'copy needs a source and a target', {
     hint: 'Write: blockferry copy <source...> <target>',
   });
-}
-
-function seconds(option: string): (text: string) => number {
-  return (text) => {
-    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= BENCH_SECONDS.min && value <= BENCH_SECONDS.max) return value;
-    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
-      hint: `Write a number from ${BENCH_SECONDS.min} to ${BENCH_SECONDS.max}, such as 0.5 or 5.`,
-    });
-  };
-}
-
-function packageVersion(): string {
-  const path = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json';
-  const { version } = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string };
-  return version;
 }

@@ -1,14 +1,23 @@
 /** What the help of `serve` and `peer` says behind their options; 80 columns, and examples last. */
 
 export const SERVE_HELP = `
-Nothing is served without a token, and nothing outside the roots: paths with
-"..", links and devices are refused. Other hosts copy from peer://host/NAME/path
-and to it, where NAME is what the root is called: the last name of its folder,
-unless NAME=FOLDER says otherwise. The first start makes a key and a certificate
-in the state folder, and each start prints its fingerprint, which clients pin.
-It runs until a signal ends it; copies under way go on with the next start.
+The service keeps jobs in its state folder and goes on with them at each start;
+"blockferry job" speaks to it over a socket there, which is for its user alone.
+With --http others may, with a token that has the right "jobs" or "admin": plain
+on this machine, and over TLS elsewhere.
+
+With --root other hosts copy from peer://host/NAME/path and to it, over TLS,
+where NAME is what the root is called: the last name of its folder, unless
+NAME=FOLDER says otherwise. Nothing is served without a token, and nothing
+outside the roots: paths with "..", links and devices are refused. The first
+start makes a key and a certificate in the state folder, and each start prints
+its fingerprint, which clients pin.
+
+It runs until a signal ends it; what was under way goes on with the next start.
 
 Examples:
+  blockferry serve                             jobs for this user
+  blockferry serve --http 127.0.0.1:7422       and a page for browsers
   blockferry serve --root /vms --listen :7421
   blockferry serve --root images=/srv/vm --listen 10.0.0.5:7421 --limit 400Mbit
   blockferry serve token add backup-host --rights read,write
@@ -25,9 +34,13 @@ Examples:
 `;
 
 export const TOKEN_ADD_HELP = `
+"read" and "write" are about files in the roots. "jobs" lets a client have jobs
+of its own in the service, "admin" see and change all jobs and the policy.
+
 Examples:
   blockferry serve token add mover --rights read,write --root images
   blockferry serve token add guest --rights read --days 7
+  blockferry serve token add laptop --rights jobs
 `;
 
 export const PEER_HELP = `

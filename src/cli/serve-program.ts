@@ -10,9 +10,16 @@ export interface ServeFlags extends OutputFlags {
   readonly key?: string;
   readonly limit?: number;
   readonly connections?: number;
+  readonly state?: string;
+  readonly http?: string;
+  readonly httpName?: readonly string[];
 }
 
-export interface TokenAddFlags extends OutputFlags {
+export interface TokenFlags extends OutputFlags {
+  readonly state?: string;
+}
+
+export interface TokenAddFlags extends TokenFlags {
   readonly rights: string;
   readonly root?: readonly string[];
   readonly days?: number;
@@ -25,8 +32,8 @@ export interface PeerAddFlags extends OutputFlags {
 export interface ServeCommands {
   serve(flags: ServeFlags): Promise<void>;
   tokenAdd(name: string, flags: TokenAddFlags): Promise<void>;
-  tokenList(flags: OutputFlags): Promise<void>;
-  tokenRemove(name: string): Promise<void>;
+  tokenList(flags: TokenFlags): Promise<void>;
+  tokenRemove(name: string, flags: TokenFlags): Promise<void>;
 }
 
 export interface PeerCommands {
@@ -37,18 +44,26 @@ export interface PeerCommands {
 
 const CONNECTIONS_MAX = 100_000;
 const DAYS_MAX = 36_500;
+const STATE_ABOUT = 'state folder of the service (default: BLOCKFERRY_STATE, or the usual one)';
 
 export function addServe(program: Command, commands: () => ServeCommands): void {
   const serve = program
     .command('serve')
-    .description('offer folders of this host to the Blockferry of other hosts, over TLS')
+    .description('run the service of jobs, and offer folders of this host to other hosts')
     .enablePositionalOptions()
     .usage('[options]')
     .option('--root <folder>', 'offer this folder, as FOLDER or NAME=FOLDER; may be repeated', collect)
-    .option('--listen <address>', 'where to listen, as host:port or :port', '127.0.0.1:7421')
+    .option('--listen <address>', 'where roots are offered, as host:port or :port', '127.0.0.1:7421')
+    .option('--state <folder>', 'its state folder (default: BLOCKFERRY_STATE, or the usual one)')
+    .option('--http <address>', 'where jobs are offered too, as host:port; the page for browsers is there')
+    .option('--http-name <name>', 'a name by which browsers call it; may be repeated', collect)
     .option('--cert <file>', 'certificate chain, PEM (default: one of its own, made once)')
     .option('--key <file>', 'key of the certificate, PEM')
-    .option('--limit <rate>', 'bytes per second at most for all together, such as 50MiB; 0: no limit', rate('--limit'))
+    .option(
+      '--limit <rate>',
+      'bytes per second at most for all other hosts together, such as 50MiB; 0: no limit',
+      rate('--limit'),
+    )
     .option('--connections <n>', 'connections at the same time (default: 512)', count('--connections', CONNECTIONS_MAX))
     .option('--json', 'one object when it listens')
     .addHelpText('after', SERVE_HELP)
@@ -62,24 +77,27 @@ export function addServe(program: Command, commands: () => ServeCommands): void 
     .command('add')
     .description('make a token for a client, and print it once')
     .argument('<name>', 'what to call the client')
-    .option('--rights <rights>', 'read, write, or both with a comma', 'read')
+    .option('--rights <rights>', 'read, write, jobs or admin, or several with commas', 'read')
     .option('--root <name>', 'only in the root of this name; may be repeated', collect)
     .option('--days <n>', 'how long it counts (default: until it is removed)', count('--days', DAYS_MAX))
+    .option('--state <folder>', STATE_ABOUT)
     .option('--json', 'one object on the standard output')
     .addHelpText('after', TOKEN_ADD_HELP)
     .action((name: string, flags: TokenAddFlags) => commands().tokenAdd(name, flags));
   token
     .command('list')
     .description('the clients that have a token, and what each may do')
+    .option('--state <folder>', STATE_ABOUT)
     .option('--json', 'one object on the standard output')
     .addHelpText('after', example('serve token list'))
-    .action((flags: OutputFlags) => commands().tokenList(flags));
+    .action((flags: TokenFlags) => commands().tokenList(flags));
   token
     .command('remove')
     .description('refuse a token from now on')
     .argument('<name>', 'what the client is called')
+    .option('--state <folder>', STATE_ABOUT)
     .addHelpText('after', example('serve token remove backup-host'))
-    .action((name: string) => commands().tokenRemove(name));
+    .action((name: string, flags: TokenFlags) => commands().tokenRemove(name, flags));
 }
 
 export function addPeerCommands(program: Command, commands: () => PeerCommands): void {

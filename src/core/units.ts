@@ -41,6 +41,26 @@ export function parseRate(text: string, what: string): number {
   return parseBytes(text.trim().replace(/(\/s|ps)$/i, ''), what, 'rate');
 }
 
+const DURATIONS: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1000],
+  ['m', 60_000],
+  ['min', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+  ['w', 7 * 86_400_000],
+]);
+
+/** Reads a time such as `30s`, `15min`, `2h` or `90d` as whole milliseconds. @throws TransferError E_USAGE */
+export function parseDuration(text: string, what: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/.exec(text.trim());
+  const ms = Math.round(Number(match?.[1]) * (DURATIONS.get(match?.[2] ?? '') ?? Number.NaN));
+  if (Number.isSafeInteger(ms) && ms > 0) return ms;
+  throw new TransferError('E_USAGE', `${what}: cannot read ${JSON.stringify(text)} as a time`, {
+    hint: 'Write a positive number with a unit, such as 500ms, 30s, 15min, 2h, 90d or 2w.',
+  });
+}
+
 /** `1.50 GiB`, with three significant digits; whole numbers below 1 KiB. */
 export function formatBytes(bytes: number): string {
   let power = 0;

@@ -54,7 +54,8 @@ export async function* listen(
       const error = calls.failure(thrown);
       if (signal.aborted) return;
       if (!heard || !AWAY.has(error.code)) throw error;
-      const waitMs = Math.min(WAIT_MS_MAX, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2);
+      const ownMs = Math.min(WAIT_MS_MAX, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + Math.random() / 2);
+      const waitMs = Math.round(Math.max(ownMs, error.detail.retryAfterMs ?? 0));
       onLost?.({ error, waitMs });
       await clock.sleep(waitMs, signal);
     }

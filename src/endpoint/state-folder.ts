@@ -10,13 +10,15 @@ export function stateFolder(): string {
   return BLOCKFERRY_STATE || join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'blockferry');
 }
 
-/** A folder in it, made with all above it; Node's own way never comes back from some places, such as /proc. */
+/** A folder in it. */
 export function makeStateFolder(name: string): string {
   const folder = join(stateFolder(), name);
   makeFolders(folder);
   return folder;
 }
 
+/** For us alone, with all above it; Node's own way never comes back from some places, such as /proc. */
+/** With all above it, for their user alone. */
 export function makeFolders(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });

@@ -89,8 +89,12 @@ export class Dispatcher {
     setPaceLevel(this.#parts.pace, rates.all);
   }
 
+  /** `until` is in milliseconds since 1970. */
   why(id: string, nameOf: (id: string) => string): WhyWaiting | undefined {
-    return whyWaiting(id, this.#backlog, [...this.#running.values()], this.#situation(), nameOf);
+    const why = whyWaiting(id, this.#backlog, [...this.#running.values()], this.#situation(), nameOf);
+    if (why?.until === undefined || why.rule === 'window') return why;
+    const { clock } = this.#parts;
+    return { ...why, until: Math.round(why.until - nowMs(clock) + clock.wallMs()) };
   }
 
   #situation(): Situation {

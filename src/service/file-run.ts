@@ -1,6 +1,6 @@
 /**
- * One file of a job while it is copied: a transfer that stops before its target gets its name, unless the job commits by
- * itself, and waits there to be told.
+ * One file of a job while it is copied: a transfer that stops before its target gets its name, and waits there to be
+ * told, unless the job commits by itself.
  */
 import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';

@@ -1,6 +1,6 @@
 /**
- * All jobs as they are, on record and told of: whoever changes a job does it here, so that the store, the events and the
- * notices never disagree with it.
+ * All jobs as they are, on record and told of: whoever changes a job does it here, so that the store, the events and
+ * the notices never disagree with it.
  */
 import type { Clock } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';

@@ -90,7 +90,7 @@ export interface Job extends JobSettings {
   readonly createdAt: number;
   /** Of its state, its settings or its progress; inactivity counts from here. */
   readonly changedAt: number;
-  /** Of the last byte that was copied or proven, or of the first error since; the no-progress timeout counts from here. */
+  /** Of the last byte that was copied or proven; the no-progress timeout counts from here. */
   readonly progressAt: number;
   /** Milliseconds in all its runs. */
   readonly transferMs: number;

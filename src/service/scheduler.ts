@@ -5,8 +5,13 @@
  */
 
 import type { Backlog } from './backlog.js';
-import type { JobKind, Priority } from './job.js';
+import { type JobKind, PRIORITIES, type Priority } from './job.js';
+import { sliceLeft } from './places.js';
 import type { Policy } from './policy.js';
+import { Round } from './round.js';
+import type { Shares } from './shares.js';
+
+export { NO_SHARES, type Shares } from './shares.js';
 
 /** A job that may run, or does. */
 export interface Contender {
@@ -17,7 +22,10 @@ export interface Contender {
   /** Keys of the storages that it reads and writes, such as mount points or `s3://host`; each once. */
   readonly sourcePaths: readonly string[];
   readonly targetPaths: readonly string[];
-  /** Its place among its equals, the least first: when it began to wait, or when its last slice ended. */
+  /**
+   * Its place among its equals, the least first: when it began to wait. Whoever had a slice waits as if it came a slice
+   * later, and takes no place from an equal before that, so that jobs do not push each other around in circles.
+   */
   readonly since: number;
   /** Of the slice that it still has: what it used before a higher job took its place. */
   readonly usedMs?: number;
@@ -35,16 +43,6 @@ export interface AllowedClasses {
   readonly rule: string;
   /** Milliseconds since 1970; absent: for ever. */
   readonly until?: number;
-}
-
-/** What the scheduler carries from one call to the next. Opaque: begin with {@link NO_SHARES}, hand back the last. */
-export interface Shares {
-  readonly at: number;
-  /** Milliseconds of running that each class has saved up, and how fast it saves while it is outranked. */
-  readonly credit: Readonly<Record<Priority, number>>;
-  readonly earning: Readonly<Record<Priority, number>>;
-  /** Jobs that run by their class's share: nobody outranks them until then. */
-  readonly granted: readonly { readonly id: string; readonly priority: Priority; readonly until: number }[];
 }
 
 export interface Situation {
@@ -78,7 +76,7 @@ export interface Preemption {
 }
 
 export interface Decision {
-  /** In the order in which they matter. The caller takes them out of the backlog. */
+  /** In the order in which they matter. The caller takes them out of the backlog, and adds `startedAt` to them. */
   readonly start: readonly string[];
   /** These stop first, and go back into the backlog as `again`. */
   readonly preempt: readonly Preemption[];
@@ -87,10 +85,42 @@ export interface Decision {
   readonly shares: Shares;
 }
 
-const NOTHING: Readonly<Record<Priority, number>> = { foreground: 0, high: 0, normal: 0, low: 0 };
-export const NO_SHARES: Shares = { at: 0, credit: NOTHING, earning: NOTHING, granted: [] };
-
 /** Whoever it says to start counts as running from then on, and whoever it preempts as waiting. */
-export function schedule(_backlog: Backlog, _running: readonly Running[], _situation: Situation): Decision {
-  throw new Error('comes next');
+export function schedule(backlog: Backlog, running: readonly Running[], situation: Situation): Decision {
+  const round = new Round(backlog, running, situation);
+  round.enforce();
+  round.grant();
+  for (const priority of PRIORITIES) round.fill(priority);
+  return decide(round, situation);
+}
+
+function decide(round: Round, { policy, now }: Situation): Decision {
+  const { book } = round;
+  const earning = { foreground: 0, high: 0, normal: 0, low: 0 };
+  const times = book.granted.map(({ until }) => until);
+  for (const priority of PRIORITIES) {
+    const waiting = round.waiting(priority);
+    const equals = round.running.filter((job) => job.priority === priority);
+    const runsByShare = equals.filter(({ id }) => book.isGranted(id));
+    if (waiting.length + runsByShare.length === 0) book.forget(priority);
+    if (!round.allows(priority)) continue;
+    earning[priority] = (inTheWay(round, [...runsByShare, ...waiting]) * policy.lowSharePercent) / 100;
+    times.push(book.sliceAt(priority, earning[priority]) ?? Number.POSITIVE_INFINITY);
+    if (waiting.length === 0) continue;
+    times.push(...equals.map((job) => now + sliceLeft(job, policy.sliceMs, now)));
+    if (equals.length > 0) times.push(...waiting.map(({ since }) => since));
+  }
+  const nextAt = Math.ceil(Math.min(...times.filter((time) => time > now)));
+  return {
+    start: round.started,
+    preempt: round.displaced.map(({ was: _, ...preemption }) => preemption),
+    ...(Number.isFinite(nextAt) ? { nextAt } : {}),
+    shares: book.close(earning),
+  };
+}
+
+/** How many running jobs hold what those of a class cannot get by taking turns. */
+function inTheWay({ places }: Round, jobs: readonly Contender[]): number {
+  const keys = new Set(jobs.flatMap((job) => places.outranked(job)));
+  return new Set([...keys].flatMap((key) => places.at(key)).map(({ job }) => job.id)).size;
 }

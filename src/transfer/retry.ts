@@ -27,6 +27,9 @@ export interface RetryRules {
   readonly onRetry: (attempt: number, waitMs: number, error: TransferError) => void;
   /** At most so many calls, whatever the error. */
   readonly attemptsMax?: number;
+  /** Of the first wait, which doubles from there, and of all: for what is not in a hurry. */
+  readonly firstDelayMs?: number;
+  readonly delayMsMax?: number;
 }
 
 /** Opens a source; a server that is away for a moment is asked again a few times. */
@@ -46,7 +49,8 @@ export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules:
       const given = attempt >= attemptsMax;
       if (rules.signal.aborted) throw stopped(error);
       if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX) throw error;
-      const ceilingMs = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** (attempt - 1));
+      const { firstDelayMs = FIRST_DELAY_MS, delayMsMax = DELAY_MS_MAX } = rules;
+      const ceilingMs = Math.min(delayMsMax, firstDelayMs * 2 ** (attempt - 1));
       const waitMs = Math.round(Math.max(retryAfterMs ?? 0, rules.random() * ceilingMs));
       rules.onRetry(attempt, waitMs, error);
       await rules.clock.sleep(waitMs, rules.signal);

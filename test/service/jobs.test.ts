@@ -79,7 +79,7 @@ test('a job that is made suspended does nothing until it is resumed, and may be 
   expectDone(pair);
 });
 
-test('a cancelled job leaves nothing, unless what was copied is to be kept: then any copy goes on from it', async () => {
+test('a cancelled job leaves nothing, unless what was copied is to be kept: any copy goes on from it', async () => {
   const { service } = await testService(new Shelf());
   for (const keepPartial of [false, true]) {
     const pair = pairIn(scratchFolder(), SIZE);

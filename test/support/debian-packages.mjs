@@ -44,6 +44,7 @@ export const debianPackages = [
   { name: 'radosgw', command: 'radosgw', neededBy: 'S3 against a real Ceph Object Gateway' },
   { name: 'openssh-server', command: 'sshd', neededBy: 'SFTP against a real OpenSSH' },
   { name: 'openssh-client', command: 'ssh-agent', neededBy: 'SFTP with keys and agents' },
+  { name: 'chromium', command: 'chromium', neededBy: 'the page of the service, in a browser' },
   { name: 'bsdutils', command: 'script', neededBy: 'questions on a terminal' },
   { name: 'tmux', command: 'tmux', neededBy: 'what the terminal shows' },
   { name: 'bash', command: 'bash', neededBy: 'completion in bash' },

@@ -17,6 +17,7 @@ import type {
   JobSpec,
   JobView,
   ServiceLoad,
+  ServiceTotals,
 } from '../../src/service/job-service.js';
 import type { Policy } from '../../src/service/policy.js';
 import type { Told } from '../../src/service/told.js';
@@ -64,6 +65,8 @@ export class FakeService implements JobService {
   policyText = FAKE_POLICY_TEXT;
   /** How many listen, and what was told last. */
   readonly told = new FakeEvents();
+  /** What it has counted since its start; absent, as long as a test does not say it. */
+  totals: ServiceTotals | undefined;
   /** Bytes of a file that a test does not copy by hand. */
   fileBytes = 64 * 1024 * 1024;
   readonly #entries = new Map<string, Entry>();
@@ -231,7 +234,13 @@ export class FakeService implements JobService {
       rates[job.priority] += rate;
       states[job.state]++;
     }
-    return { rates, states, startedAt: this.#startedAt, lastEventId: this.told.lastId };
+    return {
+      rates,
+      states,
+      startedAt: this.#startedAt,
+      lastEventId: this.told.lastId,
+      ...(this.totals && { totals: this.totals }),
+    };
   }
 
   async close(): Promise<void> {

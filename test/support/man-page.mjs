@@ -33,8 +33,10 @@ const ENVIRONMENT = [
   ['NO_COLOR', 'When set to anything, the terminal gets no colours.'],
   [
     'BLOCKFERRY_STATE',
-    'Folder of the journals of devices and of trees. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
+    'Folder of the service, and of other journals. Default: blockferry in XDG_STATE_HOME or ~/.local/state.',
   ],
+  ['BLOCKFERRY_SERVICE', 'The address of the service, as for --service.'],
+  ['BLOCKFERRY_TOKEN', 'The token for a service at an address, where no --token-file is given.'],
   ['BLOCKFERRY_PEER_TOKEN', 'The token for peers; it stands before what "blockferry peer add" has kept.'],
   ['BLOCKFERRY_DEBUG', 'When 1, errors come with their code, their cause and where they were thrown.'],
 ];
@@ -44,6 +46,9 @@ const FILES = [
   ['.NAME.blockferry-journal', 'Which chunks of it are on record. It takes both to go on.'],
   ['.NAME.blockferry-merge', 'What a merge of that image remembers until it is finished. Leave it where it is.'],
   ['BLOCKFERRY_STATE/peers.json', 'The hosts that "blockferry peer add" has kept, with their tokens.'],
+  ['BLOCKFERRY_STATE/control.sock', 'Where "blockferry serve" takes the calls of its user.'],
+  ['BLOCKFERRY_STATE/jobs.sqlite', 'The jobs of the service.'],
+  ['BLOCKFERRY_STATE/blockferry.toml', 'Its policy.'],
   ['BLOCKFERRY_STATE/serve', 'What "blockferry serve" keeps: hashes of tokens, its key and its certificate.'],
   [
     'BLOCKFERRY_STATE/trees',

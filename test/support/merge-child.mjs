@@ -21,7 +21,7 @@ function die() {
 
 const SECTOR = 512;
 
-/** Half of a write, up to where a sector begins: a sector is written wholly or not at all, and the formats count on it. */
+/** Half of a write, up to where a sector begins: a sector is written wholly or not at all; the formats count on it. */
 function wholeSectors(length, position) {
   const cut = position + Math.floor(length / 2);
   return Math.max(0, cut - (cut % SECTOR) - position);

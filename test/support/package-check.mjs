@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'blockferry-package-'));
 const folder = join(scratch, 'empty');
+/** All that a browser is served. */
+const page = 'dist/src/daemon/dashboard';
 const sourceBytes = 64 * 1024 * 1024;
 
 /** What a user of the library writes. */
@@ -58,6 +60,8 @@ function pack() {
     'README.md',
     'dist/src/cli/main.js',
     'dist/workers/chunk-worker.js',
+    `${page}/index.html`,
+    `${page}/assets/daemon/dashboard/page.js`,
     'man/blockferry.1',
   ]) {
     if (!paths.includes(needed)) throw new Error(`The package lacks ${needed}: see "files" in package.json.`);
@@ -69,8 +73,11 @@ function pack() {
   return packed;
 }
 
-/** The compiler never deletes, so dist may hold what an older source left. */
+/** The compiler never deletes, so dist may hold what an older source left. The page has its modules in a folder. */
 function isOurs(path) {
+  const file = path.startsWith(`${page}/`) ? path.slice(page.length + 1).replace(/^assets\//, '') : undefined;
+  if (file?.endsWith('.js') && file.includes('/')) return existsSync(join(root, 'src', file.replace(/js$/, 'ts')));
+  if (file !== undefined) return file.startsWith('uPlot.') || existsSync(join(root, 'src/daemon/dashboard', file));
   if (!path.startsWith('dist/')) return /^(package\.json|[A-Z]+(\.md)?|man\/blockferry\.1)$/.test(path);
   return existsSync(join(root, path.replace(/^dist\//, '').replace(/(\.d\.ts|\.js)$/, '.ts')));
 }

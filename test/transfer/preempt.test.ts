@@ -1,4 +1,4 @@
-/** A job that makes way for another one: its tasks end at the next block, and nothing that was finished is done again. */
+/** A job that makes way for another: its tasks end at the next block, and nothing that was finished is done again. */
 import { statSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createRunner } from '../../src/compose.js';

@@ -29,6 +29,15 @@ export async function runCopy(
   target: string,
   flags: CopyFlags,
 ): Promise<number> {
+  if (flags.background) {
+    const { runCopyBackground } = await import('./copy-background.js');
+    return runCopyBackground(session, sources, target, flags);
+  }
+  if (flags.state !== undefined) {
+    throw new TransferError('E_USAGE', '--state is for a copy in the background', {
+      hint: 'Say --background too, or leave it out.',
+    });
+  }
   if (flags.recursive || flags.dryRun || sources.length > 1) {
     const { runCopyTree } = await import('./copy-tree.js');
     return runCopyTree(session, sources, target, flags);

@@ -1,57 +1,94 @@
 /** `blockferry serve`: the daemon until a signal ends it, and the tokens of its clients. */
+import { resolve } from 'node:path';
 import { createRunner, pulledLocation } from '../../compose.js';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
-import { PORT_DEFAULT, type Right } from '../../core/peer-wire.js';
+import { PORT_DEFAULT } from '../../core/peer-wire.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
 import type { Pulled, PullRequest } from '../../daemon/pulls.js';
-import { addToken, readTokens, removeToken, type TokenEntry } from '../../daemon/tokens.js';
+import {
+  addToken,
+  readTokens,
+  removeToken,
+  TOKEN_RIGHTS,
+  type TokenEntry,
+  type TokenRight,
+} from '../../daemon/tokens.js';
 import { Transfer } from '../../transfer/transfer.js';
 import { onInterrupt } from '../follow.js';
-import type { OutputFlags } from '../option-values.js';
-import type { ServeFlags, TokenAddFlags } from '../serve-program.js';
+import { type Address, readAddress } from '../option-values.js';
+import type { ServeFlags, TokenAddFlags, TokenFlags } from '../serve-program.js';
 import type { Session } from '../session.js';
+import { type ServedJobs, serveJobs } from './serve-jobs.js';
 
 /** For what clients have done on storage; a slow one keeps others waiting only when all are busy. */
 const RUNNER_THREADS = 4;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export async function runServe(session: Session, flags: ServeFlags): Promise<number> {
-  const { root, cert, key, limit, connections } = flags;
-  if (!root) {
-    throw new TransferError('E_USAGE', 'serve needs a folder to offer', { hint: 'Say --root <folder>.' });
-  }
+  const { root = [], cert, key } = flags;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TransferError('E_USAGE', '--cert and --key belong together', { hint: 'Give both, or neither.' });
   }
-  const listen = readAddress(flags.listen);
-  const runner = await createRunner(RUNNER_THREADS);
+  useState(flags.state);
   const stop = new AbortController();
   const done = onInterrupt(session, () => stop.abort());
+  // What is opened first is closed last, also when the next one cannot be opened.
+  const opened: (() => Promise<unknown>)[] = [];
+  try {
+    const folders = root.length > 0 ? await serveFolders(session, root, flags) : undefined;
+    if (folders) opened.unshift(folders.close);
+    const jobs = await serveJobs(session, flags);
+    opened.unshift(() => jobs.close());
+    tell(session, jobs, folders, flags);
+    const stopped = new Promise<void>((resolve) => {
+      if (stop.signal.aborted) resolve();
+      stop.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await (folders ? Promise.race([stopped, folders.daemon.failed]) : stopped);
+    return 0;
+  } finally {
+    for (const close of opened) await close();
+    done();
+  }
+}
+
+/** What this process, its threads and all that it starts take for the state folder. */
+function useState(state: string | undefined): void {
+  if (state !== undefined) process.env.BLOCKFERRY_STATE = resolve(state);
+}
+
+interface ServedFolders {
+  readonly daemon: Daemon;
+  readonly listen: Address;
+  readonly close: () => Promise<void>;
+}
+
+async function serveFolders(session: Session, roots: readonly string[], flags: ServeFlags): Promise<ServedFolders> {
+  const { cert, key, limit, connections } = flags;
+  const listen = readAddress('--listen', flags.listen, PORT_DEFAULT);
+  const runner = await createRunner(RUNNER_THREADS);
+  const closeRunner = async (): Promise<void> => {
+    session.stuck ||= !(await runner.close());
+  };
   try {
     const daemon = await Daemon.start(
       {
-        ...{ roots: root, listen },
+        ...{ roots, listen },
         ...(cert !== undefined && key !== undefined && { certificate: { cert, key } }),
         ...(limit !== undefined && { limitBytesPerSecond: limit }),
         ...(connections !== undefined && { connectionsMax: connections }),
       },
       { runner, engine: pullEngine },
     );
-    tell(session, daemon, { listen, json: flags.json ?? false });
-    const stopped = new Promise<void>((resolve) => {
-      if (stop.signal.aborted) resolve();
-      stop.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    try {
-      await Promise.race([stopped, daemon.failed]);
-    } finally {
+    const close = async (): Promise<void> => {
       await daemon.close();
-    }
-    return 0;
-  } finally {
-    done();
-    session.stuck ||= !(await runner.close());
+      await closeRunner();
+    };
+    return { daemon, listen, close };
+  } catch (thrown) {
+    await closeRunner();
+    throw thrown;
   }
 }
 
@@ -77,31 +114,34 @@ async function pullEngine(request: PullRequest): Promise<Pulled> {
 
 function tell(
   { out }: Session,
-  { roots, port, fingerprint }: Daemon,
-  { listen, json }: { readonly listen: { readonly host: string }; readonly json: boolean },
+  { socketPath, url, pin: webPin }: ServedJobs,
+  folders: ServedFolders | undefined,
+  { json }: ServeFlags,
 ): void {
-  const pin = `sha256:${fingerprint}`;
+  const jobs = {
+    socketPath,
+    ...(url !== undefined && { url }),
+    ...(webPin !== undefined && { webPin: named(webPin) }),
+  };
+  const { roots = [], fingerprint = '', port = 0 } = folders?.daemon ?? {};
   const offered = roots.map(({ name, path }) => ({ name, path }));
-  const { host } = listen;
   if (json) {
-    out.json({ schema: 1, at: systemClock.wallMs(), type: 'serving', host, port, pin, roots: offered });
+    const served = folders && { host: folders.listen.host, port, pin: named(fingerprint), roots: offered };
+    out.json({ schema: 1, at: systemClock.wallMs(), type: 'serving', ...served, ...jobs });
     return;
   }
   for (const { name, path } of offered) out.line(`offering ${path} as ${name}`);
-  out.line(`listening on ${host.includes(':') ? `[${host}]` : host}:${port}`);
-  out.line(`certificate ${pin}`);
+  if (folders) {
+    const { host } = folders.listen;
+    out.line(`listening on ${host.includes(':') ? `[${host}]` : host}:${port}`);
+    out.line(`certificate ${named(fingerprint)}`);
+  }
+  out.line(`jobs at ${socketPath}`);
+  if (url !== undefined) out.line(`and at ${url}${webPin === undefined ? '' : `, certificate ${named(webPin)}`}`);
 }
 
-/** `host:port`, `[address]:port` or `:port`, which is every address of the machine. */
-export function readAddress(text: string): { readonly host: string; readonly port: number } {
-  const [, bracketed, plain, digits] = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]*))(?::(\d{1,5}))?$/i.exec(text) ?? [];
-  const port = digits === undefined ? PORT_DEFAULT : Number(digits);
-  if ((bracketed ?? plain) === undefined || port > 65_535) {
-    throw new TransferError('E_USAGE', `--listen: cannot use ${JSON.stringify(text)}`, {
-      hint: 'Write host:port, [IPv6 address]:port, or :port for all addresses of this machine.',
-    });
-  }
-  return { host: bracketed ?? (plain === '' ? '::' : (plain as string)), port };
+function named(fingerprint: string): string {
+  return `sha256:${fingerprint}`;
 }
 
 export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags): number {
@@ -110,6 +150,7 @@ export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags
       hint: 'Use up to 64 letters, digits, dots, dashes, underscores or @.',
     });
   }
+  useState(flags.state);
   const createdAt = systemClock.wallMs();
   const { root, days } = flags;
   const token = addToken(daemonFolder(), {
@@ -123,16 +164,17 @@ export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags
   return 0;
 }
 
-function readRights(text: string): Right[] {
+function readRights(text: string): TokenRight[] {
   const given = text.split(',').map((word) => word.trim());
-  const known = (['read', 'write'] as const).filter((right) => given.includes(right));
+  const known = TOKEN_RIGHTS.filter((right) => given.includes(right));
   if (known.length > 0 && known.length === new Set(given).size) return known;
   throw new TransferError('E_USAGE', `--rights: cannot use ${JSON.stringify(text)}`, {
-    hint: 'Write read, write, or read,write.',
+    hint: `Write one or more of these, separated by commas: ${TOKEN_RIGHTS.join(', ')}.`,
   });
 }
 
-export function runTokenList(session: Session, flags: OutputFlags): number {
+export function runTokenList(session: Session, flags: TokenFlags): number {
+  useState(flags.state);
   const tokens = readTokens(daemonFolder()).map(({ hash: _, ...entry }) => entry);
   if (flags.json) session.out.json({ schema: 1, type: 'tokens', tokens });
   else for (const entry of tokens) session.out.line(tokenLine(entry));
@@ -141,12 +183,14 @@ export function runTokenList(session: Session, flags: OutputFlags): number {
 }
 
 function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>): string {
-  const where = roots ? `in ${roots.join(', ')}` : 'in all roots';
+  const files = rights.includes('read') || rights.includes('write');
+  const where = roots ? ` in ${roots.join(', ')}` : files ? ' in all roots' : '';
   const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString().slice(0, 16)}Z`;
-  return `${name}  ${rights.join(' and ')} ${where}${until}`;
+  return `${name}  ${rights.join(' and ')}${where}${until}`;
 }
 
-export function runTokenRemove(session: Session, name: string): number {
+export function runTokenRemove(session: Session, name: string, flags: TokenFlags): number {
+  useState(flags.state);
   removeToken(daemonFolder(), name);
   session.out.line(`the token of ${name} is refused from now on`);
   return 0;

@@ -75,8 +75,8 @@ export function verifyLines(result: VerifyResult): string[] {
   return lines;
 }
 
-export function count(amount: number, what: string): string {
-  return `${amount} ${what}${amount === 1 ? '' : 's'}`;
+export function count(amount: number, what: string, many = `${what}s`): string {
+  return `${amount} ${amount === 1 ? what : many}`;
 }
 
 type Partial = NonNullable<PartialStatus['partial']>;
@@ -91,7 +91,7 @@ export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | 
   const percent = partial.bytesTotal === 0 ? 100 : Math.floor((kept / partial.bytesTotal) * 100);
   const lines = [
     `${target}: a partial copy of ${partial.source}`,
-    `  on record: ${amounts} (${percent} %), begun ${time(partial.startedAt)}`,
+    `  on record: ${amounts} (${percent} %), begun ${wallTime(partial.startedAt)}`,
     `  ${whyLine(partial, holder)}`,
   ];
   if (partial.damagedRecords > 0)
@@ -118,17 +118,17 @@ export function nothingLine(target: string): string {
 }
 
 function whyLine({ stopped, lastOpened }: Partial, holder: 'running' | 'gone' | undefined): string {
-  if (stopped?.code === 'E_STOPPED') return `interrupted ${time(stopped.at)}; what was finished is kept`;
-  if (stopped) return `stopped ${time(stopped.at)}: ${stopped.message}`;
+  if (stopped?.code === 'E_STOPPED') return `interrupted ${wallTime(stopped.at)}; what was finished is kept`;
+  if (stopped) return `stopped ${wallTime(stopped.at)}: ${stopped.message}`;
   if (!lastOpened) return 'it was killed before it had begun';
   const process = `process ${lastOpened.pid} on ${lastOpened.host}`;
-  if (holder === 'running') return `still running: ${process}, since ${time(lastOpened.at)}`;
-  if (holder === 'gone') return `was killed: ${process}, begun ${time(lastOpened.at)}, is gone`;
-  return `was killed or is still running: ${process}, since ${time(lastOpened.at)}`;
+  if (holder === 'running') return `still running: ${process}, since ${wallTime(lastOpened.at)}`;
+  if (holder === 'gone') return `was killed: ${process}, begun ${wallTime(lastOpened.at)}, is gone`;
+  return `was killed or is still running: ${process}, since ${wallTime(lastOpened.at)}`;
 }
 
 /** `2025-01-31 12:00:00Z`: the same for everybody who reads the log. */
-function time(wallMs: number): string {
+export function wallTime(wallMs: number): string {
   return new Date(wallMs)
     .toISOString()
     .replace('T', ' ')

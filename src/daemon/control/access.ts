@@ -1,6 +1,6 @@
 /**
- * Who asks, and from where. Over the socket it is this user, an administrator; over HTTP a token says who, and a browser
- * is believed only when its page is our own (no DNS rebinding, no forged requests).
+ * Who asks, and from where. Over the socket it is this user, an administrator; over HTTP a token says who, and a
+ * browser is believed only when its page is our own (no DNS rebinding, no forged requests).
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -59,7 +59,9 @@ export class Access {
     }
     const ownOrigin = `${this.#secure ? 'https' : 'http'}://${host}`.toLowerCase();
     const foreign = origin !== undefined && origin.toLowerCase() !== ownOrigin;
-    if (foreign || headers['sec-fetch-site'] === 'cross-site' || headers['sec-fetch-site'] === 'same-site') {
+    // A link may lead here; what else another page has its browser ask for is none of ours.
+    const { 'sec-fetch-site': site = 'none', 'sec-fetch-mode': mode } = headers;
+    if (foreign || (site !== 'none' && site !== 'same-origin' && mode !== 'navigate')) {
       throw new TransferError('E_FORBIDDEN', 'a page from elsewhere may not call this service');
     }
   }

@@ -4,7 +4,7 @@ import {
   closeSync,
   ftruncateSync,
   lstatSync,
-  mkdtempSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -34,35 +34,43 @@ const OTHERS_MAY_WRITE = 0o022;
  * else comes, and moved to its name with its rights: there is no moment in which others could connect.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<HeldSocket> {
-  const folder = dirname(path);
-  makeFolders(folder);
-  assertOwnFolder(folder);
-  const lock = await lockSocket(path);
   try {
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found && !found.isSocket()) throw cannotListen(path, 'something else has that name');
-    const hidden = mkdtempSync(join(folder, '.s-'));
+    makeFolders(dirname(path));
+    assertOwnFolder(dirname(path));
+    const lock = await lockSocket(path);
     try {
-      const made = join(hidden, 's');
-      if (Buffer.byteLength(made) > SOCKET_PATH_BYTES_MAX)
-        throw cannotListen(path, 'the path is too long for a socket');
-      await listen(server, { path: made });
-      chmodSync(made, 0o600);
-      renameSync(made, path);
-    } finally {
-      rmSync(hidden, { recursive: true, force: true });
+      await listenUnder(server, path);
+    } catch (thrown) {
+      lock.release();
+      throw thrown;
     }
+    const { ino } = lstatSync(path);
+    const release = (): void => {
+      if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
+      lock.release();
+    };
+    return { release };
   } catch (thrown) {
-    server.close();
-    lock.release();
     throw thrown instanceof TransferError ? thrown : cannotListen(path, errnoOf(thrown) ?? String(thrown), thrown);
   }
-  const { ino } = lstatSync(path);
-  const release = (): void => {
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path);
-    lock.release();
-  };
-  return { release };
+}
+
+async function listenUnder(server: Server, path: string): Promise<void> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found && !found.isSocket()) throw cannotListen(path, 'something else has that name');
+  const hidden = `${path}.new`;
+  const made = join(hidden, 's');
+  if (Buffer.byteLength(made) > SOCKET_PATH_BYTES_MAX) throw cannotListen(path, 'the path is too long for a socket');
+  // What a start that was killed has left; the lock says that it is nobody's.
+  rmSync(hidden, { recursive: true, force: true });
+  mkdirSync(hidden, { mode: 0o700 });
+  try {
+    await listen(server, { path: made });
+    chmodSync(made, 0o600);
+    renameSync(made, path);
+  } finally {
+    rmSync(hidden, { recursive: true, force: true });
+  }
 }
 
 /** Answers the port. @throws TransferError E_USAGE */

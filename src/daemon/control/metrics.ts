@@ -30,7 +30,8 @@ export class Metrics {
 
   constructor(service: JobService, streams: EventStreams) {
     this.#addService(service);
-    this.#addTotals(() => service.load().totals);
+    // What a service does not count is not told: a 0 would be taken for a measurement.
+    if (service.load().totals) this.#addTotals(() => service.load().totals ?? NO_TOTALS);
     this.#addStreams(streams);
     this.#addProcess(service.load().startedAt);
   }
@@ -53,18 +54,18 @@ export class Metrics {
     this.#gauge('blockferry_last_event_id', 'Number of the last event.', () => service.load().lastEventId);
   }
 
-  #addTotals(totals: () => ServiceTotals | undefined): void {
+  #addTotals(totals: () => ServiceTotals): void {
     const name = 'blockferry_copied_bytes_total';
     const bytes = new Counter({
       ...{ name, help: 'What was copied since the start, by priority.', registers: [this.#registry] },
       labelNames: ['priority'] as const,
       collect: () => {
         bytes.reset();
-        for (const [priority, value] of Object.entries(totals()?.bytes ?? {})) bytes.inc({ priority }, value);
+        for (const [priority, value] of Object.entries(totals().bytes)) bytes.inc({ priority }, value);
       },
     });
     const add = (suffix: string, help: string, of: (all: ServiceTotals) => number): void =>
-      this.#counter(`blockferry_${suffix}_total`, help, () => of(totals() ?? NO_TOTALS));
+      this.#counter(`blockferry_${suffix}_total`, help, () => of(totals()));
     add('scheduler_decisions', 'How often it was decided which jobs run.', (all) => all.decisions);
     add('scheduler_seconds', 'Time that took.', (all) => all.decisionMs / SECOND_MS);
     add('store_writes', 'Writes to the database.', (all) => all.storeWrites);

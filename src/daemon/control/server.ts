@@ -18,7 +18,7 @@ import { assertLoopback, type HeldSocket, listenOnAddress, listenOnSocket } from
 import { type Log, logEvents, openLog } from './log.js';
 import { Metrics } from './metrics.js';
 import { addPage, readPage } from './page.js';
-import { addServiceRoutes } from './service-routes.js';
+import { addServiceRoutes, EVENTS_ROUTE } from './service-routes.js';
 
 export interface ControlOptions {
   readonly service: JobService;
@@ -65,6 +65,8 @@ export interface ControlServer {
 const LIMITS = { connectionsMax: 4_096, headMs: 10_000, requestMs: 30_000 };
 const IDLE_MS_MAX = 30_000;
 const HANDSHAKE_MS_MAX = 10_000;
+/** What is being answered when the service ends may be answered so long. */
+const LAST_ANSWERS_MS = 2_000;
 const HEAD_BYTES_MAX = 16 * KiB;
 
 /** Listens when it resolves. @throws TransferError E_USAGE: where it cannot; E_LOCKED: a service runs there already */
@@ -111,12 +113,14 @@ class Control implements ControlServer {
   url: string | undefined;
   readonly #parts: ControlParts;
   readonly #servers: Server[] = [];
+  readonly #clock: Clock;
   readonly #closing = new AbortController();
   #socket: HeldSocket | undefined;
 
   constructor(parts: ControlParts) {
     this.#parts = parts;
     this.socketPath = parts.options.socketPath;
+    this.#clock = parts.options.clock ?? systemClock;
   }
 
   async listen(): Promise<void> {
@@ -138,14 +142,18 @@ class Control implements ControlServer {
     const { app, streams, log } = this.#parts;
     this.#closing.abort();
     streams.close();
-    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    const closed = Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    for (const server of this.#servers) server.closeIdleConnections();
+    const waited = new AbortController();
+    await Promise.race([closed, this.#clock.sleep(LAST_ANSWERS_MS, waited.signal)]);
+    waited.abort();
     for (const server of this.#servers) server.closeAllConnections();
-    await Promise.all(closed);
+    await closed;
     await app.close();
     this.#socket?.release();
     this.#socket = undefined;
     log?.logger.info('the service listens no more');
-    log?.close();
+    await log?.close();
   }
 
   #server(tls: ControlHttp['tls'], bySocket: boolean): Server {
@@ -189,6 +197,8 @@ function note({ request, reply, failed, metrics, logger }: Answered): void {
   const { method, caller } = request;
   const route = request.routeOptions.url ?? 'none';
   const [status, ms] = [reply.statusCode, reply.elapsedTime];
+  // An event stream is no answer that takes long.
+  if (route === EVENTS_ROUTE && status === 200) return;
   metrics.asked({ route, method, status, ms });
   if (!logger || (method === 'GET' && !failed)) return;
   const level = status >= 500 ? 'error' : failed ? 'warn' : 'info';

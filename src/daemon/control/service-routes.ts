@@ -9,6 +9,12 @@ import type { Metrics } from './metrics.js';
 import { count, optional, record, string, text } from './schema.js';
 import * as schemas from './schemas.js';
 
+export const EVENTS_ROUTE = '/v1/events';
+const EVENTS_DESCRIPTION = [
+  'The `data` of each is {id, job, file?, event}, as JSON; `event:` has the type of the event. Whoever comes back with',
+  'Last-Event-ID misses nothing that is kept. `event: dropped` says, in {error}, why the service ends the stream.',
+].join(' ');
+
 export interface ServiceRouteParts {
   readonly service: JobService;
   readonly version: string;
@@ -90,13 +96,13 @@ function addPolicy(app: ControlApp, { service }: ServiceRouteParts): void {
 
 function addEvents(app: ControlApp, { access, streams }: ServiceRouteParts): void {
   app.get(
-    '/v1/events',
+    EVENTS_ROUTE,
     {
       schema: {
         ...{ operationId: 'listen', summary: 'Events as they happen (server-sent events), after that one or from now' },
         produces: ['text/event-stream'],
         querystring: record({ job: optional(text(64)), after: optional(count()) }),
-        response: { 200: string({ description: 'Each `data` is an event with its number and its job, as JSON.' }) },
+        response: { 200: string({ description: EVENTS_DESCRIPTION }) },
       },
     },
     async (request, reply) => {
@@ -108,7 +114,7 @@ function addEvents(app: ControlApp, { access, streams }: ServiceRouteParts): voi
       reply.hijack();
       reply.raw.writeHead(200, {
         ...ANSWER_HEADERS,
-        ...{ 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' },
+        ...{ 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no', connection: 'close' },
       });
       await streams.serve({ ...about, stillMay: () => access.isStill(raw, caller) }, reply.raw);
     },

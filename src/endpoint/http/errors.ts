@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { systemClock } from '../../core/clock.js';
 import type { ErrorCode } from '../../core/errors.js';
 import { errnoOf, TransferError } from '../../core/errors.js';
+import { parseRetryAfter } from '../../core/retry-after.js';
 
 /** A header's value; of one that was sent several times, all values joined, which no single value equals. */
 export function headerOf(headers: IncomingHttpHeaders, name: string): string | undefined {
@@ -17,14 +18,6 @@ export function headerOf(headers: IncomingHttpHeaders, name: string): string | u
 export function wholeBytes(headers: IncomingHttpHeaders): number | undefined {
   const length = headerOf(headers, 'content-length') ?? '';
   return /^\d{1,15}$/.test(length) ? Number(length) : undefined;
-}
-
-/** `Retry-After` (RFC 9110 §10.2.3), seconds or a date, as milliseconds from now; undefined when it is neither. */
-export function parseRetryAfter(value: string | undefined, nowMs: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
 
 /** @throws TransferError E_PROTOCOL where the bytes would be others than those of the file */

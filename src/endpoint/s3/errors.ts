@@ -5,7 +5,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { systemClock } from '../../core/clock.js';
 import { type ErrorCode, type ErrorDetail, TransferError } from '../../core/errors.js';
-import { headerOf, parseRetryAfter } from '../http/errors.js';
+import { parseRetryAfter } from '../../core/retry-after.js';
+import { headerOf } from '../http/errors.js';
 
 export interface S3Answer {
   readonly status: number;

@@ -1,7 +1,8 @@
 /** What the answers of a server that is written to mean: statuses become TransferErrors here. */
 import { systemClock } from '../../core/clock.js';
 import { type ErrorCode, type ErrorDetail, TransferError } from '../../core/errors.js';
-import { headerOf, parseRetryAfter } from '../http/errors.js';
+import { parseRetryAfter } from '../../core/retry-after.js';
+import { headerOf } from '../http/errors.js';
 import type { WebAnswer } from './client.js';
 
 const KEPT = 'Finished work is kept.';

@@ -1,16 +1,25 @@
 /** What a stored job, file or event must look like to be let into the service; what is more is kept as it is. */
-import { TransferError } from '../../core/errors.js';
+import { ERROR_KINDS, type ErrorCode, TransferError } from '../../core/errors.js';
+import type { JobState } from '../../core/events.js';
 import { count, flag, listOf, object, oneOf, type Shape, text } from '../../core/shape.js';
-import type { FileState, Job, JobFile } from '../job.js';
+import type { FileState, Job, JobFile, JobKind } from '../job.js';
 import { PRIORITIES } from '../job.js';
 import type { Told } from '../told.js';
 
 /** Longer than any location or sentence, and short enough not to be taken for one by accident. */
 const TEXT_MAX = 1024 * 1024;
 const FILES_MAX = 10_000_000;
-const STATES = ['queued', 'connecting', 'transferring', 'suspended', 'error', 'transient-error'] as const;
-const END_STATES = ['transferred', 'acknowledged', 'cancelled'] as const;
-const FILE_STATES = ['waiting', 'copying', 'transferred', 'committed', 'failed'] as const satisfies FileState[];
+/** Each name there is, which the compiler counts. */
+const oneOfAll = <T extends string>(names: Readonly<Record<T, true>>): Shape<T> =>
+  oneOf(...(Object.keys(names) as T[]));
+const jobState = oneOfAll<JobState>({
+  ...{ queued: true, connecting: true, transferring: true, suspended: true, error: true },
+  ...{ 'transient-error': true, transferred: true, acknowledged: true, cancelled: true },
+});
+const fileState = oneOfAll<FileState>({
+  ...{ waiting: true, copying: true, transferred: true, committing: true, committed: true, failed: true },
+});
+const kind = oneOfAll<JobKind>({ copy: true, migration: true });
 
 const words = text(TEXT_MAX);
 const anything: Shape<unknown> = (value) => value;
@@ -19,21 +28,23 @@ const amount: Shape<number> = (value, at = '') => {
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
   throw new TransferError('E_STORE', `${at} is no amount`);
 };
-const error = object({ code: words, message: words });
+const codes = Object.keys(ERROR_KINDS) as ErrorCode[];
+const error = object({ code: oneOf(...codes), message: words });
+const mark = object({ size: count(), mtimeNs: words });
 const location = object({ text: words, name: words });
 
 const file = object(
   {
-    ...{ index: count(FILES_MAX), source: location, target: location, state: oneOf(...FILE_STATES) },
+    ...{ index: count(FILES_MAX), source: location, target: location, state: fileState },
     ...{ bytesDone: count(), bytesReused: count(), bytesZero: count() },
   },
-  { size: count(), root: words, error },
+  { size: count(), root: words, error, mark },
 );
 
 const job = object(
   {
-    ...{ id: text(64, /^[\w-]+$/), owner: words, kind: oneOf('copy', 'migration'), name: words, reason: words },
-    ...{ state: oneOf(...STATES, ...END_STATES), priority: oneOf(...PRIORITIES), autoComplete: flag },
+    ...{ id: text(64, /^[\w-]+$/), owner: words, kind, name: words, reason: words },
+    ...{ state: jobState, priority: oneOf(...PRIORITIES), autoComplete: flag },
     ...{ limitBytesPerSecond: amount, retryDelayMsMin: amount, retryDelayMsMax: amount },
     ...{ noProgressMsMax: amount, transferMsMax: amount, transferMs: amount },
     ...{ createdAt: amount, changedAt: amount, progressAt: amount, retries: count(), options: object({}) },

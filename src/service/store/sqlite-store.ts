@@ -11,7 +11,7 @@ import { ThreadLink } from '../../core/thread-link.js';
 import type { Job } from '../job.js';
 import type { JobProgress, JobStore, StoredState } from '../job-store.js';
 import type { Told } from '../told.js';
-import { Changes } from './changes.js';
+import { Changes, type Taken } from './changes.js';
 import type { StoreDeeds } from './store-thread.js';
 
 export interface SqliteStoreParts {
@@ -114,16 +114,19 @@ export class SqliteStore implements JobStore {
   /** One batch after the other, until nobody waits. */
   async #write(): Promise<void> {
     do {
+      // What is put at the same moment goes together.
+      await Promise.resolve();
       const waiting = this.#waiting.splice(0);
-      const taken = this.#changes.take(waiting.length > 0);
+      let taken: Taken | undefined;
       try {
+        taken = this.#changes.take(waiting.length > 0);
         await this.#thread?.link.ask('write', taken.batch);
         taken.stored();
         this.#changedSinceBackup = true;
         this.#inTrouble = false;
         for (const one of waiting) one.resolve();
       } catch (thrown) {
-        taken.failed();
+        taken?.failed();
         this.#failed(TransferError.from(thrown), waiting);
       }
     } while (this.#waiting.length > 0);

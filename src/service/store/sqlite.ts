@@ -51,8 +51,9 @@ export function storeError(thrown: unknown, message: string): TransferError {
   if (thrown instanceof TransferError) return thrown;
   const code = errnoOf(thrown);
   if (code === undefined) return TransferError.from(thrown);
-  const [, meaning, hint] = MEANINGS.find(([pattern]) => pattern.test(code)) ?? [/^/, String(thrown), ''];
-  return new TransferError('E_STORE', `${message}: ${meaning} (${code})`, { hint: `${hint}${KEPT}`, cause: thrown });
+  const [, meaning, hint = ''] = MEANINGS.find(([pattern]) => pattern.test(code)) ?? [];
+  const what = meaning === undefined ? (thrown as Error).message : `${meaning} (${code})`;
+  return new TransferError('E_STORE', `${message}: ${what}`, { hint: `${hint}${KEPT}`, cause: thrown });
 }
 
 /** What was written into the file, or the names in the folder, is durable after. */

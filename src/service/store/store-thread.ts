@@ -1,8 +1,9 @@
-/** The thread that has the database: it does one thing after the other, and tells errors as what they mean to a user. */
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+/** The thread that has the database: one thing after the other, and errors as what they mean to a user. */
+import { lstatSync } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import { TransferError } from '../../core/errors.js';
 import { ThreadLink } from '../../core/thread-link.js';
+import { makeFolders } from '../../endpoint/state-folder.js';
 import { assertOnlyOurs } from '../../platform/private-file.js';
 import type { StoredState } from '../job-store.js';
 import { lockFolder } from './folder-lock.js';
@@ -15,9 +16,9 @@ export interface StoreDeeds {
   readonly [deed: string]: (request: never) => unknown;
   /** Locks the folder, and opens, makes or restores what is in it; milliseconds since 1970. */
   readonly open: (request: { readonly at: number }) => Promise<StoredState>;
-  readonly write: (batch: Batch) => void;
-  readonly backUp: (nothing: undefined) => void;
-  readonly close: (nothing: undefined) => void;
+  readonly write: (batch: Batch) => Promise<void>;
+  readonly backUp: (nothing: undefined) => Promise<void>;
+  readonly close: (nothing: undefined) => Promise<void>;
 }
 
 /** Serves as long as the thread lives; to be called once a thread. */
@@ -29,26 +30,25 @@ export function serveStore(port: MessagePort, { folder }: { readonly folder: str
     throw new TransferError('E_BUG', 'the store of jobs was asked before it was open');
   };
   const deeds: StoreDeeds = {
-    open: async ({ at }) => {
-      makePrivate(folder);
-      await lockFolder(places.lock);
-      return told(places, 'could not be opened', () => {
+    open: ({ at }) =>
+      translated(places, 'cannot be opened', async () => {
+        makePrivate(folder);
+        await lockFolder(places.lock);
         const found = openDatabase(places, at);
         database = found.database;
-        const { jobs, told: events, notes } = database.read(at);
-        return { jobs, told: events, notes: [...found.notes, ...notes] };
-      });
-    },
-    write: (batch) => told(places, 'nothing could be stored', () => opened().write(batch)),
-    backUp: () => told(places, 'no backup could be made', () => backUp(opened(), places)),
-    close: () => told(places, 'the log could not be put into it', () => database?.close()),
+        const { jobs, told, notes } = database.read(at);
+        return { jobs, told, notes: [...found.notes, ...notes] };
+      }),
+    write: (batch) => translated(places, 'nothing could be stored', async () => opened().write(batch)),
+    backUp: () => translated(places, 'no backup could be made', async () => backUp(opened(), places)),
+    close: () => translated(places, 'its log could not be put into it', async () => database?.close()),
   };
   new ThreadLink(port, deeds);
 }
 
-function told<T>({ database }: Places, what: string, work: () => T): T {
+async function translated<T>({ database }: Places, what: string, work: () => Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (thrown) {
     throw storeError(thrown, `${database}: ${what}`);
   }
@@ -56,6 +56,6 @@ function told<T>({ database }: Places, what: string, work: () => T): T {
 
 /** What others may write to, they may put another database into. */
 function makePrivate(folder: string): void {
-  if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) chmodSync(folder, 0o700);
+  makeFolders(folder);
   assertOnlyOurs(folder, lstatSync(folder), 0o022);
 }

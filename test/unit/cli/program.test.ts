@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import type { DiskCommands } from '../../../src/cli/disk-program.js';
+import type { JobCommands } from '../../../src/cli/job-program.js';
 import { type CopyFlags, createProgram, usageError } from '../../../src/cli/program.js';
 import type { PeerCommands, ServeCommands } from '../../../src/cli/serve-program.js';
+import type { PolicyCommands, UnitCommands } from '../../../src/cli/service-program.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { MiB } from '../../../src/core/units.js';
 
@@ -24,6 +26,9 @@ async function parse(...args: readonly string[]): Promise<Called> {
     disk: {} as DiskCommands,
     serve: {} as ServeCommands,
     peer: {} as PeerCommands,
+    job: {} as JobCommands,
+    policy: {} as PolicyCommands,
+    service: {} as UnitCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     leftovers: async (location, flags) => void calls.push({ command: 'leftovers', locations: [location], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),

@@ -1,7 +1,7 @@
 /** The http(s) source against servers that fail: each fault has its name, and no short or long body is handed on. */
 import { HttpResponse } from 'msw';
 import { describe, expect, test } from 'vitest';
-import { parseRetryAfter } from '../../../../src/endpoint/http/errors.js';
+import { parseRetryAfter } from '../../../../src/core/retry-after.js';
 import { cutAfter, fileHandler, type Spoil, stallAfter, without } from '../../../support/http-scenarios.js';
 import { never, readChunk } from '../../../support/reading.js';
 import {

@@ -1,0 +1,126 @@
+/**
+ * Keeps what the page knows up to date: the list at first and after every gap, events in between, and again whatever
+ * an event said too little of.
+ */
+import { systemClock } from '../../core/clock.js';
+import { ApiError, type JobDetails, type ServiceView } from './api.js';
+import type { App } from './app.js';
+import { Live, type LiveListener } from './live.js';
+import { timeWords } from './words.js';
+
+/** Beyond so many jobs the whole list costs less than each of them. */
+const SINGLY_MAX = 8;
+/** What happens together is asked for together. */
+const GATHER_MS = 250;
+/** Of the time, for asking: a service that is slow is busy with more than this page. */
+const SHARE_ASKING = 1 / 5;
+
+export interface KeeperListener {
+  connected(live: boolean): void;
+  /** The service was away, and is back; `again`: as a new process. */
+  back(again: boolean, startedAt: string): void;
+  /** Nobody is signed in any more. */
+  signedOut(): void;
+  fresh(job: JobDetails): void;
+  /** The job whose page is open. */
+  openJob(): string | undefined;
+}
+
+export class Keeper {
+  readonly #app: App;
+  readonly #listener: KeeperListener;
+  readonly #signal: AbortSignal;
+  readonly #live: Live;
+  #startedAt: number;
+  #lost = false;
+
+  constructor(app: App, { startedAt, load }: ServiceView, listener: KeeperListener, signal: AbortSignal) {
+    this.#app = app;
+    this.#startedAt = startedAt;
+    this.#listener = listener;
+    this.#signal = signal;
+    const live: LiveListener = {
+      told: (told) => {
+        const change = app.jobs.apply(told);
+        if (change) app.announcer.changed(change);
+      },
+      opened: () => void this.#opened(),
+      lost: () => this.#lose(),
+      refused: () => this.#refused(),
+    };
+    this.#live = new Live(live, load.lastEventId);
+    signal.addEventListener('abort', () => this.#live.close());
+    void this.#refresh();
+  }
+
+  #lose(): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    this.#listener.connected(false);
+  }
+
+  async #opened(): Promise<void> {
+    this.#listener.connected(true);
+    if (!this.#lost) return;
+    this.#lost = false;
+    try {
+      const { startedAt } = await this.#app.api.service();
+      await this.#app.reload();
+      const again = startedAt !== this.#startedAt;
+      this.#startedAt = startedAt;
+      this.#listener.back(again, timeWords(startedAt, systemClock.wallMs()));
+      await this.#askOpenJob();
+    } catch (thrown) {
+      // It went away again; the stream tells when it is back.
+      if (!(thrown instanceof ApiError)) throw thrown;
+      this.#lost = true;
+    }
+  }
+
+  /** Whether it makes sense to go on trying. */
+  async #refused(): Promise<boolean> {
+    try {
+      await this.#app.api.service();
+      return true;
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError)) throw thrown;
+      if (thrown.status !== 401 && thrown.status !== 403) return true;
+      this.#listener.signedOut();
+      return false;
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    while (!this.#signal.aborted) {
+      const ids = await this.#app.jobs.takeStale(this.#signal);
+      await systemClock.sleep(GATHER_MS, this.#signal);
+      if (this.#signal.aborted) return;
+      const began = systemClock.wallMs();
+      try {
+        if (ids.length <= SINGLY_MAX) await Promise.all(ids.map((id) => this.#ask(id)));
+        else await Promise.all([this.#app.reload(), this.#askOpenJob()]);
+      } catch (thrown) {
+        // Who is away tells everything anew once it is back.
+        if (!(thrown instanceof ApiError)) throw thrown;
+      }
+      await systemClock.sleep((systemClock.wallMs() - began) / SHARE_ASKING, this.#signal);
+    }
+  }
+
+  async #askOpenJob(): Promise<void> {
+    const id = this.#listener.openJob();
+    if (id !== undefined) await this.#ask(id);
+  }
+
+  async #ask(id: string): Promise<void> {
+    try {
+      const job = await this.#app.api.job(id);
+      const { files: _files, ...view } = job;
+      this.#app.jobs.put(view);
+      this.#listener.fresh(job);
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError)) throw thrown;
+      if (thrown.status === 404) this.#app.jobs.remove(id);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The stream of events, for as long as the page is open: a browser takes it up again by itself where the connection
+ * broke, and this does where the answer was an error.
+ */
+import { systemClock } from '../../core/clock.js';
+import type { TransferEvent } from '../../core/events.js';
+import type { Told } from '../../service/told.js';
+
+const EVENT_TYPES: readonly TransferEvent['type'][] = [
+  ...(['state', 'progress', 'file', 'retry', 'checkpoint', 'step', 'limit', 'note'] as const),
+];
+/** As long as the service asks a browser to wait. */
+const RETRY_MS = 1000;
+
+export interface LiveListener {
+  told(told: Told): void;
+  /** The stream is there, at first and again. */
+  opened(): void;
+  lost(): void;
+  /** The service answers with an error: whether to go on trying. */
+  refused(): Promise<boolean>;
+}
+
+export class Live {
+  readonly #listener: LiveListener;
+  readonly #end = new AbortController();
+  #source: EventSource | undefined;
+  #lastId: string;
+
+  /** After that event. */
+  constructor(listener: LiveListener, after: number) {
+    this.#listener = listener;
+    this.#lastId = String(after);
+    this.#connect();
+  }
+
+  close(): void {
+    this.#end.abort();
+    this.#source?.close();
+  }
+
+  #connect(): void {
+    const source = new EventSource(`/v1/events?after=${this.#lastId}`);
+    this.#source = source;
+    source.addEventListener('open', () => this.#listener.opened());
+    for (const type of EVENT_TYPES) {
+      source.addEventListener(type, (event) => {
+        if (event.lastEventId !== '') this.#lastId = event.lastEventId;
+        this.#listener.told(JSON.parse(event.data) as Told);
+      });
+    }
+    source.addEventListener('error', () => {
+      this.#listener.lost();
+      if (source.readyState === EventSource.CLOSED) void this.#again();
+    });
+  }
+
+  async #again(): Promise<void> {
+    await systemClock.sleep(RETRY_MS, this.#end.signal);
+    if (this.#end.signal.aborted) return;
+    if (await this.#listener.refused()) this.#connect();
+  }
+}

@@ -1,0 +1,125 @@
+/** The page itself: signs in, keeps what it knows up to date, and shows the view that the address names. */
+import { systemClock } from '../../core/clock.js';
+import { PRIORITIES } from '../../service/job.js';
+import { Announcer } from './announcer.js';
+import { Api, ApiError, type ServiceView } from './api.js';
+import type { App } from './app.js';
+import { Banners } from './banner.js';
+import { setAttribute, setText } from './dom.js';
+import { JobBook } from './job-book.js';
+import { Keeper, type KeeperListener } from './keeper.js';
+import { RateHistory } from './rate-history.js';
+import { askForToken, tokenInAddress } from './sign-in.js';
+import { Views } from './views.js';
+
+const SECOND_MS = 1000;
+const byId = (id: string): HTMLElement => document.getElementById(id) as HTMLElement;
+const place = byId('view');
+const banners = new Banners(byId('banners'));
+const api = new Api();
+
+void start();
+
+async function start(): Promise<void> {
+  listenToHeader();
+  const service = await signIn(tokenInAddress());
+  const app = appFor(service);
+  const end = new AbortController();
+  const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'));
+  new Keeper(app, service, listener(views), end.signal);
+  app.jobs.watch(() => showMigrations(app), end.signal);
+  setText(byId('caller'), service.caller.name);
+  for (const id of ['views', 'who']) byId(id).hidden = false;
+  await app.attempt(() => app.reload());
+  await views.show(true);
+  for (;;) {
+    noteRates(app);
+    views.shown?.tick?.();
+    await systemClock.sleep(SECOND_MS - (systemClock.wallMs() % SECOND_MS));
+  }
+}
+
+function listenToHeader(): void {
+  byId('sign-out').addEventListener('click', () => void api.signOut().finally(() => location.reload()));
+  document.querySelector('.skip')?.addEventListener('click', (event) => {
+    event.preventDefault();
+    place.focus();
+  });
+}
+
+/** Asks for a token only where the service does not let us in without one. */
+async function signIn(token: string | undefined): Promise<ServiceView> {
+  for (let tried = false; ; tried = true) {
+    try {
+      if (token !== undefined && !tried) await api.signIn(token);
+      return await api.service();
+    } catch (thrown) {
+      if (!(thrown instanceof ApiError)) throw thrown;
+      if (thrown.status === 401) await askForToken(api, place);
+      else {
+        banners.show('problem', thrown.message, thrown.hint);
+        await systemClock.sleep(SECOND_MS);
+      }
+    }
+  }
+}
+
+function appFor({ caller }: ServiceView): App {
+  const jobs = new JobBook();
+  const announcer = new Announcer(byId('announcer'));
+  const app: App = {
+    ...{ api, jobs, history: new RateHistory(), announcer, caller, finishedToo: false },
+    reload: async () => jobs.replace(await api.jobs(app.finishedToo)),
+    attempt: async (work, done) => {
+      try {
+        await work();
+        banners.hide('problem');
+        if (done !== undefined) announcer.say(done);
+        return true;
+      } catch (thrown) {
+        if (!(thrown instanceof ApiError)) throw thrown;
+        if (thrown.status === 401) location.reload();
+        banners.show('problem', thrown.message, thrown.hint);
+        return false;
+      }
+    },
+  };
+  return app;
+}
+
+function listener(views: Views): KeeperListener {
+  const connection = byId('connection');
+  return {
+    connected: (live) => {
+      setText(connection, live ? 'Live' : 'Not connected');
+      setAttribute(connection, 'class', `connection ${live ? 'live' : 'lost'}`);
+      if (live) return banners.hide('lost');
+      banners.hide('good');
+      banners.show('lost', 'The service does not answer.', 'What is shown may be old. The page tries again by itself.');
+    },
+    back: (again, startedAt) => {
+      const started = `The service was started again at ${startedAt}.`;
+      banners.show('good', again ? started : 'Connected again.', 'What is shown is up to date.');
+    },
+    signedOut: () => location.reload(),
+    fresh: (job) => views.shown?.fresh?.(job),
+    openJob: () => views.job,
+  };
+}
+
+function showMigrations({ jobs }: App): void {
+  const link = byId('to-migrations');
+  if (!link.hidden) return;
+  for (const { kind } of jobs.all) if (kind === 'migration') link.hidden = false;
+}
+
+/** A point a second, of each class and of each job that is under way. */
+function noteRates({ jobs, history }: App): void {
+  const rates = new Map<string, number>(PRIORITIES.map((priority) => [priority, 0]));
+  for (const { id, state, priority, progress } of jobs.all) {
+    if (state !== 'transferring') continue;
+    rates.set(id, progress.rateBytesPerSecond);
+    rates.set(priority, (rates.get(priority) ?? 0) + progress.rateBytesPerSecond);
+  }
+  history.add(Math.floor(systemClock.wallMs() / SECOND_MS), rates);
+}

@@ -1,0 +1,76 @@
+/** A service that is killed again and again while twenty jobs run: all of them end as if nothing had happened. */
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
+import { KiB, MiB } from '../../src/core/units.js';
+import type { JobSpec, JobView } from '../../src/service/job-service.js';
+import { CHUNK, expectDone, type Pair, pairIn, scratchFolder } from '../support/copying.js';
+import { Seeded } from '../support/seeded.js';
+
+const CHILD = fileURLToPath(new URL('../support/service-child.mjs', import.meta.url));
+const kills = Number(process.env.BLOCKFERRY_CRASH_KILLS ?? 12);
+const seed = Number(process.env.BLOCKFERRY_CRASH_SEED ?? randomInt(2 ** 31));
+const JOBS = 20;
+
+function jobsOf(seeded: Seeded): { readonly pairs: readonly Pair[]; readonly specs: readonly JobSpec[] } {
+  const pairs: Pair[] = [];
+  const specs: JobSpec[] = [];
+  for (let number = 0; number < JOBS; number++) {
+    const files = Array.from({ length: seeded.int(1, 3) }, (_, file) =>
+      pairIn(scratchFolder(), seeded.int(1, 2 * MiB), `${number} ${file}`),
+    );
+    pairs.push(...files);
+    specs.push({
+      name: `job ${number}`,
+      files: files.map(({ source, target }) => ({ source, target })),
+      priority: seeded.pick(['foreground', 'high', 'normal', 'low'] as const),
+      limitBytesPerSecond: seeded.int(300, 3000) * KiB,
+      options: { chunkBytes: CHUNK, reflink: 'never' },
+      autoComplete: true,
+    });
+  }
+  return { pairs, specs };
+}
+
+/** Resolves with what it said at its end, or undefined when it was killed after so long. */
+async function holdService(request: string, killAfterMs?: number): Promise<readonly JobView[] | undefined> {
+  const child = spawn(process.execPath, [CHILD, request], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [said, wrong] = ['', ''];
+  child.stdout.on('data', (bytes) => {
+    said += bytes;
+  });
+  child.stderr.on('data', (bytes) => {
+    wrong += bytes;
+  });
+  const ended = once(child, 'close');
+  if (killAfterMs !== undefined) {
+    await Promise.race([ended, systemClock.sleep(killAfterMs)]);
+    child.kill('SIGKILL');
+  }
+  const [code, signal] = await ended;
+  if (signal === 'SIGKILL') return undefined;
+  expect(code, wrong).toBe(0);
+  return JSON.parse(said.trim().split('\n').at(-1) ?? '');
+}
+
+test(`jobs survive a service that is killed at any moment, and go on by themselves (seed ${seed})`, {
+  timeout: 600_000,
+}, async () => {
+  const seeded = new Seeded(seed);
+  const { pairs, specs } = jobsOf(seeded);
+  const request = JSON.stringify({ state: join(scratchFolder(), 'state'), specs });
+  let done = 0;
+  for (let kill = 0; kill < kills; kill++) {
+    if ((await holdService(request, seeded.int(50, 1500))) === undefined) done++;
+  }
+  const jobs = await holdService(request);
+  expect(jobs?.map(({ name, state }) => [name, state]).sort()).toEqual(
+    specs.map(({ name }) => [name, 'acknowledged']).sort(),
+  );
+  expect(done).toBeGreaterThan(0);
+  for (const pair of pairs) expectDone(pair);
+});
