@@ -62,6 +62,8 @@ export class LocalHost implements VmHost {
     await this.#locked(id, async () => {
       const state = await hypervisor.state(registry.get(id));
       if (state !== 'off') throw wrongState(id, `it is ${state}, and must be off to be forgotten`, 'Stop it first.');
+      // Of a start that was cut short there may be a process.
+      await hypervisor.stop(registry.get(id));
       registry.remove(id);
     });
   }
@@ -86,10 +88,9 @@ export class LocalHost implements VmHost {
     if (!machines.includes(vm.machine)) sentences.push(`This host has no machine of the type ${vm.machine}.`);
     if (vm.accelerator === 'kvm' && !existsSync('/dev/kvm')) sentences.push('This host has no KVM.');
     sentences.push(...this.#strangers(vm.id), ...roomFor(folders, bytes));
-    for (const { id, chain } of this.#isHere(vm) ? vm.disks : []) {
-      const top = chain.at(-1)?.path ?? '';
-      sentences.push(...(await this.#whatIsWrong(id, top)));
-    }
+    // Of a raw disk there is nothing to be checked, and what its guest wrote must not choose what it is taken for.
+    const told = this.#isHere(vm) ? vm.disks.filter(({ chain }) => chain.at(-1)?.format !== 'raw') : [];
+    for (const { id, chain } of told) sentences.push(...(await this.#whatIsWrong(id, chain.at(-1)?.path ?? '')));
     return sentences;
   }
 
@@ -193,7 +194,12 @@ export class LocalHost implements VmHost {
     const { registry } = this.#parts;
     const ownership = registry.ownership(id);
     const mine = registry.incoming(id)?.migration === migration;
-    if (mine && ownership.state !== 'here' && ownership.migration === migration) return;
+    // What was given away is not here, whichever migration took it, and this one brings it back.
+    if (
+      mine &&
+      (ownership.state === 'gone' || (ownership.state === 'placeholder' && ownership.migration === migration))
+    )
+      return;
     if (mine && ownership.state === 'here') {
       throw wrongState(id, 'this host has not given it away yet, so that it would run twice', 'Switch over first.');
     }

@@ -29,7 +29,9 @@ export interface VmRuntime {
   readonly process?: { readonly pid: number; readonly startTicks: string };
   /** The guest stands still for a moment because of a merge, and goes on after it. */
   readonly pausedBy?: 'merge';
-  /** What the last save wrote, in the state that the machine still is in. */
+  /** Where its state is being saved, or was: what stands there is ours to replace. */
+  readonly savingTo?: string;
+  /** What the last save wrote, for as long as the guest has not gone on. */
   readonly saved?: SavedState;
 }
 
