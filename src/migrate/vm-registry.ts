@@ -1,7 +1,7 @@
 /**
  * What this host knows of its machines: a folder for each in the state folder, for its user alone. `vm.json` is what
- * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over, and
- * `runtime.json` the process that it runs in. A file is replaced as a whole, and is durable before a call returns.
+ * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over,
+ * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a whole, and is durable before a call returns.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { lockDescriptor } from '../platform/lock.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
 import type { SavedState } from './hypervisor.js';
-import type { Ownership, VmDescription } from './vm.js';
+import type { ImageFile, Ownership, VmDescription } from './vm.js';
 import { parseVmDescription } from './vm-description.js';
 
 const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
@@ -40,6 +40,8 @@ export interface IncomingVm {
   readonly migration: string;
   readonly vm: VmDescription;
 }
+
+export type MergedAway = Readonly<Record<string, readonly ImageFile[]>>;
 
 export class VmRegistry {
   readonly #folder: string;
@@ -122,6 +124,22 @@ export class VmRegistry {
 
   setIncoming(id: string, incoming: IncomingVm | undefined): void {
     this.#put(id, 'incoming.json', incoming);
+  }
+
+  /**
+   * Images that are merged, by their disks, and about to be removed. What a description still has is none of them: they
+   * are written down before it changes.
+   */
+  mergedAway(id: string): MergedAway {
+    const merged = this.#optional<MergedAway>(id, 'merged.json');
+    if (!merged) return {};
+    const kept = new Set(this.get(id).disks.flatMap(({ chain }) => chain.map(({ path }) => path)));
+    const gone = Object.entries(merged).map(([disk, images]) => [disk, images.filter(({ path }) => !kept.has(path))]);
+    return Object.fromEntries(gone.filter(([, images]) => (images?.length ?? 0) > 0));
+  }
+
+  setMergedAway(id: string, merged: MergedAway): void {
+    this.#put(id, 'merged.json', Object.keys(merged).length > 0 ? merged : undefined);
   }
 
   runtime(id: string): VmRuntime | undefined {
