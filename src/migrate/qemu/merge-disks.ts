@@ -7,6 +7,7 @@ import { syncFolder } from '../../platform/publish.js';
 import type { MergeProgress } from '../hypervisor.js';
 import type { ImageFile, VmDescription, VmDisk } from '../vm.js';
 import type { MergedAway, VmRegistry } from '../vm-registry.js';
+import { foldersOf, type ParentFolders } from './image-check.js';
 import type { Machine } from './machine.js';
 import { finishMerged, mergeOnline } from './merge.js';
 import { topImages } from './nodes.js';
@@ -21,11 +22,12 @@ export interface Merge {
 }
 
 /** Merges an image that nobody uses into its parent, and keeps it; the same again changes nothing. */
-export type MergeOffline = (
-  child: string,
-  progress: (bytesDone: number, bytesTotal: number) => void,
-  signal: AbortSignal,
-) => Promise<void>;
+export type MergeOffline = (child: string, how: OfflineMerge) => Promise<void>;
+
+export interface OfflineMerge extends ParentFolders {
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  readonly signal: AbortSignal;
+}
 
 export interface MergeParts {
   readonly registry: VmRegistry;
@@ -99,13 +101,13 @@ async function mergeRunning(qmp: Qmp, machine: Machine, one: One, { registry, cl
 /** One image after the other, the top first; what is written down always reads the same. */
 async function mergeOff(machine: Machine, one: One, { registry, mergeOffline }: MergeParts): Promise<void> {
   const { at, signal } = one;
-  const told = (bytesDone: number, bytesTotal: number): void =>
+  const progress = (bytesDone: number, bytesTotal: number): void =>
     one.progress({ disk: one.disk.id, bytesDone, bytesTotal });
   for (let { disk } = one; disk.chain.length - 1 > at; disk = diskOf(registry.get(machine.id), disk.id)) {
     const [below, top] = disk.chain.slice(-2) as [ImageFile, ImageFile];
     // Into one of QEMU's own overlays only QEMU writes.
     if (disk.chain.length > 2) await commitOverlay(top.path, below.path, signal);
-    else await mergeOffline(top.path, told, signal);
+    else await mergeOffline(top.path, { ...foldersOf(disk), progress, signal });
     cut(registry, machine.id, disk, disk.chain.length - 2);
     removeMerged(registry, machine.id, disk.id);
   }
