@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, TransferError } from '../core/errors.js';
+import { Turns } from '../core/turns.js';
 import { lockDescriptor } from '../platform/lock.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
@@ -45,8 +46,8 @@ export type MergedAway = Readonly<Record<string, readonly ImageFile[]>>;
 
 export class VmRegistry {
   readonly #folder: string;
-  readonly #turns = new Map<string, Promise<unknown>>();
-  readonly #holding = new AsyncLocalStorage<string>();
+  readonly #turns = new Turns();
+  readonly #holding = new AsyncLocalStorage<{ readonly id: string; readonly held: boolean }>();
 
   /** @param stateFolder of the service or the user */
   constructor(stateFolder: string) {
@@ -154,26 +155,17 @@ export class VmRegistry {
    * One at a time for each machine: callers of this process wait for each other, and another process is refused. Work
    * inside of work for the same machine goes straight on. @throws TransferError E_LOCKED
    */
-  async locked<T>(id: string, work: () => Promise<T>): Promise<T> {
-    if (this.#holding.getStore() === id) return work();
-    const before = this.#turns.get(id) ?? Promise.resolve();
-    const mine = before.then(() => this.#holding.run(id, () => this.#withLock(id, work)));
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(id, settled);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(id) === settled) this.#turns.delete(id);
-    }
+  locked<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const outer = this.#holding.getStore();
+    if (outer?.id === id && outer.held) return work();
+    return this.#turns.take(id, () => this.#withLock(id, work));
   }
 
   async #withLock<T>(id: string, work: () => Promise<T>): Promise<T> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     // Beside the folder, since that may come and go while the lock is held.
     const fd = openSync(`${this.folderOf(id)}.lock`, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    const hold = { id, held: true };
     try {
       const lock = await lockDescriptor(fd);
       if (lock === 'busy') {
@@ -181,8 +173,9 @@ export class VmRegistry {
           hint: 'Wait until it is done, or ask the service that runs. Nothing was changed.',
         });
       }
-      return await work();
+      return await this.#holding.run(hold, work);
     } finally {
+      hold.held = false;
       closeSync(fd);
     }
   }
