@@ -2,7 +2,8 @@
  * The machines of this host. Who may start one is asked and changed under the lock of that machine, so that it never
  * runs twice: a machine that was given away, or is here as a placeholder, is started by its migration alone.
  */
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
@@ -88,7 +89,7 @@ export class LocalHost implements VmHost {
     const sentences: string[] = [];
     if (!machines.includes(vm.machine)) sentences.push(`This host has no machine of the type ${vm.machine}.`);
     if (vm.accelerator === 'kvm' && !existsSync('/dev/kvm')) sentences.push('This host has no KVM.');
-    sentences.push(...this.#strangers(vm.id), ...roomFor(folders, bytes));
+    sentences.push(...this.#strangers(vm.id), ...(await roomFor(folders, bytes)));
     // Of a raw disk there is nothing to be checked, and what its guest wrote must not choose what it is taken for.
     const told = this.#isHere(vm) ? vm.disks.filter(({ chain }) => chain.at(-1)?.format !== 'raw') : [];
     for (const disk of told) sentences.push(...(await this.#whatIsWrong(disk)));
@@ -223,13 +224,13 @@ function wrongState(id: string, why: string, next: string): TransferError {
 }
 
 /** Whether the folders are there and together have so much room. */
-function roomFor(folders: readonly string[], bytes: number): string[] {
+async function roomFor(folders: readonly string[], bytes: number): Promise<string[]> {
   const sentences: string[] = [];
   const freeOf = new Map<number, number>();
   for (const folder of folders) {
     try {
-      accessSync(folder, constants.W_OK | constants.X_OK);
-      const { dev } = statSync(`${folder}/`);
+      await access(folder, constants.W_OK | constants.X_OK);
+      const { dev } = await stat(`${folder}/`);
       freeOf.set(dev, freeBytes(folder) ?? Number.POSITIVE_INFINITY);
     } catch (cause) {
       sentences.push(`Nothing can be written to ${showPath(folder)}: ${(cause as Error).message}.`);

@@ -1,7 +1,8 @@
 /**
  * What this host knows of its machines: a folder for each in the state folder, for its user alone. `vm.json` is what
  * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over,
- * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a whole, and is durable before a call returns.
+ * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a
+ * whole, and is durable before a call returns.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';

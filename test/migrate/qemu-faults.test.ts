@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
+import { TransferError } from '../../src/core/errors.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
 import { buildGuest, type Guest, type Heartbeat } from '../support/guest/noticing-guest.js';
 import { QemuHost } from '../support/guest/qemu-host.js';
@@ -87,7 +88,7 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     await assertWell();
   });
 
-  test('a full storage stops the guest until there is room, and a state that does not fit lets it go on', async (context) => {
+  test('a full storage stops the guest until there is room; a state that does not fit lets it go on', async (context) => {
     const { folder, remount } = await mounted(context, 'tmpfs', 1);
     const before = vm;
     vm = await host.hypervisor.snapshot(vm, [{ disk: 'd1', path: join(folder, 'd1.qcow2') }]);
@@ -105,6 +106,24 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     expect(readdirSync(folder)).toEqual([]);
     await assertWell();
     vm = await host.hypervisor.merge(vm, into(), nothing, never);
+  });
+
+  test('a merge that cannot be written down leaves the guest in its overlay, and can be repeated', async () => {
+    const overlay = join(host.place('unwritten'), 'd1.qcow2');
+    vm = await host.hypervisor.snapshot(vm, [{ disk: 'd1', path: overlay }]);
+    const put = vi.spyOn(host.registry, 'put').mockImplementationOnce(() => {
+      throw new TransferError('E_STORE', 'the folder of the machine is full');
+    });
+    expect((await refusal(host.hypervisor.merge(vm, into(), nothing, never))).code).toBe('E_STORE');
+    put.mockRestore();
+    expect((await host.host.get(vm.id)).vm).toEqual(vm);
+    await assertWell();
+    const stopped = AbortSignal.abort();
+    expect((await refusal(host.hypervisor.merge(vm, into(), nothing, stopped))).code).toBe('E_STOPPED');
+    await assertWell();
+    vm = await host.hypervisor.merge(vm, into(), nothing, never);
+    expect(existsSync(overlay)).toBe(false);
+    await assertWell();
   });
 
   test('a state that is discarded leaves a guest that goes on, and can be saved again', async () => {
