@@ -28,6 +28,7 @@ function begin(wish: VmWish, to: string) {
   const request = { vm: vm.id, to, paths: { folder: target } };
   const run = async (kill?: Kill) => {
     const view = await carryOut(world, { state, request, ...(kill && { kill }) });
+    expect(view?.error, view?.reason).toBeUndefined();
     // Never both, and never neither: somebody owns it, or the migration will give it to its target.
     expect(world.guests(vm.id).filter((guest) => guest.state === 'running').length).toBeLessThanOrEqual(1);
     return view;
