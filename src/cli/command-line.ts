@@ -83,9 +83,9 @@ function serveCommands(session: Session, ended: (exitCode: number) => void): Ser
   const serve = () => import('./commands/serve.js');
   return {
     serve: async (flags) => ended(await (await serve()).runServe(session, flags)),
-    tokenAdd: async (name, flags) => ended((await serve()).runTokenAdd(session, name, flags)),
+    tokenAdd: async (name, flags) => ended(await (await serve()).runTokenAdd(session, name, flags)),
     tokenList: async (flags) => ended((await serve()).runTokenList(session, flags)),
-    tokenRemove: async (name, flags) => ended((await serve()).runTokenRemove(session, name, flags)),
+    tokenRemove: async (name, flags) => ended(await (await serve()).runTokenRemove(session, name, flags)),
   };
 }
 

@@ -227,7 +227,7 @@ test.each([
 
 test('a service at an address takes a token from a file or from the environment', async () => {
   const control = await service({ http: LOOPBACK });
-  const token = control.token('laptop', 'jobs');
+  const token = await control.token('laptop', 'jobs');
   writeFileSync(join(control.folder, 'token'), `${token}\n`);
   await job(control, 'not hers');
   const made = await command(

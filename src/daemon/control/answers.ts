@@ -28,10 +28,9 @@ export function failureOf(thrown: unknown, request: FastifyRequest): Failure {
   };
 }
 
-/** As it is told: what a bug looks like inside is for the log alone. */
-export function shown({ code, ...error }: ErrorJson): ErrorJson {
-  const { cause, ...plain } = error;
-  return { code, ...plain, ...(cause !== undefined && code !== 'E_BUG' && { cause }) };
+/** As it is told: what a bug looks like inside is for the log alone, and whoever is not known here hears no causes. */
+export function shown({ cause, ...plain }: ErrorJson, known = true): ErrorJson {
+  return { ...plain, ...(known && cause !== undefined && plain.code !== 'E_BUG' && { cause }) };
 }
 
 function statusOf(code: ErrorCode): number {

@@ -101,7 +101,7 @@ function answerFailures(app: ControlApp, answered: AppParts['answered']): void {
     const { retryAfterMs } = error.detail;
     if (retryAfterMs !== undefined) void reply.header('retry-after', Math.ceil(retryAfterMs / 1000));
     if (status === 401) void reply.header('www-authenticate', 'Bearer');
-    void reply.code(status).send({ error: shown(error.toJSON()) });
+    void reply.code(status).send({ error: shown(error.toJSON(), request.caller !== NOBODY) });
   });
   app.setNotFoundHandler((request, reply) => {
     const message = `${request.method} ${request.url.split('?')[0]}: there is nothing of that name here`;

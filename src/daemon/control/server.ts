@@ -71,8 +71,9 @@ const HEAD_BYTES_MAX = 16 * KiB;
 
 /** Listens when it resolves. @throws TransferError E_USAGE: where it cannot; E_LOCKED: a service runs there already */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
-  const { http, page, clock = systemClock } = options;
+  const { http, clock = systemClock } = options;
   if (http && !http.tls) assertLoopback(http.host);
+  const page = options.page === undefined ? undefined : readPage(options.page);
   const secure = http?.tls !== undefined;
   const access = new Access({ tokens: options.tokens, names: http?.names ?? [], clock, secure });
   const streams = new EventStreams({
@@ -88,7 +89,7 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
   });
   addJobRoutes(app, options.service);
   addServiceRoutes(app, { ...options, access, streams, metrics });
-  if (page !== undefined) addPage(app, readPage(page));
+  if (page) addPage(app, page);
   await app.ready();
   const control = new Control({ app, access, streams, log, options });
   try {

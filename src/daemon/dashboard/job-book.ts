@@ -44,10 +44,15 @@ export class JobBook {
     signal.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
   }
 
-  /** The whole list. Jobs that ended while the page was open stay on it, so that nobody wonders where they went. */
-  replace(jobs: readonly JobView[]): void {
+  /**
+   * The whole list. With `keepEnded`, jobs that ended while the page was open stay on it, so that nobody wonders where
+   * they went.
+   */
+  replace(jobs: readonly JobView[], keepEnded: boolean): void {
     const listed = new Set(jobs.map(({ id }) => id));
-    for (const [id, { state }] of this.#jobs) if (!listed.has(id) && !isFinal(state)) this.#jobs.delete(id);
+    for (const [id, { state }] of this.#jobs) {
+      if (!listed.has(id) && !(keepEnded && isFinal(state))) this.#jobs.delete(id);
+    }
     for (const job of jobs) this.#jobs.set(job.id, job);
     this.#changed(true);
   }

@@ -53,6 +53,10 @@ export class Keeper {
     void this.#refresh();
   }
 
+  get connected(): boolean {
+    return !this.#lost;
+  }
+
   #lose(): void {
     if (this.#lost) return;
     this.#lost = true;

@@ -12,10 +12,13 @@ export interface PolicyText {
   readonly text: string;
 }
 
+const ROWS_MIN = 8;
+const ROWS_MAX = 28;
+
 export class PolicyPage implements View {
   readonly root: HTMLElement;
   readonly #app: App;
-  readonly #text = element('textarea', { spellcheck: 'false', wrap: 'off', autocomplete: 'off', rows: 20 });
+  readonly #text = element('textarea', { spellcheck: 'false', wrap: 'off', autocomplete: 'off', rows: 8 });
   readonly #lines = element('div', { class: 'line-numbers', 'aria-hidden': 'true' });
   readonly #wrong = element('div', { class: 'wrong', role: 'alert', id: 'policy-wrong' });
   readonly #week = element('div', {});
@@ -30,6 +33,7 @@ export class PolicyPage implements View {
       this.#lines.scrollTop = this.#text.scrollTop;
     });
     this.#week.append(weekPicture(policy));
+    this.#text.rows = Math.min(ROWS_MAX, Math.max(ROWS_MIN, text.split('\n').length + 1));
     const form = this.#build();
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -63,14 +67,14 @@ export class PolicyPage implements View {
 
   async #save(): Promise<void> {
     this.#showWrong(undefined, undefined);
-    const { api, announcer } = this.#app;
+    const { api } = this.#app;
     try {
       await api.setPolicy(this.#text.value);
       const { policy, text } = await api.policy();
       this.#text.value = text;
       this.#week.replaceChildren(weekPicture(policy));
       this.#showLines();
-      announcer.say('The policy is saved and holds from now on.');
+      this.#app.tell('The policy is saved and holds from now on.');
     } catch (thrown) {
       if (!(thrown instanceof ApiError)) throw thrown;
       this.#showWrong(thrown, lineOf(thrown.message));

@@ -61,9 +61,12 @@ export function timeWords(atMs: number, nowMs: number): string {
   return (at.toDateString() === now.toDateString() ? today : anyDay).format(at);
 }
 
-/** A sentence begins with a capital and ends in a full stop, also where it was written as a part of another. */
+/**
+ * A sentence begins with a capital and ends in a full stop, also where it was written as a part of another. A first
+ * word that is more than letters is somebody's name, and stays as it is.
+ */
 export function sentence(text: string): string {
   if (text === '') return '';
   const end = /[.!?…]$/.test(text) ? '' : '.';
-  return text.charAt(0).toUpperCase() + text.slice(1) + end;
+  return text.replace(/^[a-z](?=[a-z]*(?:[ ,:;]|$))/, (first) => first.toUpperCase()) + end;
 }

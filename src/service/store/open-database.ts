@@ -9,8 +9,9 @@ import Database from 'libsql';
 import { TransferError } from '../../core/errors.js';
 import { assertOnlyOurs } from '../../platform/private-file.js';
 import { JobDatabase } from './job-database.js';
+import { framesOf, framesRead } from './log-check.js';
 import { migrate, STEPS, versionOf } from './schema.js';
-import { isDamage, pragma, syncFolderOf, syncPath } from './sqlite.js';
+import { isDamage, isSound, pragma, syncFolderOf, syncPath } from './sqlite.js';
 
 export interface Places {
   readonly database: string;
@@ -31,6 +32,9 @@ interface Opened {
   readonly notes: readonly string[];
 }
 
+const LOG_CUT =
+  'The last changes to the jobs could not be read: the log of their database is damaged, or the power was lost. ' +
+  'See whether all jobs are there, and in the state in which you left them.';
 const NONE_LEFT =
   'There is no backup, so the service begins with no jobs. What a job had copied is kept beside its target, ' +
   'and a job that is created anew goes on from there.';
@@ -40,8 +44,13 @@ export function openDatabase(places: Places, at: number): Opened {
   const { database: path } = places;
   const notes: string[] = [];
   if (existsSync(path)) {
+    const log = existsSync(`${path}-wal`) ? framesOf(`${path}-wal`) : 0;
     const found = openSound(path);
-    if (found !== 'damaged') return { database: upToDate(found, path, notes), notes };
+    if (found !== 'damaged') {
+      const version = ourVersion(found, path);
+      if (log === 'unreadable' || framesRead(found) < log) notes.push(LOG_CUT);
+      return { database: upToDate(found, version, path, notes), notes };
+    }
     notes.push(`The database of the jobs was damaged. It is kept as ${moveAside(path, at)}.`);
   } else if (existsSync(`${path}-wal`)) {
     notes.push(`The database of the jobs was missing. Its log is kept beside ${moveAside(path, at)}.`);
@@ -49,7 +58,7 @@ export function openDatabase(places: Places, at: number): Opened {
   restore(places, at, notes);
   if (!existsSync(path)) make(path);
   const found = openSound(path);
-  if (found !== 'damaged') return { database: upToDate(found, path, notes), notes };
+  if (found !== 'damaged') return { database: upToDate(found, ourVersion(found, path), path, notes), notes };
   throw new TransferError('E_STORE', `${path}: what was just written there reads differently`, {
     hint: 'Check that storage, or name a state folder elsewhere with --state.',
   });
@@ -91,7 +100,7 @@ function restore({ database: path, backup }: Places, at: number, notes: string[]
 function make(path: string): void {
   const hidden = newFile(path);
   const database = new Database(hidden);
-  migrate(database, hidden, 0);
+  migrate(database, 0);
   database.close();
   syncPath(hidden);
   giveName(hidden, path);
@@ -109,7 +118,7 @@ function openSound(path: string): Database.Database | 'damaged' {
   const database = new Database(path);
   try {
     const bytes = Number(pragma(database, 'page_count')) * Number(pragma(database, 'page_size'));
-    if (pragma(database, 'integrity_check') === 'ok' && (hasLog || bytes === stat.size)) return database;
+    if (isSound(database) && (hasLog || bytes === stat.size)) return database;
   } catch (thrown) {
     if (!isDamage(thrown)) throw thrown;
   }
@@ -117,16 +126,26 @@ function openSound(path: string): Database.Database | 'damaged' {
   return 'damaged';
 }
 
-function upToDate(database: Database.Database, path: string, notes: string[]): JobDatabase {
+/** @throws TransferError E_STORE for what is not for us to touch */
+function ourVersion(database: Database.Database, path: string): number {
   const version = versionOf(database);
   if (version === 'not ours') {
     throw new TransferError('E_STORE', `${path} is a database, but not one of Blockferry's jobs`, {
       hint: 'Move it away, or name another state folder with --state.',
     });
   }
-  migrate(database, path, version);
+  if (version > STEPS.length) {
+    throw new TransferError('E_STORE', `${path} was written by a newer Blockferry (format ${version})`, {
+      hint: `This one knows formats up to ${STEPS.length}. Update it, or name another state folder with --state.`,
+    });
+  }
+  return version;
+}
+
+function upToDate(database: Database.Database, version: number, path: string, notes: string[]): JobDatabase {
   if (version < STEPS.length) {
-    notes.push(`The database of the jobs was brought from format ${version} to ${STEPS.length}.`);
+    migrate(database, version);
+    notes.push(`${path} was brought from format ${version} to ${STEPS.length}.`);
   }
   return new JobDatabase(database);
 }

@@ -150,6 +150,17 @@ describe('the share', () => {
     expect(service.ran.get('high')).toBeGreaterThan(0.8 * HOUR);
   });
 
+  test('a stream of short high jobs that never ends does not keep a low job from its share', () => {
+    const service = new FakeService({ lowSharePercent: 10 });
+    service.add('low', 60_000, { priority: 'low' });
+    for (let index = 0; index < 720; index++) {
+      service.add(`high-${index}`, 5000, { priority: 'high' });
+      service.runUntil(service.now + 1000);
+    }
+    expect(service.ended.get('low')).toBeGreaterThan(600_000);
+    expect(service.ended.get('low')).toBeLessThan(680_000);
+  });
+
   test('a low job that is kept from one path only gets its share of that path', () => {
     const service = new FakeService({ lowSharePercent: 10, jobsAtOnce: 10, perTargetPath: 1 });
     service.add('here', 1000 * HOUR, { priority: 'foreground', targetPaths: ['/busy'] });

@@ -106,6 +106,29 @@ test('a database that is missing is restored, and its log is not taken for that 
   expect(folder.names.filter((name) => name.endsWith('.sqlite-wal') && name.includes('damaged'))).toHaveLength(1);
 });
 
+test.each([
+  ['a bit of its first frame is another', (log: Buffer) => log.writeUInt8(log.readUInt8(2_000) ^ 1, 2_000)],
+  ['it does not begin as a log', (log: Buffer) => log.fill(0, 0, 32)],
+])('a log of which %s is told, and all before it is there', async (_name, damage) => {
+  const folder = new StoreFolder();
+  const copy = new StoreFolder();
+  const [first, second] = [jobWith(), jobWith()];
+  await folder.use((store) => store.put([first], []));
+  await folder.use(async (store) => {
+    await store.put([second], []);
+    for (const end of ['', '-wal']) copyFileSync(folder.database + end, copy.database + end);
+  });
+  const intact = new StoreFolder();
+  for (const end of ['', '-wal']) copyFileSync(copy.database + end, intact.database + end);
+  expect(await intact.load()).toEqual({ jobs: [first, second], told: [], notes: [] });
+  const log = readFileSync(`${copy.database}-wal`);
+  damage(log);
+  writeFileSync(`${copy.database}-wal`, log);
+  const { jobs, notes } = await copy.load();
+  expect(jobs).toEqual([first]);
+  expect(notes).toEqual([expect.stringContaining('The last changes to the jobs could not be read')]);
+});
+
 test('a backup that was cut short by a crash is no backup', async () => {
   const { folder, jobs } = await filled(3);
   copyFileSync(folder.backup, `${folder.backup}.new`);
@@ -129,13 +152,14 @@ test('a job or an event that does not make sense is told and kept aside, and the
   change("UPDATE files SET body = '{}' WHERE job = ? AND number = 1", torn);
   change('UPDATE jobs SET body = (SELECT body FROM jobs WHERE id = ?) WHERE id = ?', secret, other);
   change("UPDATE jobs SET body = 'https://ada:secret@example.org' WHERE id = ?", secret);
-  change("UPDATE told SET body = '[]' WHERE id IN (3, 5)");
+  change("UPDATE told SET body = '[]' WHERE id = 3");
+  change("UPDATE told SET body = CAST(x'7bff7d' AS TEXT) WHERE id = 5");
   database.close();
   const { jobs: found, told, notes } = await folder.load();
   expect(found).toEqual(jobs.slice(6));
   expect(told).toHaveLength(18);
   expect(notes).toHaveLength(7);
-  expect(notes[0]).toContain(`The stored job ${broken} does not make sense (it is no JSON) and is left out.`);
+  expect(notes[0]).toContain(`The stored job ${broken} does not make sense (it is no JSON text) and is left out.`);
   expect(notes[1]).toContain('(.state is no one of queued, connecting,');
   expect(notes[2]).toContain('(its file 0 is missing)');
   expect(notes[3]).toContain('(.index is no whole number');
@@ -146,6 +170,6 @@ test('a job or an event that does not make sense is told and kept aside, and the
   const { jobs: again, notes: silence } = await folder.load();
   expect([again, silence]).toEqual([found, []]);
   const looked = new Database(folder.database);
-  expect(looked.prepare('SELECT * FROM aside').all()).toHaveLength(6 + 2 + 11);
+  expect(looked.prepare('SELECT what FROM aside').all()).toHaveLength(6 + 2 + 11);
   looked.close();
 });
