@@ -6,6 +6,7 @@ import { NEVER } from '../core/stop.js';
 import { makeFolders, stateFolder } from '../endpoint/state-folder.js';
 import type { ExportRequest, ImportRequest, PortableEvent, PortableParts } from '../migrate/export-import.js';
 import type { Exported } from '../migrate/export-vm.js';
+import type { SavedState } from '../migrate/hypervisor.js';
 import type { Imported } from '../migrate/import-vm.js';
 import type { LocalHost } from '../migrate/local-host.js';
 import { checkDisk, describeDisk, mergeDisk } from './disk.js';
@@ -20,6 +21,8 @@ export interface MachinesOptions {
 
 export interface Machines {
   readonly host: LocalHost;
+  /** With a saved state it goes on from there. @throws TransferError E_VM_STATE for one that is not here */
+  start(id: string, from?: SavedState): Promise<void>;
   /** @throws TransferError E_NO_VM, E_VM_STATE, E_TARGET_EXISTS, and those of a copy; nothing is left of it then */
   exportVm(request: ExportRequest): Promise<Exported>;
   /** @throws TransferError E_MANIFEST, E_INTEGRITY, E_VM_EXISTS, E_SOURCE_MISSING, and those of a copy */
@@ -44,6 +47,11 @@ export async function openMachines(options: MachinesOptions = {}): Promise<Machi
   };
   return {
     host,
+    start: (id, from) =>
+      registry.locked(id, async () => {
+        await host.start(id, from);
+        if (from) await hypervisor.resume(registry.get(id));
+      }),
     exportVm: async (request) => {
       const { exportVm } = await import('../migrate/export-vm.js');
       return exportVm(request, await parts(), signal);

@@ -7,6 +7,7 @@ import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { hardExit } from '../platform/file-system.js';
 import { argvPaths } from '../platform/path-bytes.js';
 import type { DiskCommands } from './disk-program.js';
+import { vmCommands } from './machine-commands.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
 import type { PeerCommands, ServeCommands } from './serve-program.js';
@@ -47,6 +48,7 @@ async function runCommand(session: Session): Promise<number> {
     job: jobCommands(session, ended),
     policy: policyCommands(session, ended),
     service: unitCommands(session, ended),
+    vm: vmCommands(session, ended),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);

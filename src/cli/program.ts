@@ -13,6 +13,7 @@ import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from
 import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
 
 import { packageVersion } from './version.js';
+import { addVm, type VmCommands } from './vm-program.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -77,6 +78,7 @@ export interface Commands {
   readonly job: JobCommands;
   readonly policy: PolicyCommands;
   readonly service: UnitCommands;
+  readonly vm: VmCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
 
@@ -100,6 +102,7 @@ export function createProgram(commands: Commands): Command {
   addJob(program, () => commands.job);
   addPolicy(program, () => commands.policy);
   addServiceUnit(program, () => commands.service);
+  addVm(program, () => commands.vm);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;

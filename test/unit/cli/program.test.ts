@@ -4,6 +4,7 @@ import type { JobCommands } from '../../../src/cli/job-program.js';
 import { type CopyFlags, createProgram, usageError } from '../../../src/cli/program.js';
 import type { PeerCommands, ServeCommands } from '../../../src/cli/serve-program.js';
 import type { PolicyCommands, UnitCommands } from '../../../src/cli/service-program.js';
+import type { VmCommands } from '../../../src/cli/vm-program.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { MiB } from '../../../src/core/units.js';
 
@@ -29,6 +30,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
     job: {} as JobCommands,
     policy: {} as PolicyCommands,
     service: {} as UnitCommands,
+    vm: {} as VmCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     leftovers: async (location, flags) => void calls.push({ command: 'leftovers', locations: [location], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),
