@@ -74,7 +74,6 @@ export function differencing(disk: string, path: string, format: string): Transf
 
 interface Inserted {
   readonly 'node-name'?: string;
-  readonly file?: string;
   readonly image?: { readonly 'virtual-size'?: number };
 }
 
@@ -88,19 +87,27 @@ export interface TopImage {
 /** By the ids of the disks. */
 export async function topImages(qmp: Qmp): Promise<ReadonlyMap<string, TopImage>> {
   const blocks = await qmp.execute<readonly { qdev?: string; inserted?: Inserted }[]>('query-block');
+  const paths = await nodePaths(qmp);
   const tops = new Map<string, TopImage>();
   for (const { qdev, inserted } of blocks) {
     const disk = /^\/machine\/peripheral\/([a-z0-9]+)(\/|$)/.exec(qdev ?? '')?.[1];
-    const [node, path] = [inserted?.['node-name'], inserted?.file];
+    const node = inserted?.['node-name'];
+    const path = paths.get(`${node}-file`);
     if (disk === undefined || node === undefined || path === undefined) continue;
     tops.set(disk, { node, path, sizeBytes: inserted?.image?.['virtual-size'] ?? 0 });
   }
   return tops;
 }
 
-export async function nodeNames(qmp: Qmp): Promise<ReadonlySet<string>> {
-  const nodes = await qmp.execute<readonly { 'node-name'?: string }[]>('query-named-block-nodes', { flat: true });
-  return new Set(nodes.flatMap((node) => node['node-name'] ?? []));
+/** Only a node of a file says which one that is: others may say what they would be without their options. */
+async function nodePaths(qmp: Qmp): Promise<ReadonlyMap<string, string>> {
+  type Named = { readonly 'node-name'?: string; readonly file?: string };
+  const nodes = await qmp.execute<readonly Named[]>('query-named-block-nodes', { flat: true });
+  return new Map(nodes.map((node) => [node['node-name'] ?? '', node.file ?? '']));
+}
+
+async function nodeNames(qmp: Qmp): Promise<ReadonlySet<string>> {
+  return new Set((await nodePaths(qmp)).keys());
 }
 
 /** Removes those of them that are there. */

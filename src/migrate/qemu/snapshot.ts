@@ -52,6 +52,8 @@ export async function takeSnapshot(
     await qmp.execute('transaction', { actions });
     return after;
   } catch (thrown) {
+    // Where it is not known what QEMU did, the overlays stay: they are right whether they are in use or empty.
+    if (!qmp.isOpen) throw thrown;
     await undo(qmp, changes);
     registry.put(before);
     for (const path of made) rmSync(path, { force: true });
