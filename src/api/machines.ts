@@ -32,15 +32,7 @@ export interface Machines {
 /** Several processes may have them open: one at a time works on each machine. */
 export async function openMachines(options: MachinesOptions = {}): Promise<Machines> {
   const { state = stateFolder(), onEvent = () => undefined, signal = NEVER } = options;
-  makeFolders(resolve(state));
-  const [{ VmRegistry }, { LocalHost }, { QemuHypervisor }] = await Promise.all([
-    import('../migrate/vm-registry.js'),
-    import('../migrate/local-host.js'),
-    import('../migrate/qemu/hypervisor.js'),
-  ]);
-  const registry = new VmRegistry(resolve(state));
-  const hypervisor = new QemuHypervisor({ registry, describeDisk, mergeOffline, clock: systemClock });
-  const host = new LocalHost({ registry, hypervisor, checkDisk });
+  const { registry, hypervisor, host } = await localMachines(state);
   const parts = async (): Promise<PortableParts> => {
     const { portableFiles: files } = await import('./portable-files.js');
     return { registry, hypervisor, host, files, wallMs: systemClock.wallMs, newId: randomUUID, tell: onEvent };
@@ -61,6 +53,20 @@ export async function openMachines(options: MachinesOptions = {}): Promise<Machi
       return importVm(request, await parts(), signal);
     },
   };
+}
+
+/** What this host's machines are made of. @internal */
+export async function localMachines(state: string) {
+  makeFolders(resolve(state));
+  const [{ VmRegistry }, { LocalHost }, { QemuHypervisor }] = await Promise.all([
+    import('../migrate/vm-registry.js'),
+    import('../migrate/local-host.js'),
+    import('../migrate/qemu/hypervisor.js'),
+  ]);
+  const registry = new VmRegistry(resolve(state));
+  const hypervisor = new QemuHypervisor({ registry, describeDisk, mergeOffline, clock: systemClock });
+  const host = new LocalHost({ registry, hypervisor, checkDisk });
+  return { registry, hypervisor, host };
 }
 
 async function mergeOffline(
