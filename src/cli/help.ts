@@ -88,7 +88,7 @@ by file; what else is in the folder is counted and no failure. Symbolic links in
 a folder are not followed. With --content two disk images are compared by what
 their guests see, whatever their formats; a manifest says itself what it is of.
 --receipt says whether the receipt of a migration is what its service has
-signed; with --key, whether it was the service with that key.
+signed; with --signed-by, whether it was the service with that key.
 
 Examples:
   blockferry verify /backup/disk.vhd disk.vhd

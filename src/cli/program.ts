@@ -60,7 +60,7 @@ export interface VerifyFlags extends OutputFlags, HttpFlags {
   readonly manifest?: string;
   readonly workers?: number;
   readonly receipt?: string;
-  readonly key?: string;
+  readonly signedBy?: string;
 }
 
 export interface LeftoversFlags extends OutputFlags {
@@ -180,7 +180,7 @@ function addVerify(program: Command, commands: Commands): void {
     .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
     .option('--receipt <file>', 'check the receipt of a migration instead, and its signature')
-    .option('--key <fingerprint>', 'with --receipt: the key that has signed it, as sha256:HEX')
+    .option('--signed-by <key>', 'with --receipt: the key that must have signed it, as sha256:HEX')
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')
     .addHelpText('after', VERIFY_HELP)

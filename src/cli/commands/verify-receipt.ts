@@ -11,16 +11,16 @@ import type { Session } from '../session.js';
 export interface ReceiptFlags extends OutputFlags {
   readonly receipt?: string;
   /** Of the key that it must be signed with. */
-  readonly key?: string;
+  readonly signedBy?: string;
 }
 
 export async function runVerifyReceipt({ out, err }: Session, flags: ReceiptFlags): Promise<number> {
-  const { receipt: path = '', key, json, quiet } = flags;
-  const receipt = verifyReceipt(parsed(path), key?.replace(/^sha256:/i, ''));
+  const { receipt: path = '', signedBy, json, quiet } = flags;
+  const receipt = verifyReceipt(parsed(path), signedBy?.replace(/^sha256:/i, ''));
   if (json) out.json({ type: 'receipt', same: true, ...receipt });
   else if (!quiet) {
     for (const line of receiptLines(receipt)) out.line(line);
-    if (key === undefined) err.line('  Compare the fingerprint with what its host says, or say it with --key.');
+    if (signedBy === undefined) err.line('  Compare the fingerprint with what its host says, or say it with --signed-by.');
   }
   return 0;
 }
