@@ -3,13 +3,14 @@
  * runs twice: a machine that was given away, or is here as a placeholder, is started by its migration alone.
  */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import { freeBytes } from '../platform/file-system.js';
 import { showPath } from '../platform/path-bytes.js';
 import type { Hypervisor, SavedState } from './hypervisor.js';
-import type { Ownership, VmDescription, VmStatus } from './vm.js';
+import type { Ownership, VmDescription, VmDisk, VmStatus } from './vm.js';
 import { readVmDescription } from './vm-description.js';
 import type { HostFacts, VmHost } from './vm-host.js';
 import type { VmRegistry } from './vm-registry.js';
@@ -25,7 +26,7 @@ export interface LocalHostParts {
   readonly registry: VmRegistry;
   readonly hypervisor: LocalHypervisor;
   /** Of the images of a disk, from the one that the guest writes to. */
-  readonly checkDisk: (path: string) => Promise<DiskCheck>;
+  readonly checkDisk: (path: string, where: { readonly parentFolders: readonly string[] }) => Promise<DiskCheck>;
 }
 
 export class LocalHost implements VmHost {
@@ -91,7 +92,7 @@ export class LocalHost implements VmHost {
     sentences.push(...this.#strangers(vm.id), ...roomFor(folders, bytes));
     // Of a raw disk there is nothing to be checked, and what its guest wrote must not choose what it is taken for.
     const told = this.#isHere(vm) ? vm.disks.filter(({ chain }) => chain.at(-1)?.format !== 'raw') : [];
-    for (const { id, chain } of told) sentences.push(...(await this.#whatIsWrong(id, chain.at(-1)?.path ?? '')));
+    for (const disk of told) sentences.push(...(await this.#whatIsWrong(disk)));
     return sentences;
   }
 
@@ -179,9 +180,10 @@ export class LocalHost implements VmHost {
     return ownership.state === 'gone' ? [] : [`Another migration has the machine ${id} on this host.`];
   }
 
-  async #whatIsWrong(disk: string, path: string): Promise<string[]> {
+  async #whatIsWrong({ id: disk, chain }: VmDisk): Promise<string[]> {
+    const parentFolders = [...new Set(chain.map(({ path }) => dirname(path)))];
     try {
-      const { images } = await this.#parts.checkDisk(path);
+      const { images } = await this.#parts.checkDisk(chain.at(-1)?.path ?? '', { parentFolders });
       const wrong = images.flatMap(({ findings }) => findings.filter(({ severity }) => severity === 'wrong'));
       return wrong.map(({ message }) => `Disk ${disk} cannot be trusted: ${message}.`);
     } catch (thrown) {

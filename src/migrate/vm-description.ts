@@ -6,6 +6,7 @@ import { normalize } from 'node:path';
 import Type, { type Static, type TSchema } from 'typebox';
 import Value from 'typebox/value';
 import { TransferError } from '../core/errors.js';
+import { showPath } from '../platform/path-bytes.js';
 import type { VmDescription, VmDisk } from './vm.js';
 
 export const VM_DESCRIPTION_BYTES_MAX = 1024 * 1024;
@@ -19,9 +20,18 @@ const CHAIN_MAX = 64;
 /** As many as there are free places on the bus. */
 const DEVICES_MAX = 29;
 
+/** Names of unknown fields come from whoever wrote them. */
+const FIELD_SHOWN = 200;
+
 /** Controls, and what stands for bytes that are not UTF-8, which the monitor of a hypervisor cannot be told. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const UNSPEAKABLE = /[\u0000-\u001f\u007f]|\p{Cs}/u;
+
+interface Described extends TSchema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Described>>;
+  readonly items?: Described;
+}
 
 function record<P extends Record<string, TSchema>>(properties: P, expected: string) {
   return Type.Object(properties, { additionalProperties: false, description: expected });
@@ -112,7 +122,8 @@ export function parseVmDescription(text: string, name: string): VmDescription {
 export function readVmDescription(value: unknown, name: string): VmDescription {
   if (!Value.Check(SCHEMA, value)) {
     const [first] = Value.Errors(SCHEMA, value);
-    const { field, expected } = whatIsWrong(first?.instancePath ?? '');
+    const missing = first?.keyword === 'required' ? `/${first.params.requiredProperties[0]}` : '';
+    const { field, expected } = whatIsWrong(`${first?.instancePath ?? ''}${missing}`);
     throw wrong(name, field, expected);
   }
   const vm: VmDescription = value as Static<typeof SCHEMA>;
@@ -127,11 +138,13 @@ export function readVmDescription(value: unknown, name: string): VmDescription {
 /** The field as people write it, and what its schema says that it should be. */
 function whatIsWrong(pointer: string): { readonly field: string; readonly expected: string } {
   const steps = pointer.split('/').slice(1);
-  let schema: TSchema & { properties?: Record<string, TSchema>; items?: TSchema } = SCHEMA;
-  for (const step of steps) schema = schema.properties?.[step] ?? schema.items ?? schema;
+  let schema: Described | undefined = SCHEMA as TSchema as Described;
+  for (const step of steps) schema = schema?.items ?? schema?.properties?.[step];
   const field = steps.map((step) => (/^\d+$/.test(step) ? `[${step}]` : `.${step}`)).join('');
-  const { description } = schema as { description?: string };
-  return { field: field.replace(/^\./, '') || 'it', expected: description ?? 'what the documentation says' };
+  return {
+    field: showPath(field.slice(0, FIELD_SHOWN).replace(/^\./, '')) || 'it',
+    expected: schema?.description ?? 'a field of it',
+  };
 }
 
 /** Nothing that a terminal, a monitor or a log would take for something else; paths say one thing only. */

@@ -1,17 +1,18 @@
 /**
  * What this host knows of its machines: a folder for each in the state folder, for its user alone. `vm.json` is what
- * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over, and
- * `runtime.json` the process that it runs in. A file is replaced as a whole, and is durable before a call returns.
+ * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over,
+ * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a whole, and is durable before a call returns.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, TransferError } from '../core/errors.js';
+import { Turns } from '../core/turns.js';
 import { lockDescriptor } from '../platform/lock.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
 import type { SavedState } from './hypervisor.js';
-import type { Ownership, VmDescription } from './vm.js';
+import type { ImageFile, Ownership, VmDescription } from './vm.js';
 import { parseVmDescription } from './vm-description.js';
 
 const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
@@ -41,10 +42,12 @@ export interface IncomingVm {
   readonly vm: VmDescription;
 }
 
+export type MergedAway = Readonly<Record<string, readonly ImageFile[]>>;
+
 export class VmRegistry {
   readonly #folder: string;
-  readonly #turns = new Map<string, Promise<unknown>>();
-  readonly #holding = new AsyncLocalStorage<string>();
+  readonly #turns = new Turns();
+  readonly #holding = new AsyncLocalStorage<{ readonly id: string; readonly held: boolean }>();
 
   /** @param stateFolder of the service or the user */
   constructor(stateFolder: string) {
@@ -124,6 +127,22 @@ export class VmRegistry {
     this.#put(id, 'incoming.json', incoming);
   }
 
+  /**
+   * Images that are merged, by their disks, and about to be removed. What a description still has is none of them: they
+   * are written down before it changes.
+   */
+  mergedAway(id: string): MergedAway {
+    const merged = this.#optional<MergedAway>(id, 'merged.json');
+    if (!merged) return {};
+    const kept = new Set(this.get(id).disks.flatMap(({ chain }) => chain.map(({ path }) => path)));
+    const gone = Object.entries(merged).map(([disk, images]) => [disk, images.filter(({ path }) => !kept.has(path))]);
+    return Object.fromEntries(gone.filter(([, images]) => (images?.length ?? 0) > 0));
+  }
+
+  setMergedAway(id: string, merged: MergedAway): void {
+    this.#put(id, 'merged.json', Object.keys(merged).length > 0 ? merged : undefined);
+  }
+
   runtime(id: string): VmRuntime | undefined {
     return this.#optional(id, 'runtime.json');
   }
@@ -136,26 +155,17 @@ export class VmRegistry {
    * One at a time for each machine: callers of this process wait for each other, and another process is refused. Work
    * inside of work for the same machine goes straight on. @throws TransferError E_LOCKED
    */
-  async locked<T>(id: string, work: () => Promise<T>): Promise<T> {
-    if (this.#holding.getStore() === id) return work();
-    const before = this.#turns.get(id) ?? Promise.resolve();
-    const mine = before.then(() => this.#holding.run(id, () => this.#withLock(id, work)));
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(id, settled);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(id) === settled) this.#turns.delete(id);
-    }
+  locked<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const outer = this.#holding.getStore();
+    if (outer?.id === id && outer.held) return work();
+    return this.#turns.take(id, () => this.#withLock(id, work));
   }
 
   async #withLock<T>(id: string, work: () => Promise<T>): Promise<T> {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     // Beside the folder, since that may come and go while the lock is held.
     const fd = openSync(`${this.folderOf(id)}.lock`, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    const hold = { id, held: true };
     try {
       const lock = await lockDescriptor(fd);
       if (lock === 'busy') {
@@ -163,8 +173,9 @@ export class VmRegistry {
           hint: 'Wait until it is done, or ask the service that runs. Nothing was changed.',
         });
       }
-      return await work();
+      return await this.#holding.run(hold, work);
     } finally {
+      hold.held = false;
       closeSync(fd);
     }
   }

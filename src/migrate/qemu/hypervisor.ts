@@ -12,7 +12,7 @@ import type { VmRegistry } from '../vm-registry.js';
 import { qemuFacts } from './facts.js';
 import type { DescribeDisk } from './image-check.js';
 import { Machine } from './machine.js';
-import { type Merge, type MergeOffline, mergeDisks } from './merge-disks.js';
+import { type Merge, type MergeOffline, mergeDisks, removeMerged } from './merge-disks.js';
 import { hookAgain } from './nodes.js';
 import { residentBytes } from './process.js';
 import type { Qmp } from './qmp.js';
@@ -81,6 +81,7 @@ export class QemuHypervisor implements LocalHypervisor {
         if (state !== 'off') throw wrongState(known, state);
       }
       await machine.end(CONTROL_SOCKET);
+      removeMerged(registry, vm.id);
       await startMachine(machine, known, from, this.#parts);
     });
   }
@@ -97,7 +98,7 @@ export class QemuHypervisor implements LocalHypervisor {
     progress: (progress: MergeProgress) => void,
     signal: AbortSignal,
   ): Promise<VmDescription> {
-    return this.#locked(vm, (machine) => mergeDisks(machine, { vm, disks, progress, signal }, this.#parts));
+    return this.#locked(vm, (machine) => mergeDisks(machine, { disks, progress, signal }, this.#parts));
   }
 
   saveState(vm: VmDescription, path: string): Promise<SavedState> {
@@ -107,7 +108,6 @@ export class QemuHypervisor implements LocalHypervisor {
   async discardState(vm: VmDescription): Promise<void> {
     await this.#locked(vm, (machine, known) =>
       this.#ask(machine, known, async (qmp) => {
-        assertNoMerge(machine, known);
         if ((await stateNow(qmp)) === 'running') return;
         await hookAgain(qmp, known);
         await qmp.execute('cont');
@@ -122,7 +122,6 @@ export class QemuHypervisor implements LocalHypervisor {
   async resume(vm: VmDescription): Promise<void> {
     await this.#locked(vm, (machine, known) =>
       this.#ask(machine, known, async (qmp) => {
-        assertNoMerge(machine, known);
         const state = await stateNow(qmp);
         if (state === 'saved') throw wrongState(known, 'saved', 'Discard its state first.');
         if (state !== 'running') await qmp.execute('cont');
@@ -158,6 +157,9 @@ export class QemuHypervisor implements LocalHypervisor {
 
   async #ask<T>(machine: Machine, vm: VmDescription, work: (qmp: Qmp) => Promise<T>): Promise<T> {
     if (machine.find()?.runtime.phase !== 'up') throw wrongState(vm, 'off', 'Start it first.');
+    if (Object.keys(this.#parts.registry.mergedAway(vm.id)).length > 0) {
+      throw wrongState(vm, 'in the middle of a merge that was cut short', 'Run the same merge again; it ends that.');
+    }
     return machine.ask(CONTROL_SOCKET, work);
   }
 }
@@ -173,11 +175,6 @@ async function continueNew(qmp: Qmp): Promise<VmRunState> {
   const { status } = await qmp.execute<{ status: string }>('query-status');
   if (status === 'prelaunch') await qmp.execute('cont');
   return stateNow(qmp);
-}
-
-function assertNoMerge(machine: Machine, vm: VmDescription): void {
-  if (machine.runtime?.pausedBy !== 'merge') return;
-  throw wrongState(vm, 'in the middle of a merge that was cut short', 'Run the same merge again; it ends that.');
 }
 
 function wrongState({ id, name }: VmDescription, state: string, hint = 'See: blockferry vm info.'): TransferError {

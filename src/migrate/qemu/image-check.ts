@@ -1,5 +1,6 @@
 /** Looks whether the images of a machine are what its description says, before QEMU takes them at their word. */
 import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { TransferError } from '../../core/errors.js';
 import type { ChainDescription, DiskDescription } from '../../disk/describe.js';
 import { realPath } from '../../platform/folder.js';
@@ -18,7 +19,12 @@ const CALLED: Readonly<Record<DiskFormat, readonly [format: string, kind?: strin
   qcow2: ['qcow2'],
 };
 
-export type DescribeDisk = (path: string) => Promise<ChainDescription>;
+/** Where to look for the images below one, besides its own folder. */
+export interface ParentFolders {
+  readonly parentFolders: readonly string[];
+}
+
+export type DescribeDisk = (path: string, where: ParentFolders) => Promise<ChainDescription>;
 
 /** Bytes of the disk in each fixed VHD: all but its footer. */
 export function fixedBytesOf({ disks }: VmDescription): ReadonlyMap<string, number> {
@@ -30,7 +36,7 @@ export function fixedBytesOf({ disks }: VmDescription): ReadonlyMap<string, numb
 export async function assertImages({ disks }: VmDescription, describeDisk: DescribeDisk): Promise<void> {
   // What a guest wrote to a raw disk must not choose what it is taken for, so nobody looks at one.
   const told = disks.filter(({ chain }) => chain.at(-1)?.format !== 'raw');
-  await Promise.all(told.map(async (disk) => assertChain(disk, await describeDisk(topPath(disk)))));
+  await Promise.all(told.map(async (disk) => assertChain(disk, await describeDisk(topPath(disk), foldersOf(disk)))));
 }
 
 function assertChain(disk: VmDisk, { images, broken }: ChainDescription): void {
@@ -64,6 +70,10 @@ export function assertSizes({ disks }: VmDescription, tops: ReadonlyMap<string, 
     const size = tops.get(disk.id)?.sizeBytes ?? 0;
     if (size !== disk.sizeBytes) throw otherSize(disk, size);
   }
+}
+
+export function foldersOf({ chain }: VmDisk): ParentFolders {
+  return { parentFolders: [...new Set(chain.map(({ path }) => dirname(path)))] };
 }
 
 const topPath = ({ chain }: VmDisk): string => chain.at(-1)?.path ?? '';

@@ -6,27 +6,28 @@ import { TransferError } from '../../core/errors.js';
 import { syncFolder } from '../../platform/publish.js';
 import type { MergeProgress } from '../hypervisor.js';
 import type { ImageFile, VmDescription, VmDisk } from '../vm.js';
-import type { VmRegistry } from '../vm-registry.js';
+import type { MergedAway, VmRegistry } from '../vm-registry.js';
+import { foldersOf, type ParentFolders } from './image-check.js';
 import type { Machine } from './machine.js';
 import { finishMerged, mergeOnline } from './merge.js';
 import { topImages } from './nodes.js';
+import { commitOverlay } from './overlays.js';
 import type { Qmp } from './qmp.js';
 import { CONTROL_SOCKET } from './sockets.js';
 
 export interface Merge {
-  /** As the caller knows it: also images that an earlier call merged are removed. */
-  readonly vm: VmDescription;
   readonly disks: readonly { readonly disk: string; readonly into: string }[];
   readonly progress: (progress: MergeProgress) => void;
   readonly signal: AbortSignal;
 }
 
 /** Merges an image that nobody uses into its parent, and keeps it; the same again changes nothing. */
-export type MergeOffline = (
-  child: string,
-  progress: (bytesDone: number, bytesTotal: number) => void,
-  signal: AbortSignal,
-) => Promise<void>;
+export type MergeOffline = (child: string, how: OfflineMerge) => Promise<void>;
+
+export interface OfflineMerge extends ParentFolders {
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  readonly signal: AbortSignal;
+}
 
 export interface MergeParts {
   readonly registry: VmRegistry;
@@ -41,80 +42,86 @@ export async function mergeDisks(machine: Machine, merge: Merge, parts: MergePar
     const disk = diskOf(registry.get(machine.id), id);
     const at = disk.chain.findIndex(({ path }) => path === into);
     if (at < 0) throw noSuchImage(id, into);
-    if (running) await machine.ask(CONTROL_SOCKET, (qmp) => mergeRunning(qmp, machine, { ...merge, id, at }, parts));
-    else await mergeOff(machine, { ...merge, id, at }, parts);
-    removeFiles(diskOf(merge.vm, id), diskOf(registry.get(machine.id), id));
+    const one = { ...merge, disk, at };
+    if (running) await machine.ask(CONTROL_SOCKET, (qmp) => mergeRunning(qmp, machine, one, parts));
+    else await mergeOff(machine, one, parts);
+    removeMerged(registry, machine.id, id);
   }
   return registry.get(machine.id);
 }
 
+/** Files of images that nobody uses any more; all disks, or one. */
+export function removeMerged(registry: VmRegistry, machine: string, disk?: string): void {
+  const merged = registry.mergedAway(machine);
+  const going = Object.entries(merged).filter(([id]) => disk === undefined || id === disk);
+  for (const { path } of going.flatMap(([, images]) => images)) {
+    rmSync(path, { force: true });
+    syncFolder(dirname(path));
+  }
+  const kept = Object.entries(merged).filter(([id]) => disk !== undefined && id !== disk);
+  if (going.length > 0) registry.setMergedAway(machine, Object.fromEntries(kept));
+}
+
 interface One extends Merge {
-  readonly id: string;
+  readonly disk: VmDisk;
   /** The place in the chain that is merged into. */
   readonly at: number;
 }
 
-async function mergeRunning(qmp: Qmp, machine: Machine, { vm, id, at, progress, signal }: One, parts: MergeParts) {
-  const { registry, clock } = parts;
-  const written = registry.get(machine.id);
-  // What is written down changes just before QEMU does: until then the caller knows the images above.
-  const disk = longest(diskOf(written, id), diskOf(vm, id));
-  const top = (await topImages(qmp)).get(id);
-  const settled = withDisk(written, { ...disk, chain: disk.chain.slice(0, at + 1) });
+async function mergeRunning(qmp: Qmp, machine: Machine, one: One, { registry, clock }: MergeParts): Promise<void> {
+  const { at, progress, signal } = one;
+  const { id } = one.disk;
+  // What is written down changes just before QEMU does; an earlier call may have been cut short between the two.
+  const disk = { ...one.disk, chain: [...one.disk.chain, ...(registry.mergedAway(machine.id)[id] ?? [])] };
+  if (disk.chain.length - 1 <= at) return;
   const goOn = async (): Promise<void> => {
     if (machine.runtime?.pausedBy !== 'merge') return;
     await qmp.execute('cont');
     machine.forget('pausedBy');
   };
-  if (top?.path === disk.chain[at]?.path) {
-    registry.put(settled);
+  if ((await topImages(qmp)).get(id)?.path === disk.chain[at]?.path) {
     await finishMerged(qmp, disk, at);
-    return goOn();
+    await goOn();
+    return;
   }
-  await mergeOnline(
-    qmp,
-    {
-      ...{ disk, into: at, goOn, progress, signal },
-      settle: () => registry.put(settled),
-      unsettle: () => registry.put(withDisk(settled, disk)),
-      pause: async () => {
-        const { running } = await qmp.execute<{ running: boolean }>('query-status');
-        if (!running) return;
-        machine.note({ pausedBy: 'merge' });
-        await qmp.execute('stop');
-      },
-    },
-    clock,
-  );
+  const pause = async (): Promise<void> => {
+    const { running } = await qmp.execute<{ running: boolean }>('query-status');
+    if (!running) return;
+    machine.note({ pausedBy: 'merge' });
+    await qmp.execute('stop');
+  };
+  const settle = (): void => cut(registry, machine.id, disk, at);
+  const unsettle = (): void => {
+    registry.put(withDisk(registry.get(machine.id), disk));
+    registry.setMergedAway(machine.id, without(registry.mergedAway(machine.id), id));
+  };
+  await mergeOnline(qmp, { disk, into: at, pause, goOn, settle, unsettle, progress, signal }, clock);
 }
 
 /** One image after the other, the top first; what is written down always reads the same. */
-async function mergeOff(machine: Machine, { id, at, progress, signal }: One, { registry, mergeOffline }: MergeParts) {
-  for (;;) {
-    const written = registry.get(machine.id);
-    const disk = diskOf(written, id);
-    const top = disk.chain.at(-1) as ImageFile;
-    if (disk.chain.length - 1 <= at) return;
-    const told = (bytesDone: number, bytesTotal: number): void => progress({ disk: id, bytesDone, bytesTotal });
-    await mergeOffline(top.path, told, signal);
-    registry.put(withDisk(written, { ...disk, chain: disk.chain.slice(0, -1) }));
-    removeFiles(disk, { ...disk, chain: disk.chain.slice(0, -1) });
+async function mergeOff(machine: Machine, one: One, { registry, mergeOffline }: MergeParts): Promise<void> {
+  const { at, signal } = one;
+  const progress = (bytesDone: number, bytesTotal: number): void =>
+    one.progress({ disk: one.disk.id, bytesDone, bytesTotal });
+  for (let { disk } = one; disk.chain.length - 1 > at; disk = diskOf(registry.get(machine.id), disk.id)) {
+    const [below, top] = disk.chain.slice(-2) as [ImageFile, ImageFile];
+    // Into one of QEMU's own overlays only QEMU writes.
+    if (disk.chain.length > 2) await commitOverlay(top.path, below.path, signal);
+    else await mergeOffline(top.path, { ...foldersOf(disk), progress, signal });
+    cut(registry, machine.id, disk, disk.chain.length - 2);
+    removeMerged(registry, machine.id, disk.id);
   }
 }
 
-/** Images of the longer chain that are not in the shorter one. */
-function removeFiles(long: VmDisk, short: VmDisk): void {
-  const kept = new Set(short.chain.map(({ path }) => path));
-  for (const { path } of long.chain.slice(short.chain.length)) {
-    if (kept.has(path)) continue;
-    rmSync(path, { force: true });
-    syncFolder(dirname(path));
-  }
+/** Writes down that a machine does without the images above that one: first what goes, and then that it has gone. */
+function cut(registry: VmRegistry, machine: string, disk: VmDisk, at: number): void {
+  const merged = registry.mergedAway(machine);
+  registry.setMergedAway(machine, { ...merged, [disk.id]: disk.chain.slice(at + 1) });
+  registry.put(withDisk(registry.get(machine), { ...disk, chain: disk.chain.slice(0, at + 1) }));
 }
 
-function longest(one: VmDisk, other: VmDisk): VmDisk {
-  const begins = one.chain.every(({ path }, at) => other.chain[at]?.path === path);
-  return begins ? { ...one, chain: other.chain } : one;
+function without(merged: MergedAway, disk: string): MergedAway {
+  return Object.fromEntries(Object.entries(merged).filter(([id]) => id !== disk));
 }
 
 function withDisk(vm: VmDescription, disk: VmDisk): VmDescription {

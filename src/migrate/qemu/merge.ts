@@ -3,12 +3,12 @@
  * both images hold the same, durable: there the description changes. So whenever QEMU is killed, the images that are
  * written down for the machine are the ones that hold all that its guest wrote.
  */
-import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { type Clock, nowMs } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import type { MergeProgress } from '../hypervisor.js';
 import type { VmDisk } from '../vm.js';
 import { nodeName, removeNodes, topImages, topNode } from './nodes.js';
+import { syncFile } from './overlays.js';
 import { type Qmp, refused } from './qmp.js';
 
 /** It begins beside the guest and whatever else the storage does, and comes to use all of it when that is not enough. */
@@ -162,16 +162,6 @@ async function jobNow(qmp: Qmp, id: string): Promise<JobNow | undefined> {
   if (!job) return undefined;
   const { status, error, 'current-progress': done, 'total-progress': total } = job;
   return { status, done, total, ...(error !== undefined && { error }) };
-}
-
-/** What QEMU wrote is in the page cache of the file, whoever asks for it to be made durable. */
-function syncFile(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 const stopped = (disk: string): TransferError =>

@@ -15,6 +15,8 @@ import { STATE_SOCKET, withShortPath } from './sockets.js';
 
 const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const READ_BYTES = 1024 * 1024;
+const WRITE_BYTES = 1024 * 1024;
+const SYNC_EVERY_BYTES = 16 * 1024 * 1024;
 
 type Received = Omit<SavedState, 'path'>;
 
@@ -84,17 +86,40 @@ async function receiveAt(socketPath: string, file: FileHandle, send: () => Promi
   }
 }
 
+/** Hashes what comes while what came is written, and has the storage begin early: the guest stands still meanwhile. */
 async function receive(socket: Socket, file: FileHandle): Promise<Received> {
   const hash = createHash('sha256');
   let bytes = 0;
+  let syncedBytes = 0;
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  let writing = Promise.resolve();
+  const write = async (): Promise<void> => {
+    const blocks = waiting;
+    [waiting, waitingBytes] = [[], 0];
+    await writing;
+    writing = writeAll(file, Buffer.concat(blocks), bytes - syncedBytes >= SYNC_EVERY_BYTES);
+    if (bytes - syncedBytes >= SYNC_EVERY_BYTES) syncedBytes = bytes;
+    // Whether it fails is heard by whoever waits for it next.
+    writing.catch(() => undefined);
+  };
   for await (const block of socket as AsyncIterable<Buffer>) {
     hash.update(block);
-    for (let done = 0; done < block.length; ) {
-      done += (await file.write(block, done, block.length - done)).bytesWritten;
-    }
     bytes += block.length;
+    waiting.push(block);
+    waitingBytes += block.length;
+    if (waitingBytes >= WRITE_BYTES) await write();
   }
+  await write();
+  await writing;
   return { bytes, sha256: hash.digest('hex') };
+}
+
+async function writeAll(file: FileHandle, block: Buffer, sync: boolean): Promise<void> {
+  for (let done = 0; done < block.length; ) {
+    done += (await file.write(block, done, block.length - done)).bytesWritten;
+  }
+  if (sync) await file.datasync();
 }
 
 /** For a QEMU that inherits its descriptor, from its first byte. */

@@ -33,8 +33,8 @@ export class QemuHost {
   readonly hypervisor = new QemuHypervisor({
     registry: this.registry,
     describeDisk,
-    mergeOffline: async (child, progress, signal) => {
-      const run = mergeDisk({ child, keep: true, signal });
+    mergeOffline: async (child, { progress, ...how }) => {
+      const run = mergeDisk({ child, keep: true, ...how });
       for await (const event of run) {
         if (event.type === 'progress') progress(event.bytesDone, event.bytesTotal ?? event.bytesDone);
       }
@@ -45,7 +45,7 @@ export class QemuHost {
   readonly host = new LocalHost({ registry: this.registry, hypervisor: this.hypervisor, checkDisk });
 
   /** New, empty disks; nothing is started. */
-  async machine(built: BuiltGuest, chains: readonly ChainFormats[], diskBytes = 16 * MIB): Promise<VmDescription> {
+  async machine(built: BuiltGuest, chains: readonly ChainFormats[], diskBytes = 8 * MIB): Promise<VmDescription> {
     const id = randomUUID();
     const folder = this.place(id);
     const disks = chains.map((formats, n) => {
