@@ -18,7 +18,7 @@ export interface Flow {
   rates(): Rates;
   readonly signal: AbortSignal;
   /** Bytes of the step, which the user may see. */
-  progress(bytesDone: number, bytesTotal: number): void;
+  progress(bytesDone: number, bytesTotal: number, waitsFor?: string): void;
   note(message: string): void;
 }
 
@@ -42,15 +42,15 @@ export async function copyFiles(flow: Flow, files: readonly FileToCopy[], rules:
     const ends = { source: from.files.location(file.source), target: to.files.location(file.target) };
     // Two disks may have images of one name.
     const purpose = file.disk === undefined ? rules.purpose : `${rules.purpose} ${file.disk}`;
-    const onMoved = (bytesDone: number): void => {
+    const onMoved = (bytesDone: number, waitsFor: string | undefined): void => {
       moved[at] = bytesDone;
-      flow.progress(
-        moved.reduce((sum, one) => sum + one, 0),
-        total,
-      );
+      const all = moved.reduce((sum, one) => sum + one, 0);
+      flow.progress(all, total, waitsFor);
     };
-    const copied = await jobs.copy({ ...rules, purpose, ...ends }, onMoved, signal);
-    return { ...file, bytes: copied.bytes, root: copied.root, chunkBytes: 0 };
+    const { bytes, root } = await jobs.copy({ ...rules, purpose, ...ends }, onMoved, signal);
+    if (root !== undefined) return { ...file, bytes, root, chunkBytes: 0 };
+    // It stands still there, so it can be read once more.
+    return { ...file, ...(await from.files.digest(file.source, false, signal)) };
   });
   const settled = await Promise.allSettled(copies);
   return settled.map((one) => {

@@ -22,8 +22,12 @@ export interface ImageCopy {
 
 export interface ImageCopied {
   readonly bytes: number;
-  readonly root: string;
+  /** Of what was read at the source; absent where a crash came between the commit and its record. */
+  readonly root?: string;
 }
+
+/** `waitsFor`: an error that may pass, and that is waited for. */
+type Moved = (bytesDone: number, waitsFor: string | undefined) => void;
 
 /** All jobs of migrations are theirs; administrators see them. */
 const OWNER: Caller = { name: 'migrations', admin: false };
@@ -42,16 +46,15 @@ export class ImageJobs {
    * The file is whole, proven and under its name at the target. Aborting leaves the job as it is.
    * @throws TransferError of the job, E_STOPPED
    */
-  async copy(copy: ImageCopy, moved: (bytesDone: number) => void, signal: AbortSignal): Promise<ImageCopied> {
+  async copy(copy: ImageCopy, moved: Moved, signal: AbortSignal): Promise<ImageCopied> {
     const name = `${this.#migration} ${copy.purpose} ${basename(copy.source)}`.slice(0, 200);
     const known = this.#ours().find((job) => job.name === name && job.state !== 'cancelled');
     const job = known ?? (await this.#create(name, copy));
     if (known && (known.state === 'error' || known.state === 'suspended' || known.state === 'transient-error')) {
       await this.#service.resume(job.id, OWNER);
     }
-    const file = await this.#end(job.id, copy, moved, signal);
-    if (file.root === undefined) throw new TransferError('E_BUG', `the job of ${copy.source} tells no root`);
-    return { bytes: file.size ?? 0, root: file.root };
+    const { size: bytes = 0, root } = await this.#end(job.id, copy, moved, signal);
+    return { bytes, ...(root !== undefined && { root }) };
   }
 
   /** What they have copied in part goes; what has its name stays. */
@@ -79,12 +82,7 @@ export class ImageJobs {
     );
   }
 
-  async #end(
-    id: string,
-    { urgent }: ImageCopy,
-    moved: (bytesDone: number) => void,
-    signal: AbortSignal,
-  ): Promise<FileView> {
+  async #end(id: string, { urgent }: ImageCopy, moved: Moved, signal: AbortSignal): Promise<FileView> {
     const stop = new AbortController();
     const onAbort = (): void => stop.abort();
     signal.addEventListener('abort', onAbort, { once: true });
@@ -93,7 +91,7 @@ export class ImageJobs {
       for (;;) {
         const next = told.next();
         const job = this.#service.get(id, OWNER);
-        moved(job.progress.bytesDone);
+        moved(job.progress.bytesDone, job.state === 'transient-error' ? job.reason : undefined);
         const [file] = job.files;
         if (job.state === 'acknowledged' && file) return file;
         if (ENDED.includes(job.state) || (urgent && job.state === 'transient-error')) throw failure(job);

@@ -1,5 +1,6 @@
 /** A migration as it is shown, and the receipt that is made of it, both from what is on record alone. */
 import { TransferError } from '../core/errors.js';
+import type { Moved } from './migration.js';
 import type { MigrationBook } from './migration-book.js';
 import type { MigrationState, MigrationView } from './migration-service.js';
 import type { ReceiptContent, ReceiptFile } from './receipt.js';
@@ -9,7 +10,7 @@ import { STEPS } from './steps.js';
 export interface Now {
   readonly state?: MigrationState | undefined;
   readonly reason?: string | undefined;
-  readonly moved?: { readonly bytesDone: number; readonly bytesTotal: number } | undefined;
+  readonly moved?: Moved | undefined;
 }
 
 export function viewOf(book: MigrationBook, now: Now): MigrationView {
@@ -19,10 +20,10 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
   return {
     ...{ id: plan.id, vm: plan.vm.id, vmName: plan.vm.name, plan, rounds },
     state: now.state ?? recorded.state,
-    reason: now.reason ?? recorded.reason,
+    reason: (now.state === 'running' ? now.moved?.reason : undefined) ?? now.reason ?? recorded.reason,
     ...(step !== undefined && { step }),
     stepsDone: STEPS.filter((one) => book.isDone(one)),
-    ...now.moved,
+    ...(now.moved && { bytesDone: now.moved.bytesDone, bytesTotal: now.moved.bytesTotal }),
     ...(prediction && { prediction }),
     ...(blackoutMs !== undefined && { blackoutMs }),
     switchedOver: book.isDone('switch-over'),

@@ -20,6 +20,13 @@ export interface MigrationParts extends Omit<Flow, 'signal' | 'progress' | 'note
   tell(event: EventBody & { readonly type: 'step' | 'note' }): void;
 }
 
+/** Of the step under way. */
+export interface Moved {
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  readonly reason: string;
+}
+
 export type Outcome = 'prepared' | 'asking' | 'done';
 
 /** `shrink-delta` is not one deed: it is decided upon. */
@@ -50,7 +57,7 @@ export class Migration {
   readonly #parts: MigrationParts;
   #stop = newStop();
   #closing = false;
-  #moved: { readonly bytesDone: number; readonly bytesTotal: number } | undefined;
+  #moved: Moved | undefined;
 
   constructor(parts: MigrationParts) {
     this.#parts = parts;
@@ -58,7 +65,7 @@ export class Migration {
   }
 
   /** Of the step under way. */
-  get moved(): { readonly bytesDone: number; readonly bytesTotal: number } | undefined {
+  get moved(): Moved | undefined {
     return this.#moved;
   }
 
@@ -242,9 +249,10 @@ export class Migration {
       ...this.#parts,
       signal,
       rates: () => this.#parts.rates(),
-      progress: (bytesDone, bytesTotal) => {
-        this.#moved = { bytesDone, bytesTotal };
-        this.#tell(step, 'progress', { round, reason: SAYS[step], bytesDone, bytesTotal });
+      progress: (bytesDone, bytesTotal, waitsFor) => {
+        const reason = waitsFor === undefined ? SAYS[step] : `waits, and tries again by itself: ${waitsFor}`;
+        this.#moved = { bytesDone, bytesTotal, reason };
+        this.#tell(step, 'progress', { round, reason, bytesDone, bytesTotal });
       },
       note: (message) => tell({ type: 'note', message }),
     };

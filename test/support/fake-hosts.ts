@@ -4,12 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { systemClock } from '../../src/core/clock.js';
 import { TransferError } from '../../src/core/errors.js';
 import type { Hypervisor, Overlay, SavedState } from '../../src/migrate/hypervisor.js';
 import type { Ownership, VmDescription, VmRunState, VmStatus } from '../../src/migrate/vm.js';
 import type { VmHost } from '../../src/migrate/vm-host.js';
 import { FakeGuest, GUEST_SECTORS } from './fake-guest.js';
 import { makeOverlay, mergeSectors } from './fake-images.js';
+
+const TICK_MS = 3;
 
 interface Known {
   vm: VmDescription;
@@ -50,8 +53,7 @@ export class FakeWorld {
     this.#ticking ??= (async () => {
       while (!this.#stopped) {
         for (const host of this.hosts.values()) for (const guest of host.guests()) guest.tick();
-        await new Promise((resolve) => setImmediate(resolve));
-        await new Promise((resolve) => setImmediate(resolve));
+        await systemClock.sleep(TICK_MS);
       }
     })();
   }
@@ -133,7 +135,7 @@ export class FakeHost implements VmHost, Hypervisor {
   }
 
   /** The migration that gave it away to here has also been finished here. */
-  #taken = new Set<string>();
+  readonly #taken = new Set<string>();
 
   #isTaken({ ownership }: Known, migration: string): boolean {
     return ownership.state === 'here' && this.#taken.has(migration);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
+import { performerParts } from '../../src/compose.js';
 import { type Clock, systemClock } from '../../src/core/clock.js';
 import { KiB } from '../../src/core/units.js';
 import { LocalFiles, type LocalFilesParts } from '../../src/migrate/local-files.js';
@@ -12,7 +13,8 @@ import { Migrations } from '../../src/migrate/migrations.js';
 import type { Step } from '../../src/migrate/steps.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
 import type { Policy } from '../../src/service/policy.js';
-import { PoolRunner } from '../../src/transfer/pool-runner.js';
+import { InlineRunner } from '../../src/transfer/inline-runner.js';
+import { Performer } from '../../src/transfer/perform.js';
 import { makeFile, scratchFolder } from './copying.js';
 import { FakeWorld } from './fake-hosts.js';
 import { makeOverlay, repointOverlay } from './fake-images.js';
@@ -26,6 +28,11 @@ export class FakeFiles extends LocalFiles {
   override async repoint(image: string, parent: string): Promise<void> {
     repointOverlay(image, parent);
   }
+}
+
+/** Small files need no threads, and threads take longer to start than these tests to end. */
+async function inlineRunner(): Promise<InlineRunner> {
+  return new InlineRunner(new Performer(await performerParts()));
 }
 
 export interface VmWish {
@@ -88,9 +95,9 @@ export async function scene(wish: SceneWish = {}): Promise<Scene> {
   const vm = makeVm(join(source, 'vm'), wish);
   world.host('local').add(vm, !off);
   world.run();
-  const service = await testService(new Shelf(), policy);
+  const service = await testService(new Shelf(), policy, inlineRunner);
   const [told, notes]: [MigrationTold[], string[]] = [[], []];
-  const files = newFiles({ newRunner: async () => new PoolRunner(2), clock, random: () => 0 });
+  const files = newFiles({ newRunner: inlineRunner, clock, random: () => 0 });
   onTestFinished(async () => {
     await world.stop();
     await files.close();
