@@ -9,6 +9,7 @@ import type { Exported } from '../migrate/export-vm.js';
 import type { SavedState } from '../migrate/hypervisor.js';
 import type { Imported } from '../migrate/import-vm.js';
 import type { LocalHost } from '../migrate/local-host.js';
+import type { OfflineMerge } from '../migrate/qemu/merge-disks.js';
 import { checkDisk, describeDisk, mergeDisk } from './disk.js';
 
 export interface MachinesOptions {
@@ -69,12 +70,8 @@ export async function localMachines(state: string) {
   return { registry, hypervisor, host };
 }
 
-async function mergeOffline(
-  child: string,
-  progress: (bytesDone: number, bytesTotal: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const run = mergeDisk({ child, keep: true, signal });
+async function mergeOffline(child: string, { progress, ...how }: OfflineMerge): Promise<void> {
+  const run = mergeDisk({ child, keep: true, ...how });
   for await (const event of run) if (event.type === 'progress') progress(event.bytesDone, event.bytesTotal);
   await run.result;
 }

@@ -10,12 +10,13 @@ import { copy } from './copy.js';
 import { diskDigest, setDiskParent } from './disk.js';
 
 export const portableFiles: PortableFiles = {
-  async copy({ source, target, format, sha256, flattened = false }, bytesDone, signal) {
+  async copy({ source, target, format, sha256, flattened }, bytesDone, signal) {
     const resumes = [partPath(target), journalPath(target)].some((path) => isThere(path));
     const run = copy({
-      ...{ source, target, flatten: flattened, signal },
+      ...{ source, target, signal },
+      ...(flattened && { flatten: true, parentFolders: flattened }),
       // What the guest of a raw disk wrote must not choose what it is taken for.
-      check: flattened || (format !== undefined && format !== 'raw'),
+      check: flattened !== undefined || (format !== undefined && format !== 'raw'),
       ...(sha256 !== undefined && { checksum: { algorithm: 'sha256', expected: sha256 } as const }),
     });
     try {

@@ -26,8 +26,8 @@ export interface FileCopy {
   readonly format?: ImageFile['format'];
   /** Another one is E_INTEGRITY, and the target gets no name. */
   readonly sha256?: string;
-  /** One disk, of all that the source builds on. */
-  readonly flattened?: boolean;
+  /** One disk, of the source and all that it builds on, which lies in these folders. */
+  readonly flattened?: readonly string[];
 }
 
 /** What is done to files, by the engine. */

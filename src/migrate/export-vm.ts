@@ -156,7 +156,7 @@ function planned(
   function flat(disk: VmDisk): Omit<Planned, 'target'> {
     const source = (disk.chain.at(-1) as ImageFile).path;
     const file = { name: nameOf(disk, 0, flatImage(disk)), role: 'disk', disk: disk.id, link: 0 } as const;
-    return { source, file, flattened: true };
+    return { source, file, flattened: [...new Set(disk.chain.map(({ path }) => dirname(path)))] };
   }
   function link({ path, format }: ImageFile, at: number): Omit<Planned, 'target'> {
     const disk = vm.disks.find(({ chain }) => chain[at]?.path === path) as VmDisk;
