@@ -5,6 +5,7 @@
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import { freeBytes } from '../platform/file-system.js';
@@ -130,12 +131,19 @@ export class LocalHost implements VmHost {
   }
 
   async take(id: string, migration: string): Promise<void> {
-    const { registry } = this.#parts;
+    const { registry, hypervisor } = this.#parts;
     await this.#locked(id, async () => {
-      if (registry.ownership(id).state === 'here' && registry.incoming(id) === undefined) return;
-      this.#assertComing(id, migration);
-      registry.setOwnership(id, { state: 'here' });
-      registry.setIncoming(id, undefined);
+      const incoming = registry.incoming(id);
+      if (registry.ownership(id).state !== 'here' || incoming !== undefined) {
+        this.#assertComing(id, migration);
+        // One that was started is known as what it was started as.
+        const started = (await hypervisor.state(registry.get(id))) !== 'off';
+        if (incoming && !started) registry.put(incoming.vm);
+        registry.setOwnership(id, { state: 'here' });
+        registry.setIncoming(id, undefined);
+      }
+      const vm = registry.get(id);
+      if ((await hypervisor.state(vm)) === 'paused') await hypervisor.resume(vm);
     });
   }
 
@@ -160,7 +168,9 @@ export class LocalHost implements VmHost {
 
   #isHere(vm: VmDescription): boolean {
     const { registry } = this.#parts;
-    return registry.has(vm.id) && registry.ownership(vm.id).state === 'here';
+    if (!registry.has(vm.id) || registry.ownership(vm.id).state !== 'here') return false;
+    // Where its storage is about to change, the images are not there yet.
+    return isDeepStrictEqual(registry.get(vm.id).disks, vm.disks);
   }
 
   #strangers(id: string): string[] {

@@ -97,7 +97,11 @@ export class Migrations implements MigrationService {
     const [from, to] = [this.#parts.end(plan.from), this.#parts.end(plan.to)];
     let bytes = 0;
     for (const { source } of plan.images) bytes += (await from.files.stat(source))?.bytes ?? 0;
-    const problems = await to.host.check(atTarget(plan, plan.vm), Object.values(plan.diskFolders), bytes);
+    const problems = [
+      // Of one that runs, what stands still is checked when it is copied.
+      ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
+      ...(await to.host.check(atTarget(plan, plan.vm), [...new Set(Object.values(plan.diskFolders))], bytes)),
+    ];
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;
     const load = { deltaBytes: 0, memoryBytes, deltaBytesPerSecond: 0 };
     return { plan, problems, bytes, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };

@@ -21,7 +21,11 @@ export async function check(flow: Flow): Promise<StepFacts> {
   }
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const folders = [...new Set(files.map(({ target }) => dirname(target)))];
-  const problems = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
+  const problems = [
+    // Of one that runs, what stands still is checked when it is copied.
+    ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
+    ...(await to.host.check(atTarget(plan, plan.vm), folders, bytes)),
+  ];
   if (problems.length === 0) return {};
   throw new TransferError('E_USAGE', `${plan.vm.name} cannot be migrated: ${problems.join('; ')}`, {
     hint: 'Nothing was changed.',
