@@ -65,6 +65,8 @@ export const ERROR_KINDS = {
   E_FORBIDDEN: kind(2, 0x80070005),
   E_POLICY: kind(2, 0x80070057),
   E_NO_SERVICE: kind(3, 0x80070005),
+  E_NO_MIGRATION: kind(2, 0x80070490),
+  E_MIGRATION_STATE: kind(2, 0x8007139f),
   E_STOPPED: kind(130, 0x800704c7),
 } as const satisfies Record<string, ErrorKind>;
 

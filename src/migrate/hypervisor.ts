@@ -1,6 +1,7 @@
 /**
  * What a hypervisor must be able to do for a migration: small, each call safe to repeat (what is done already is
- * answered as done), and each with its inverse. QEMU is the first; docs/migration.md names the calls of Hyper-V.
+ * answered as done), and each with its inverse. What a call makes of the machine is kept, durable, by whoever keeps its
+ * description, before the call answers. QEMU is the first; docs/migration.md names the calls of Hyper-V.
  */
 import type { VmDescription, VmRunState } from './vm.js';
 

@@ -5,6 +5,7 @@
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import { freeBytes } from '../platform/file-system.js';
@@ -154,6 +155,8 @@ export class LocalHost implements VmHost {
       const ownership = registry.ownership(id);
       if (ownership.state === 'gone' && ownership.migration === migration) return;
       assertHere(id, ownership);
+      const state = await hypervisor.state(registry.get(id));
+      if (state === 'running' || state === 'io-error') throw wrongState(id, 'its guest runs', 'Save its state first.');
       registry.setOwnership(id, { state: 'gone', migration, to });
       await hypervisor.stop(registry.get(id));
     });
@@ -169,7 +172,9 @@ export class LocalHost implements VmHost {
 
   #isHere(vm: VmDescription): boolean {
     const { registry } = this.#parts;
-    return registry.has(vm.id) && registry.ownership(vm.id).state === 'here';
+    if (!registry.has(vm.id) || registry.ownership(vm.id).state !== 'here') return false;
+    // Where its storage is about to change, the images are not there yet.
+    return isDeepStrictEqual(registry.get(vm.id).disks, vm.disks);
   }
 
   #strangers(id: string): string[] {

@@ -1,4 +1,5 @@
 /** The steps of a migration, in order; each is recorded before it starts, safe to repeat, and told as an event. */
+import type { MigrationStep } from '../core/events.js';
 
 export const STEPS = [
   /** Images, room, versions, ids, at both ends. */
@@ -29,6 +30,6 @@ export const STEPS = [
   'merge',
   /** What the source still has, unless it is to be kept. */
   'release',
-] as const;
+] as const satisfies readonly MigrationStep[];
 
-export type Step = (typeof STEPS)[number];
+export type Step = MigrationStep;
