@@ -93,6 +93,8 @@ are listed. With --manifest a file is compared chunk by chunk, and a folder file
 by file; what else is in the folder is counted and no failure. Symbolic links in
 a folder are not followed. With --content two disk images are compared by what
 their guests see, whatever their formats; a manifest says itself what it is of.
+--receipt says whether the receipt of a migration is what its service has
+signed; with --signed-by, whether it was the service with that key.
 
 Examples:
   blockferry verify /backup/disk.vhd disk.vhd
@@ -100,6 +102,7 @@ Examples:
   blockferry verify --quiet /backup/disk.vhd disk.vhd && rm disk.vhd
   blockferry verify -r /backup/vms vms/
   blockferry verify --manifest vms.manifest /backup/vms
+  blockferry verify --receipt web-receipt.json
 `;
 
 export const STATUS_HELP = `

@@ -68,7 +68,7 @@ function pinOf(text: string): string {
 }
 
 /** Unless one is named, the user's own; where that does not run, the machine's. */
-function socketOf(state: string | undefined): string {
+export function socketOf(state: string | undefined): string {
   if (state !== undefined) return join(resolve(state), SOCKET);
   const own = join(resolve(stateFolder()), SOCKET);
   if (process.env.BLOCKFERRY_STATE || existsSync(own)) return own;

@@ -58,9 +58,15 @@ export const ERROR_KINDS = {
   E_STORE: kind(5, 0x8007001d),
   E_NO_JOB: kind(2, 0x80200001),
   E_JOB_STATE: kind(2, 0x80200002),
+  E_NO_VM: kind(2, 0x80070490),
+  E_VM_EXISTS: kind(2, 0x800700b7),
+  E_VM_STATE: kind(2, 0x8007139f),
+  E_HYPERVISOR: kind(3, 0x8007001f),
   E_FORBIDDEN: kind(2, 0x80070005),
   E_POLICY: kind(2, 0x80070057),
   E_NO_SERVICE: kind(3, 0x80070005),
+  E_NO_MIGRATION: kind(2, 0x80070490),
+  E_MIGRATION_STATE: kind(2, 0x8007139f),
   E_STOPPED: kind(130, 0x800704c7),
 } as const satisfies Record<string, ErrorKind>;
 

@@ -155,11 +155,31 @@ export interface CheckpointEvent extends EventBase {
   readonly flushMs: number;
 }
 
-/** A piece of work that is one of several, done in order: an image that is merged into another. */
+/** The steps of a migration, in order. */
+export type MigrationStep =
+  | 'check'
+  | 'placeholder'
+  | 'snapshot'
+  | 'copy-bases'
+  | 'shrink-delta'
+  | 'save-state'
+  | 'copy-delta'
+  | 'prove'
+  | 're-point'
+  | 'switch-over'
+  | 'start'
+  | 'resume'
+  | 'merge'
+  | 'release';
+
+/**
+ * A piece of work that is one of several, done in order: an image that is merged into another, or a step of a
+ * migration, which is told of again while it is under way.
+ */
 export interface StepEvent extends EventBase {
   readonly type: 'step';
-  readonly step: 'merge';
-  readonly state: 'started' | 'done';
+  readonly step: MigrationStep;
+  readonly state: 'started' | 'progress' | 'done' | 'failed';
   /** From 1 to `steps`. */
   readonly number: number;
   readonly steps: number;
@@ -167,6 +187,15 @@ export interface StepEvent extends EventBase {
   readonly target: string;
   /** A plain sentence: what is done, or was. */
   readonly reason: string;
+  /** Which time, of what is done several times: a snapshot of what was written since the last. From 1. */
+  readonly round?: number;
+  readonly bytesDone?: number;
+  readonly bytesTotal?: number;
+  /** Milliseconds that the machine is going to stand still, as far as can be told now. */
+  readonly predictedBlackoutMs?: number;
+  /** Milliseconds that it stood still. */
+  readonly blackoutMs?: number;
+  readonly error?: ErrorJson;
 }
 
 /** Which limit holds the job back now, and why. */

@@ -147,15 +147,14 @@ export class Service implements JobService {
 
   async #cancel(job: JobRecord, reason: string, keepPartial: boolean): Promise<void> {
     this.#desk.dispatcher.remove(job.id);
+    // What is just being opened may have a partial file already, and no size yet.
+    const begun = job.files.filter(({ state, size }) => state !== 'committed' && (size || state === 'copying'));
     const kept = this.#book.enter(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
     await this.#desk.runs.get(job.id)?.suspend(true);
     this.#desk.runs.delete(job.id);
     this.#book.log.forgetProgress(job.id);
-    if (!keepPartial)
-      await this.#desk.discard(
-        job,
-        job.files.filter(({ state, size }) => state !== 'committed' && size),
-      );
+    const partial = begun.filter(({ index }) => job.files[index]?.state !== 'committed');
+    if (!keepPartial) await this.#desk.discard(job, partial);
     await kept;
     await this.#book.keep(job);
   }

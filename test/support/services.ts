@@ -7,6 +7,7 @@ import { DEFAULT_POLICY } from '../../src/service/policy/default-policy.js';
 import type { Policy } from '../../src/service/policy.js';
 import { Service } from '../../src/service/service.js';
 import type { PolicySource } from '../../src/service/service-parts.js';
+import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
 import { PoolRunner } from '../../src/transfer/pool-runner.js';
 import { MemoryStore, type Shelf } from './memory-store.js';
 
@@ -47,12 +48,16 @@ export interface TestService {
 }
 
 /** Closed when the test ends, if it is not before. */
-export async function testService(shelf: Shelf, change: Partial<Policy> = {}): Promise<TestService> {
+export async function testService(
+  shelf: Shelf,
+  change: Partial<Policy> = {},
+  newRunner: () => Promise<ChunkRunner> = async () => new PoolRunner(2),
+): Promise<TestService> {
   const policies = new TestPolicies(change);
   const notes: string[] = [];
   const service = await Service.start({
     ...{ store: new MemoryStore(shelf), policies, clock: systemClock, random: () => 0 },
-    newRunner: async () => new PoolRunner(2),
+    newRunner,
     note: (sentence) => notes.push(sentence),
   });
   onTestFinished(() => service.close());

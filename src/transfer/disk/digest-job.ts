@@ -4,7 +4,7 @@
  */
 import { CHUNK_BYTES_DEFAULT, CHUNK_COUNT_MAX, ChunkGrid } from '../../core/chunk.js';
 import { nowMs } from '../../core/clock.js';
-import { type DigestOf, loadHasher, rootDigest, toHex } from '../../core/digest.js';
+import { type Algorithm, type DigestOf, loadHasher, rootDigest, toHex } from '../../core/digest.js';
 import type { Location } from '../../core/endpoint.js';
 import { diskLocation } from '../../disk/disk-location.js';
 import { sparingCache } from '../cache-use.js';
@@ -24,13 +24,15 @@ export interface DigestRequest {
   readonly of: readonly DigestOf[];
   /** The SHA-256 too, which takes a reading of its own, by one thread. */
   readonly sha256: boolean;
+  /** Of the chunks. Default xxh64. */
+  readonly algorithm?: Algorithm;
 }
 
 export interface DiskDigest {
   readonly of: DigestOf;
   /** Bytes that were hashed: of the file, or of the disk. */
   readonly size: number;
-  readonly algorithm: 'xxh64';
+  readonly algorithm: Algorithm;
   /** The hash over the chunk digests, in hex: for a raw disk, what copy and verify call the root. */
   readonly root: string;
   readonly chunkBytes: number;
@@ -107,7 +109,7 @@ export class DigestRun {
     let chunkBytes = CHUNK_BYTES_DEFAULT;
     while (size / chunkBytes > CHUNK_COUNT_MAX) chunkBytes *= 2;
     const grid = new ChunkGrid(size, chunkBytes);
-    const algorithm = 'xxh64';
+    const { algorithm = 'xxh64' } = this.#request;
     const digests = await hashChunks({ grid, algorithm, count: grid.count }, source, lanes, this.#parts);
     const root = rootDigest(await loadHasher(algorithm), { algorithm, chunkBytes, size }, digests);
     return { of, size, algorithm, root: toHex(root), chunkBytes };

@@ -1,0 +1,101 @@
+/** The steps while the machine stands still at the source: everything here can be undone, and it runs on. */
+import { TransferError } from '../core/errors.js';
+import { copyFiles, damaged, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
+import type { SavedState } from './hypervisor.js';
+import { atTarget, stateFiles, targetOf, topOf } from './migration-plan.js';
+import type { FileFact, StepFacts } from './step-records.js';
+import type { VmRunState } from './vm.js';
+
+export async function saveState({ from, book, clock }: Flow): Promise<StepFacts> {
+  const { source } = stateFiles(book.plan, book.attempt);
+  const { value: state, ms } = await timed(clock, () => from.hypervisor.saveState(book.vm, source));
+  return { state, took: { save: tookFor(state.bytes, ms) } };
+}
+
+export async function copyDelta(flow: Flow): Promise<StepFacts> {
+  const { book, from } = flow;
+  await assertStandsStill(flow);
+  const deltas = await Promise.all(
+    book.vm.disks.map(async (disk): Promise<FileToCopy> => {
+      const { path } = topOf(disk);
+      const bytes = (await from.files.stat(path))?.bytes ?? 0;
+      return { disk: disk.id, kind: 'delta', source: path, target: targetOf(book.plan, disk.id, path), bytes };
+    }),
+  );
+  const state = savedState(flow);
+  const stateFile: FileToCopy = { kind: 'state', ...stateFiles(book.plan, book.attempt), bytes: state.bytes };
+  // Left of an attempt before, which ended at the source.
+  const rules = { purpose: urgentJobs(flow), priority: 'foreground', overwrite: true, urgent: true } as const;
+  const { value: files, ms } = await timed(flow.clock, () => copyFiles(flow, [...deltas, stateFile], rules));
+  return { files, took: { copy: tookFor(bytesOf(files), ms) } };
+}
+
+/** Jobs of this attempt. */
+export function urgentJobs({ book }: Flow): string {
+  return `blackout ${book.attempt}`;
+}
+
+/** Every file is whole: those of the blackout are read, the others are as they were when they were read. */
+export async function prove(flow: Flow): Promise<StepFacts> {
+  const { book } = flow;
+  const fresh = new Set(book.facts('copy-delta')?.files?.map(({ target }) => target));
+  for (const file of book.files.values()) {
+    if (file.kind !== 'state' && !fresh.has(file.target)) await assertUntouched(flow, file);
+  }
+  const urgent = [...book.files.values()].filter(({ target }) => fresh.has(target));
+  const { value: files, ms } = await timed(flow.clock, () =>
+    Promise.all(urgent.map((file) => (file.kind === 'state' ? proveState(flow, file) : proveFile(flow, file, false)))),
+  );
+  return { files, took: { prove: tookFor(bytesOf(files), ms) } };
+}
+
+/** The one file that has no disk format to tell of damage: a hypervisor loads it, whatever it holds. */
+async function proveState(flow: Flow, file: FileFact): Promise<FileFact> {
+  const { sha256, bytes } = savedState(flow);
+  const proven = await proveFile(flow, file, true);
+  if (proven.bytes !== bytes) throw damaged(file, `has ${proven.bytes} bytes, and ${bytes} were saved`);
+  if (proven.sha256 !== sha256) throw damaged(file, 'is not the memory that was saved');
+  return proven;
+}
+
+/** Proven before, in the background: only a change since then would make it wrong. */
+async function assertUntouched({ to, book }: Flow, file: FileFact): Promise<void> {
+  const stat = await to.files.stat(file.target);
+  if (!stat) throw damaged(file, 'is gone since it was proven');
+  // An attempt before this one may have made it name its parent.
+  if (book.wasEverStarted('re-point') && stat.bytes >= file.bytes) return;
+  if (stat.version !== file.version) throw damaged(file, 'was changed since it was proven');
+}
+
+/** From the base up, since each is looked at together with those below it. */
+export async function rePoint({ to, book }: Flow): Promise<StepFacts> {
+  const { disks } = atTarget(book.plan, book.vm);
+  for (const { chain } of disks) {
+    for (const [at, { path }] of chain.entries()) {
+      const parent = chain[at - 1];
+      if (parent) await to.files.repoint(path, parent.path);
+    }
+  }
+  return {};
+}
+
+export function savedState({ book }: Flow): SavedState {
+  if (book.saved) return book.saved;
+  throw new TransferError('E_BUG', `no saved state of ${book.plan.vm.name} is on record`);
+}
+
+/** The guest's host may be gone, and with it the process: what it had is in the files, as long as it did not run on. */
+const STILL: readonly VmRunState[] = ['saved', 'off', 'lost'];
+
+/** @throws TransferError E_VM_STATE when it runs again, so that what was saved is not what it is any more */
+export async function assertStandsStill({ from, book }: Flow): Promise<void> {
+  const state = await from.hypervisor.state(book.vm);
+  if (STILL.includes(state)) return;
+  throw new TransferError('E_VM_STATE', `${book.vm.name} is ${state}, and stood still for its migration`, {
+    hint: 'Somebody let it run on. It stays at the source; start the cutover again.',
+  });
+}
+
+function bytesOf(files: readonly FileFact[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}

@@ -1,0 +1,132 @@
+/** From the switch-over on there is no way back: each step is tried until it is done. */
+import { TransferError } from '../core/errors.js';
+import { assertStandsStill, savedState } from './blackout-steps.js';
+import { copyFiles, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
+import { atTarget, overlaysOf, stateFiles } from './migration-plan.js';
+import type { FileFact, StepFacts } from './step-records.js';
+import type { VmDescription } from './vm.js';
+
+/** The source gives it away, and only then ends its process. */
+export async function switchOver(flow: Flow): Promise<StepFacts> {
+  const { from, to, book } = flow;
+  const { plan } = book;
+  if (plan.running) await assertStandsStill(flow);
+  await from.host.give(plan.vm.id, plan.id, to.name);
+  await from.hypervisor.stop(book.vm);
+  return plan.running ? {} : { files: await copyAgain(flow) };
+}
+
+/** It was off, and might have been on for a moment while it was copied. Now it cannot be started here any more. */
+async function copyAgain(flow: Flow): Promise<FileFact[]> {
+  const { from, book } = flow;
+  const versions = book.startFacts('copy-bases')?.versions ?? {};
+  const changed: FileToCopy[] = [];
+  for (const file of book.files.values()) {
+    const stat = await from.files.stat(file.source);
+    if (!stat) throw new TransferError('E_SOURCE_MISSING', `${file.source} is gone`, { hint: 'Put it back.' });
+    const { disk, kind, source, target } = file;
+    const about = { ...(disk !== undefined && { disk }), kind, source, target };
+    if (stat.version !== versions[source]) changed.push({ ...about, bytes: stat.bytes });
+  }
+  if (changed.length === 0) return [];
+  flow.note(`${book.vm.name} was on while it was copied: ${changed.length} images are copied again`);
+  const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
+  const files = await copyFiles(flow, changed, rules);
+  return Promise.all(files.map((file) => proveFile(flow, file, true)));
+}
+
+/** What was proven may have been changed since; the source has it still, so it is copied again, once. */
+export async function start(flow: Flow): Promise<StepFacts> {
+  const { to, book, clock } = flow;
+  const { plan, vm } = book;
+  const { bytes, sha256 } = savedState(flow);
+  const files = stateFiles(plan, book.attempt);
+  const begin = () => to.host.startPlaceholder(atTarget(plan, vm), plan.id, { path: files.target, bytes, sha256 });
+  try {
+    const { ms } = await timed(clock, begin);
+    return { took: { load: tookFor(bytes, ms) } };
+  } catch (thrown) {
+    if (!(thrown instanceof TransferError) || thrown.code !== 'E_INTEGRITY') throw thrown;
+    flow.note(`${thrown.message}; it is copied again, and was not started`);
+    const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
+    await copyFiles(flow, [{ kind: 'state', ...files, bytes }], rules);
+    await begin();
+    return {};
+  }
+}
+
+export async function resume({ to, book: { plan, vm } }: Flow): Promise<StepFacts> {
+  if (!plan.running) await to.host.placeholder(atTarget(plan, vm), plan.id);
+  await to.host.take(plan.vm.id, plan.id);
+  return {};
+}
+
+/** The overlays go into what they lie on. What they held is on record by then. */
+export async function merge(flow: Flow): Promise<StepFacts> {
+  const { to, book, signal } = flow;
+  const { plan } = book;
+  const files = await wholeDigests(flow);
+  const running = atTarget(plan, book.vm);
+  const done = new Map<string, { bytesDone: number; bytesTotal: number }>();
+  const vm = await to.hypervisor.merge(
+    running,
+    intoWhat(plan.vm, plan.images, 'target'),
+    ({ disk, bytesDone, bytesTotal }) => {
+      done.set(disk, { bytesDone, bytesTotal });
+      const all = [...done.values()];
+      const sum = (of: 'bytesDone' | 'bytesTotal'): number => all.reduce((bytes, one) => bytes + one[of], 0);
+      flow.progress(sum('bytesDone'), sum('bytesTotal'));
+    },
+    signal,
+  );
+  return { vm, files };
+}
+
+/** For each disk the image that the guest wrote to before the first snapshot. */
+export function intoWhat(
+  { disks }: VmDescription,
+  images: readonly { readonly disk: string; readonly source: string; readonly target: string }[],
+  end: 'source' | 'target',
+): { disk: string; into: string }[] {
+  return disks.map(({ id }) => {
+    const top = images.findLast(({ disk }) => disk === id);
+    if (!top) throw new TransferError('E_BUG', `the disk ${id} has no image`);
+    return { disk: id, into: top[end] };
+  });
+}
+
+/** Of what was copied in the blackout, from the source, which nobody writes to any more. */
+async function wholeDigests(flow: Flow): Promise<FileFact[]> {
+  const { from, book, signal } = flow;
+  const open = [...book.files.values()].filter(({ sha256, kind }) => sha256 === undefined && kind === 'delta');
+  return Promise.all(
+    open.map(async (file) => {
+      const { sha256, root } = await from.files.digest(file.source, true, signal);
+      if (root === file.root && sha256 !== undefined) return { ...file, sha256 };
+      throw new TransferError('E_SOURCE_CHANGED', `${file.source} was changed after it was given away`, {
+        hint: 'The machine runs at the target, from what was proven. Find out who writes to the source.',
+      });
+    }),
+  );
+}
+
+/** What is not needed any more. The source's own images go unless they are to be kept. */
+export async function release({ from, to, book }: Flow): Promise<StepFacts> {
+  const { plan, rounds } = book;
+  for (let attempt = 1; attempt <= book.attempt; attempt++) {
+    const { source, target } = stateFiles(plan, attempt);
+    await to.files.remove(target);
+    if (!plan.keepSource) await from.files.remove(source);
+  }
+  if (plan.keepSource) return {};
+  // On one host a path of the source might be one of the target: that one is in use.
+  const used = new Set(from.name === to.name ? atTarget(plan, plan.vm).disks.flatMap(pathsOf) : []);
+  const overlays = Array.from({ length: rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
+  const ours = [...overlays.map(({ path }) => path).reverse(), ...plan.images.map(({ source }) => source).reverse()];
+  for (const path of ours) if (!used.has(path)) await from.files.remove(path);
+  return {};
+}
+
+function pathsOf({ chain }: VmDescription['disks'][number]): string[] {
+  return chain.map(({ path }) => path);
+}

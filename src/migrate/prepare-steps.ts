@@ -1,0 +1,118 @@
+/** The steps before the blackout: the guest runs, and what is copied stands still below its overlays. */
+import { dirname } from 'node:path';
+import { TransferError } from '../core/errors.js';
+import { copyFiles, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
+import { atTarget, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import { type Load, type Prediction, predict } from './predict.js';
+import type { FileFact, StepFacts } from './step-records.js';
+import type { VmStatus } from './vm.js';
+
+/** Everything that would stop it later. @throws TransferError E_VM_STATE, E_TARGET_EXISTS, E_USAGE */
+export async function check(flow: Flow): Promise<StepFacts> {
+  const { from, to, book } = flow;
+  const { plan } = book;
+  assertMovable(await from.host.get(plan.vm.id), plan.running);
+  const files = await toCopy(flow);
+  for (const { target } of files) {
+    if (!(await to.files.stat(target))) continue;
+    throw new TransferError('E_TARGET_EXISTS', `${target} exists already`, {
+      hint: 'Choose another folder, or move it away. Nothing was changed.',
+    });
+  }
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const folders = [...new Set(files.map(({ target }) => dirname(target)))];
+  const problems = [
+    // Of one that runs, what stands still is checked when it is copied.
+    ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
+    ...(await to.host.check(atTarget(plan, plan.vm), folders, bytes)),
+  ];
+  if (problems.length === 0) return {};
+  throw new TransferError('E_USAGE', `${plan.vm.name} cannot be migrated: ${problems.join('; ')}`, {
+    hint: 'Nothing was changed.',
+  });
+}
+
+/** @throws TransferError E_VM_STATE */
+export function assertMovable({ vm, ownership, state }: VmStatus, running: boolean): void {
+  if (ownership.state === 'here' && state === (running ? 'running' : 'off')) return;
+  const where = ownership.state === 'here' ? `is ${state}` : `does not belong here (${ownership.state})`;
+  throw new TransferError('E_VM_STATE', `${vm.name} ${where}; ${running ? 'running' : 'off'} was expected`, {
+    hint: 'A migration moves a machine that runs, or one that is off. Nothing was changed.',
+  });
+}
+
+export async function placeholder({ to, book: { plan } }: Flow): Promise<StepFacts> {
+  for (const folder of new Set(plan.images.map(({ target }) => dirname(target)))) await to.files.makeFolder(folder);
+  await to.host.placeholder(atTarget(plan, plan.vm), plan.id);
+  return {};
+}
+
+export async function snapshot({ from, book }: Flow): Promise<StepFacts> {
+  return { vm: await from.hypervisor.snapshot(book.vm, overlaysOf(book.plan, 1)) };
+}
+
+/** What the source's files are before they are copied: of a machine that is off nothing else tells that it was on. */
+export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepFacts> {
+  const versions: Record<string, string> = {};
+  for (const { source } of plan.images) versions[source] = (await from.files.stat(source))?.version ?? 'missing';
+  return { versions };
+}
+
+export async function copyBases(flow: Flow): Promise<StepFacts> {
+  const rules = { purpose: 'base', priority: 'low', overwrite: false, urgent: false } as const;
+  const { value: copied, ms } = await timed(flow.clock, async () => copyFiles(flow, await toCopy(flow), rules));
+  const files = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  return { files, took: { copy: tookFor(sum(files), ms) } };
+}
+
+/** Another snapshot, and what it froze is copied. */
+export async function shrinkRound(flow: Flow, round: number): Promise<StepFacts> {
+  const { from, book } = flow;
+  const frozen = overlaysOf(book.plan, round - 1);
+  const vm = await from.hypervisor.snapshot(book.vm, overlaysOf(book.plan, round));
+  const files = await Promise.all(
+    frozen.map(async ({ disk, path }): Promise<FileToCopy> => {
+      const bytes = (await existing(flow, path)).bytes;
+      return { disk, kind: 'delta', source: path, target: targetOf(book.plan, disk, path), bytes };
+    }),
+  );
+  // Nothing else has such a name: what is there was copied before a crash.
+  const rules = { purpose: `round ${round}`, priority: 'high', overwrite: true, urgent: false } as const;
+  const { value: copied, ms } = await timed(flow.clock, () => copyFiles(flow, files, rules));
+  const proven = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  return { vm, files: proven, took: { copy: tookFor(sum(proven), ms) } };
+}
+
+export async function predictNow(flow: Flow): Promise<Prediction> {
+  return predict(await loadNow(flow), flow.rates());
+}
+
+async function loadNow({ from, book, clock }: Flow): Promise<Load> {
+  const { rounds, vm } = book;
+  let deltaBytes = 0;
+  for (const disk of vm.disks) deltaBytes += (await from.files.stat(topOf(disk).path))?.bytes ?? 0;
+  const since = rounds > 1 ? book.startedAt('shrink-delta', rounds) : book.startedAt('snapshot');
+  const seconds = Math.max(0.001, (clock.wallMs() - (since ?? 0)) / 1000);
+  const memoryBytes = await from.hypervisor.memoryInUse(vm);
+  return { deltaBytes, memoryBytes, deltaBytesPerSecond: Math.round(deltaBytes / seconds) };
+}
+
+async function toCopy(flow: Flow): Promise<FileToCopy[]> {
+  return Promise.all(
+    flow.book.plan.images.map(async ({ disk, source, target }): Promise<FileToCopy> => {
+      return { disk, kind: 'base', source, target, bytes: (await existing(flow, source)).bytes };
+    }),
+  );
+}
+
+async function existing({ from }: Flow, path: string): Promise<{ bytes: number }> {
+  const stat = await from.files.stat(path);
+  if (stat) return stat;
+  throw new TransferError('E_SOURCE_MISSING', `${path} does not exist, and the machine has it as an image`, {
+    hint: 'Put it back, or correct the description of the machine.',
+  });
+}
+
+function sum(files: readonly FileFact[]): number {
+  return files.reduce((bytes, file) => bytes + file.bytes, 0);
+}

@@ -1,0 +1,92 @@
+/** The way back: out of the blackout, and out of the whole migration, as long as the source has not given it away. */
+import { TransferError } from '../core/errors.js';
+import { urgentJobs } from './blackout-steps.js';
+import { intoWhat } from './final-steps.js';
+import type { Flow } from './flow.js';
+import type { MigrationBook } from './migration-book.js';
+import type { MigrationEnd } from './migration-end.js';
+import { overlaysOf, stateFiles, targetOf } from './migration-plan.js';
+
+/** The source has given it away, by this migration: asked of the source, since the journal may be behind. */
+export async function isGiven(book: MigrationBook, from: MigrationEnd): Promise<boolean> {
+  if (book.isDone('switch-over')) return true;
+  const ownership = await from.host.ownership(book.plan.vm.id);
+  return ownership.state === 'gone' && ownership.migration === book.plan.id;
+}
+
+/** @throws TransferError E_MIGRATION_STATE */
+export async function assertNotGiven(book: MigrationBook, from: MigrationEnd): Promise<void> {
+  if (!(await isGiven(book, from))) return;
+  const { vm, to } = book.plan;
+  throw new TransferError('E_MIGRATION_STATE', `${vm.name} belongs to ${to} already, and there is no way back`, {
+    hint: 'Let the migration finish; then migrate the machine back, if you want it there.',
+  });
+}
+
+/** The guest runs on at the source, from its memory. What was saved of it is worth nothing after that. */
+export async function undoBlackout(flow: Flow): Promise<void> {
+  const { book, from, to, jobs } = flow;
+  await assertNotGiven(book, from);
+  await runOn(flow);
+  await jobs.cancel(urgentJobs(flow));
+  const { source, target } = stateFiles(book.plan, book.attempt);
+  await from.files.remove(source);
+  await to.files.remove(target);
+  book.undone();
+}
+
+async function runOn({ book, from, note }: Flow): Promise<void> {
+  const { hypervisor } = from;
+  const { vm, saved } = book;
+  const state = await hypervisor.state(vm);
+  if (state === 'saved') return hypervisor.discardState(vm);
+  if (state === 'paused') return hypervisor.resume(vm);
+  if (state !== 'lost' && state !== 'off') return;
+  // Its process ended while it stood still.
+  await hypervisor.stop(vm);
+  await hypervisor.start(vm, saved);
+  if (saved) await hypervisor.resume(vm);
+  else note(`the process of ${vm.name} was killed before its memory was saved: to its guest this is a power cut`);
+}
+
+/** Nothing is left at the target, and the guest writes to its own images again. Repeatable. */
+export async function undoAll(flow: Flow): Promise<string[]> {
+  const { book, from, to, jobs } = flow;
+  const { plan } = book;
+  await assertNotGiven(book, from);
+  await jobs.cancel();
+  if (plan.running && book.isStarted('save-state')) await undoBlackout(flow);
+  const notes = plan.running && book.isStarted('snapshot') ? await mergeBack(flow) : [];
+  for (const path of made(book)) await to.files.remove(path);
+  if (book.isStarted('placeholder')) await to.host.removePlaceholder(plan.vm.id, plan.id);
+  return notes;
+}
+
+/** Where that cannot be, the overlays stay, and stay part of the machine: nothing is lost. */
+async function mergeBack(flow: Flow): Promise<string[]> {
+  const { from, book, signal } = flow;
+  const { plan } = book;
+  const { vm, state } = await from.host.get(plan.vm.id);
+  const kept = 'what was written since stays in its overlays, which belong to its disks from now on';
+  if (state !== 'running') return [`${vm.name} is ${state}: ${kept}`];
+  const progress = ({ bytesDone, bytesTotal }: { bytesDone: number; bytesTotal: number }): void =>
+    flow.progress(bytesDone, bytesTotal);
+  try {
+    await from.hypervisor.merge(vm, intoWhat(plan.vm, plan.images, 'source'), progress, signal);
+    return [];
+  } catch (thrown) {
+    const error = TransferError.from(thrown);
+    if (error.code === 'E_STOPPED') throw error;
+    return [`the overlays of ${vm.name} could not be merged (${error.message}): ${kept}`];
+  }
+}
+
+/** Files at the target that are ours: of the images only once it was seen that nobody else had them. */
+function made(book: MigrationBook): string[] {
+  const { plan } = book;
+  const rounds = Array.from({ length: book.rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
+  const overlays = rounds.map(({ disk, path }) => targetOf(plan, disk, path));
+  const states = Array.from({ length: book.attempt }, (_, at) => stateFiles(plan, at + 1).target);
+  const images = book.isStarted('copy-bases') ? plan.images.map(({ target }) => target) : [];
+  return [...states, ...overlays, ...images];
+}
