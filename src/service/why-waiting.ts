@@ -9,7 +9,7 @@ import type { Contender, Running, Situation } from './scheduler.js';
 const NAMES_MAX = 5;
 
 export interface WhyWaiting {
-  /** `window`, `priority`, `jobs-at-once`, `foreground-at-once`, `migrations-at-once`, `path-limit`, `share`, `next`. */
+  /** One of `window`, `priority`, `share`, `path-limit`, `jobs-`, `foreground-` or `migrations-at-once`, and `next`. */
   readonly rule: string;
   readonly sentence: string;
   /** Ids of the jobs in its way. */
