@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -16,7 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, type TestContext, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type TestContext, test } from 'vitest';
 import { type Machines, openMachines } from '../../src/index.js';
 import { type ExportManifest, MANIFEST } from '../../src/migrate/export-manifest.js';
 import { canonicalBytes } from '../../src/migrate/receipt.js';
@@ -246,11 +247,20 @@ test('an import that is stopped leaves no machine and no file', async () => {
 });
 
 describe('an import is refused', () => {
-  beforeEach(async () => {
+  let template: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'export-'));
+    machines = await openMachines({ state: join(folder, 'state') });
     await machine();
     await exported();
+    template = folder;
   });
-  const copy = () => machines.importVm({ folder: at('out'), to: { folder: at('out') + '-new' }, id: 'new' });
+  afterAll(() => rmSync(template, { recursive: true, force: true }));
+  beforeEach(async () => {
+    await machine();
+    cpSync(join(template, 'out'), at('out'), { recursive: true });
+  });
+  const copy = () => machines.importVm({ folder: at('out'), to: { folder: at('out-new') }, id: 'new' });
 
   test('when its id is here already', async () => {
     await refused('E_VM_EXISTS', /has the machine 5f0c1a2b.* already: web/, () =>
