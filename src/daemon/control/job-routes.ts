@@ -38,7 +38,7 @@ function addLists(app: ControlApp, service: JobService): void {
     async ({ query: { state, all }, caller }, reply) => {
       const chosen = state === undefined ? {} : { states: state.split(',') as JobState[] };
       // Ten thousand jobs are many: shaping each by its schema would take longer than all the rest.
-      reply.serializer(JSON.stringify);
+      void reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
       return { jobs: service.list(caller, { ...chosen, all: all === 1 }) };
     },
   );
