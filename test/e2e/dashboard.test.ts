@@ -228,6 +228,12 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     refusedWith(404);
   });
 
+  test('a link that was cut in the middle says so too', async () => {
+    await open('#/job/%e2%8');
+    await page.getByRole('heading', { name: 'Not found' }).waitFor();
+    refusedWith(404);
+  });
+
   test('a job with many files shows some, and more when asked', async () => {
     const { id } = await makeJob(dashboard.control, 'many', {}, 150);
     dashboard.control.service.copied(id, { bytes: GiB, file: 3 });
