@@ -156,7 +156,7 @@ test('where the file of tokens cannot be read nobody is let in, and nobody outsi
   expect((await ask(at('/v1/service'), { token: admin })).status).toBe(200);
 });
 
-test("a token with the name of the service's user has not that user's jobs, unless it is an administrator's", async () => {
+test("a token named as the service's user has not that user's jobs, unless it is an administrator's", async () => {
   const { username } = userInfo();
   const token = await control.token(username, 'jobs');
   for (const asked of [{ token }, { token, method: 'POST' }]) {
