@@ -23,6 +23,8 @@ export {
   setDiskParent,
 } from './api/disk.js';
 export { type LeftoversOptions, leftovers } from './api/leftovers.js';
+export { type Machines, type MachinesOptions, openMachines } from './api/machines.js';
+export { type MigrationsOptions, openMigrations } from './api/migrations.js';
 export { Disk, type DiskLink, type OpenDiskOptions, openDisk } from './api/open-disk.js';
 export type { CopyOptions, Reflink } from './api/options.js';
 export { Run } from './api/run.js';

@@ -12,6 +12,8 @@ import type { TransferResult } from '../transfer/transfer-result.js';
 type Driver = Awaited<ReturnType<typeof peerDriver>>;
 type PeerPull = InstanceType<Driver['PeerPull']>;
 
+/** Hosts that are started so often within one copy are broken. */
+const LOST_MAX = 10;
 export interface PullEnds {
   readonly source: Location;
   readonly target: Location;
@@ -30,35 +32,59 @@ export class PullWork {
   readonly #options: PullOptions;
   readonly #clock: Clock = systemClock;
   #pull: Promise<PeerPull> | undefined;
+  #rate: number;
   #stopped = false;
 
   constructor(driver: Driver, ends: PullEnds, options: PullOptions) {
     this.#driver = driver;
     this.#ends = ends;
     this.#options = options;
+    this.#rate = options.rateBytesPerSecond;
     this.events = new EventStream(() => this.#clock.wallMs());
   }
 
   /** Carries it out; to be called once. @throws TransferError what the other host says, or that it says nothing more */
   async run(): Promise<TransferResult> {
+    const message = `the bytes go straight from ${this.#ends.source.name} to ${this.#ends.target.name}`;
+    this.events.emit({ type: 'note', message });
     try {
-      this.#pull = this.#driver.PeerPull.start(this.#ends, this.#options);
-      const pull = await this.#pull;
-      if (this.#stopped) await pull.stop();
-      const [source, target] = [this.#ends.source.name, this.#ends.target.name];
-      const message = `the bytes go straight from ${source} to ${target}`;
-      this.events.emit({ type: 'note', message });
-      for (;;) {
-        const { said, ended } = await pull.news();
-        for (const { event, result, error } of said) {
-          if (result) return result as TransferResult;
-          if (error) throw told(error as ErrorJson);
-          if (event) this.events.emit(event as EventBody);
-        }
-        if (ended) throw new TransferError('E_PROTOCOL', `${target}: the other host did not say how the copy went`);
+      for (let lost = 1; ; lost++) {
+        const outcome = await this.#carryOut(lost === 1 && this.#options.discard);
+        if (!(outcome instanceof TransferError)) return outcome;
+        if (this.#stopped || lost >= LOST_MAX) throw outcome;
+        const why = 'one of the two hosts was started again, or the lent token has ended';
+        this.events.emit({ type: 'note', message: `${why}; the copy goes on` });
       }
     } finally {
       this.events.end();
+    }
+  }
+
+  /**
+   * Answers an error where the copy may go on when it is asked for anew: the host that pulls has ended it, or, once it
+   * was let in, the source's host knows the lent token no more. Where the driver's own has ended too, it hears that.
+   */
+  async #carryOut(discard: boolean): Promise<TransferResult | TransferError> {
+    const options = { ...this.#options, rateBytesPerSecond: this.#rate, discard };
+    this.#pull = this.#driver.PeerPull.start(this.#ends, options);
+    const pull = await this.#pull;
+    if (this.#stopped) await pull.stop();
+    let begun = false;
+    for (;;) {
+      const news = await pull.news().catch(forgotten);
+      if (news instanceof TransferError) return news;
+      for (const { event, result, error } of news.said) {
+        if (result) return result as TransferResult;
+        if (error && (error.code === 'E_STOPPED' || (begun && error.code === 'E_AUTH')))
+          return told(error as ErrorJson);
+        if (error) throw told(error as ErrorJson);
+        if (event) this.events.emit(event as EventBody);
+        begun ||= event !== undefined && event.type !== 'note';
+      }
+      if (news.ended) {
+        const { name } = this.#ends.target;
+        throw new TransferError('E_PROTOCOL', `${name}: the other host did not say how the copy went`);
+      }
     }
   }
 
@@ -69,6 +95,7 @@ export class PullWork {
   }
 
   setRate(bytesPerSecond: number): void {
+    this.#rate = bytesPerSecond;
     this.#pull?.then((pull) => pull.setRate(bytesPerSecond)).catch(() => undefined);
   }
 
@@ -76,6 +103,12 @@ export class PullWork {
   chunkMap(_cells: number): ChunkMapView | undefined {
     return undefined;
   }
+}
+
+/** A host that was started again does not know the copy any more. */
+function forgotten(thrown: unknown): TransferError {
+  if (thrown instanceof TransferError && thrown.code === 'E_STOPPED') return thrown;
+  throw thrown;
 }
 
 function told({ code, message, hint }: ErrorJson): TransferError {

@@ -20,5 +20,13 @@ export interface ServiceOptions {
 export async function openService({ state = stateFolder(), onNote }: ServiceOptions = {}): Promise<JobService> {
   makeFolders(state);
   const { Service } = await import('../service/service.js');
-  return Service.start(await serviceParts(state, onNote ?? (() => undefined)));
+  const parts = await serviceParts(state, onNote ?? (() => undefined));
+  try {
+    return await Service.start(parts);
+  } catch (thrown) {
+    // Nobody else would end what already watches and waits, and with it the process.
+    parts.policies.close();
+    await parts.store.close();
+    throw thrown;
+  }
 }

@@ -7,6 +7,7 @@ import { ERROR_KINDS, TransferError } from '../core/errors.js';
 import { hardExit } from '../platform/file-system.js';
 import { argvPaths } from '../platform/path-bytes.js';
 import type { DiskCommands } from './disk-program.js';
+import { migrateCommands, vmCommands } from './machine-commands.js';
 import { createProgram, usageError } from './program.js';
 import { errorLines } from './render/error-text.js';
 import type { PeerCommands, ServeCommands } from './serve-program.js';
@@ -26,6 +27,10 @@ async function runCommand(session: Session): Promise<number> {
       exitCode = await runCopy(session, sources, target, flags);
     },
     verify: async (target, source, flags) => {
+      if (target === undefined) {
+        const { runVerifyReceipt } = await import('./commands/verify-receipt.js');
+        return ended(await runVerifyReceipt(session, flags));
+      }
       const { runVerify } = await import('./commands/verify.js');
       exitCode = await runVerify(session, target, source, flags);
     },
@@ -47,6 +52,8 @@ async function runCommand(session: Session): Promise<number> {
     job: jobCommands(session, ended),
     policy: policyCommands(session, ended),
     service: unitCommands(session, ended),
+    vm: vmCommands(session, ended),
+    migrate: migrateCommands(session, ended),
     completion: async (shell, ofProgram) => {
       const { runCompletion } = await import('./commands/completion.js');
       exitCode = await runCompletion(session, ofProgram, shell);
@@ -83,9 +90,9 @@ function serveCommands(session: Session, ended: (exitCode: number) => void): Ser
   const serve = () => import('./commands/serve.js');
   return {
     serve: async (flags) => ended(await (await serve()).runServe(session, flags)),
-    tokenAdd: async (name, flags) => ended((await serve()).runTokenAdd(session, name, flags)),
+    tokenAdd: async (name, flags) => ended(await (await serve()).runTokenAdd(session, name, flags)),
     tokenList: async (flags) => ended((await serve()).runTokenList(session, flags)),
-    tokenRemove: async (name, flags) => ended((await serve()).runTokenRemove(session, name, flags)),
+    tokenRemove: async (name, flags) => ended(await (await serve()).runTokenRemove(session, name, flags)),
   };
 }
 

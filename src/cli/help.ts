@@ -13,6 +13,9 @@ Examples:
                                                interrupted copy
   blockferry copy -r vms/ /backup/vms          a whole folder
   blockferry copy --limit 50MiB disk.vhd /backup/
+  blockferry copy --background disk.vhd /backup/  as a job of the service
+  blockferry job list                          what the service copies, and why
+                                               a job waits
   blockferry verify /backup/disk.vhd disk.vhd  compare every byte
   blockferry status /backup/disk.vhd           how far an interrupted copy got
   blockferry bench /vms /backup                what these two could do, and the
@@ -20,9 +23,9 @@ Examples:
   blockferry disk info disk.vhdx               what is in a disk image
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the
-network failed, 4 different or damaged, 5 journal, 130 interrupted (finished
-work is kept). Where the output itself cannot be written, what would be 0 is 3,
-and the work is done all the same.
+network failed, 4 different or damaged, 5 journal or jobs, 130 interrupted
+(finished work is kept). Where the output itself cannot be written, what would
+be 0 is 3, and the work is done all the same.
 `;
 
 export const COPY_HELP = `
@@ -59,6 +62,9 @@ pair; docs/ has a page for each. --delta (with --overwrite) takes over from the
 target, at a path or at a peer, the chunks that are the same, and sends only the
 others.
 
+With --background the service ("blockferry serve") makes the copy as a job that
+completes by itself, and this command only prints its id.
+
 Credentials for a web server come from its URL, from a netrc file (NETRC, or
 ~/.netrc), from --token-file or the variable BLOCKFERRY_HTTP_TOKEN, or from a
 header, and go to that server alone. Arguments can be seen by everybody on this
@@ -87,6 +93,8 @@ are listed. With --manifest a file is compared chunk by chunk, and a folder file
 by file; what else is in the folder is counted and no failure. Symbolic links in
 a folder are not followed. With --content two disk images are compared by what
 their guests see, whatever their formats; a manifest says itself what it is of.
+--receipt says whether the receipt of a migration is what its service has
+signed; with --signed-by, whether it was the service with that key.
 
 Examples:
   blockferry verify /backup/disk.vhd disk.vhd
@@ -94,6 +102,7 @@ Examples:
   blockferry verify --quiet /backup/disk.vhd disk.vhd && rm disk.vhd
   blockferry verify -r /backup/vms vms/
   blockferry verify --manifest vms.manifest /backup/vms
+  blockferry verify --receipt web-receipt.json
 `;
 
 export const STATUS_HELP = `

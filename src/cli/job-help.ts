@@ -124,5 +124,5 @@ Examples:
 export const POLICY_SET_HELP = `
 Examples:
   blockferry policy set policy.toml
-  blockferry policy show | sed s/50MiB/80MiB/ | blockferry policy set -
+  blockferry policy show | sed 's/= 12/= 4/' | blockferry policy set -
 `;

@@ -8,11 +8,13 @@ import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, LEFTOVERS_HELP, STATUS_HELP, VERIFY_HELP } from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { addJob, type JobCommands } from './job-program.js';
+import { addMigrate, type MigrateCommands } from './migrate-program.js';
 import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
 
 import { packageVersion } from './version.js';
+import { addVm, type VmCommands } from './vm-program.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -57,6 +59,8 @@ export interface VerifyFlags extends OutputFlags, HttpFlags {
   readonly recursive?: boolean;
   readonly manifest?: string;
   readonly workers?: number;
+  readonly receipt?: string;
+  readonly signedBy?: string;
 }
 
 export interface LeftoversFlags extends OutputFlags {
@@ -67,7 +71,8 @@ export interface LeftoversFlags extends OutputFlags {
 
 export interface Commands {
   copy(sources: readonly string[], target: string, flags: CopyFlags): Promise<void>;
-  verify(target: string, source: string | undefined, flags: VerifyFlags): Promise<void>;
+  /** Without a target there is a receipt. */
+  verify(target: string | undefined, source: string | undefined, flags: VerifyFlags): Promise<void>;
   status(target: string, flags: OutputFlags): Promise<void>;
   leftovers(location: string, flags: LeftoversFlags): Promise<void>;
   bench(locations: readonly string[], flags: BenchFlags): Promise<void>;
@@ -77,6 +82,8 @@ export interface Commands {
   readonly job: JobCommands;
   readonly policy: PolicyCommands;
   readonly service: UnitCommands;
+  readonly vm: VmCommands;
+  readonly migrate: MigrateCommands;
   completion(shell: Shell, program: Command): Promise<void>;
 }
 
@@ -100,6 +107,8 @@ export function createProgram(commands: Commands): Command {
   addJob(program, () => commands.job);
   addPolicy(program, () => commands.policy);
   addServiceUnit(program, () => commands.service);
+  addVm(program, () => commands.vm);
+  addMigrate(program, () => commands.migrate);
   addCompletion(program, commands);
   arrangeHelp(program);
   return program;
@@ -163,25 +172,35 @@ function addVerify(program: Command, commands: Commands): void {
   const verify = program
     .command('verify')
     .description('compare two files or folders, or one with a manifest, and say where they differ')
-    .argument('<target>', 'what is to be proven')
+    .argument('[target]', 'what is to be proven')
     .argument('[source]', 'what it is compared with')
     .option('-r, --recursive', 'compare folders, file by file')
     .option('--manifest <file>', 'compare with what a copy wrote down with --manifest')
     .option('--content', 'compare what guests see of two disk images of any formats')
     .option('--parents <folder>', 'where images that others build on may be, too; may be repeated', collect)
     .option('--workers <n>', 'threads that read', count('--workers', WORKERS_MAX))
+    .option('--receipt <file>', 'check the receipt of a migration instead, and its signature')
+    .option('--signed-by <key>', 'with --receipt: the key that must have signed it, as sha256:HEX')
     .option('--json', 'one object on the standard output')
     .option('--quiet', 'say nothing but errors; the exit code tells')
     .addHelpText('after', VERIFY_HELP)
-    .exitOverride((error) => {
-      throw error.code === 'commander.missingArgument' ? nothingToCompare() : error;
-    })
-    .action((target: string, source: string | undefined, flags: VerifyFlags) => {
+    .action((target: string | undefined, source: string | undefined, flags: VerifyFlags) => {
+      if (flags.receipt !== undefined) {
+        if (target !== undefined) throw receiptAlone();
+        return commands.verify(undefined, undefined, flags);
+      }
+      if (target === undefined) throw nothingToCompare();
       if (source !== undefined && flags.manifest !== undefined) throw comparesWithTwo();
       if (source === undefined && flags.manifest === undefined) throw nothingToCompare();
       return commands.verify(target, source, flags);
     });
   addHttpOptions(verify);
+}
+
+function receiptAlone(): TransferError {
+  return new TransferError('E_USAGE', 'a receipt is checked by itself, and a location was given too', {
+    hint: 'Write: blockferry verify --receipt <file>',
+  });
 }
 
 function comparesWithTwo(): TransferError {

@@ -68,7 +68,7 @@ function pinOf(text: string): string {
 }
 
 /** Unless one is named, the user's own; where that does not run, the machine's. */
-function socketOf(state: string | undefined): string {
+export function socketOf(state: string | undefined): string {
   if (state !== undefined) return join(resolve(state), SOCKET);
   const own = join(resolve(stateFolder()), SOCKET);
   if (process.env.BLOCKFERRY_STATE || existsSync(own)) return own;
@@ -141,9 +141,17 @@ export function filesOf(locations: readonly string[]): FileSpec[] {
 /** @throws TransferError E_USAGE for what is no location */
 export function absolute(text: string): string {
   const { scheme, text: path } = parseLocation(text);
+  if (scheme === 'sftp' || scheme === 'peer') return withAbsoluteFiles(text);
   if (scheme !== 'file') return text;
   const whole = resolve(path);
   return path.endsWith('/') && whole !== '/' ? `${whole}/` : whole;
+}
+
+/** A key, or a certificate, may be a file that the location names. */
+function withAbsoluteFiles(url: string): string {
+  return url.replace(/([?&](?:identity|ca)=)(?![/~])([^&#]+)/g, (...[, before, path]) => {
+    return `${before}${resolve(decodeURIComponent(path)).split('/').map(encodeURIComponent).join('/')}`;
+  });
 }
 
 /** The beginning of a location, which need not be one itself. */

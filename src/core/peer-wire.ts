@@ -51,9 +51,11 @@ const sentences = listOf(text(500), 300);
 const extent = pairOf(pairOf(count(), count()), flag);
 const extents = object({ extents: listOf(extent, WIRE_LIMITS.extentsPerAnswer) });
 const nothing = object({});
+/** What goes into the head of a request, and must not end a line there. */
+export const token = text(200, /^[\w-]+$/);
 /** Where a host finds another one, and how it is let in there. Holds a secret. */
 const address = object(
-  { host: text(255), port: count(65_535), token: text(200) },
+  { host: text(255, /^[\w.:%-]+$/), port: count(65_535), token },
   { pin: text(64, /^[0-9a-f]{64}$/), ca: text(256 * KiB) },
 );
 const pullOptions = object(
@@ -125,7 +127,7 @@ export const CALLS = {
   'finish-commit': call(object({ place, part: mark, commit }), object({ whole: flag }), 'write'),
   discard: call(object({ place }), nothing, 'write'),
   /** A token that reads this one file, for a while: for the host that pulls it. */
-  delegate: call(place, object({ token: text(200) }), 'read'),
+  delegate: call(place, object({ token }), 'read'),
   /** Has the host copy from another one by itself. It stops when nobody asks about it for a minute. */
   pull: call(
     object({ source: object({ address, place }), place, sourceName: text(1000), options: pullOptions }),

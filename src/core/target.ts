@@ -133,7 +133,7 @@ export interface Target {
   openChunkBack?(range: ByteRange, signal: AbortSignal): ChunkReader;
   /**
    * Makes the range what the file that is to be replaced has there, if that has this digest; false: it has another, and
-   * the range is still to be written. Absent: it can't be done here.
+   * the range is still to be written: it is as it was, or reads as zero. Absent: it can't be done here.
    */
   adopt?(range: ByteRange, expected: Expected, signal: AbortSignal): Promise<boolean>;
   /**

@@ -13,6 +13,7 @@ import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { ClientCalls, LONG_ANSWER_MS_MAX, type ServiceAddress } from './client-calls.js';
 import { type ListenAbout, listen } from './client-events.js';
 import type { PolicyView, ServiceView, WholeJobView } from './control/schemas.js';
+import { MigrationCalls } from './migration-calls.js';
 
 export type { ServiceAddress } from './client-calls.js';
 export type { ListenAbout } from './client-events.js';
@@ -20,11 +21,13 @@ export type { PolicyView, ServiceView, WholeJobView } from './control/schemas.js
 
 /** All calls throw TransferError; E_NO_SERVICE where nothing listens. Nothing connects before the first one. */
 export class ServiceClient {
+  readonly migrations: MigrationCalls;
   readonly #calls: ClientCalls;
   readonly #clock: Clock;
 
   constructor(at: ServiceAddress, clock: Clock = systemClock) {
     this.#calls = new ClientCalls(at);
+    this.migrations = new MigrationCalls(this.#calls);
     this.#clock = clock;
   }
 

@@ -131,9 +131,12 @@ export class Daemon {
 
   /** Ends what is under way; parts stay, and whoever wrote them goes on with the next start. */
   async close(): Promise<void> {
+    // A timer that nobody needs any more would keep the process.
+    const done = new AbortController();
     const closed = Promise.allSettled(this.#threads.map(({ link }) => link.ask('close', undefined)));
-    await Promise.race([closed, this.#clock.sleep(CLOSE_MS_MAX)]);
-    await Promise.race([this.#host.close(), this.#clock.sleep(CLOSE_MS_MAX)]);
+    await Promise.race([closed, this.#clock.sleep(CLOSE_MS_MAX, done.signal)]);
+    await Promise.race([this.#host.close(), this.#clock.sleep(CLOSE_MS_MAX, done.signal)]);
+    done.abort();
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
     for (const { fd } of this.roots) closeSync(fd);
   }

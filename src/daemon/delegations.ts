@@ -10,8 +10,8 @@ import type { Place } from '../core/peer-wire.js';
 
 export interface Lent {
   readonly place: Place;
-  /** Who has lent it. */
-  readonly client: string;
+  /** Hash of the token that has lent it: another one of the same client is another matter. */
+  readonly lender: string;
 }
 
 export const DELEGATED = 'bfd_';
@@ -27,17 +27,17 @@ export class Delegations {
     this.#clock = clock;
   }
 
-  lend(place: Place, client: string): string {
+  lend(place: Place, lender: string): string {
     this.sweep();
     if (this.#lent.size >= LENT_MAX) throw new TransferError('E_UNAVAILABLE', 'too many tokens are lent already');
     const token = DELEGATED + randomBytes(32).toString('base64url');
-    this.#lent.set(sha256Hex(Buffer.from(token)), { place, client, untilMs: nowMs(this.#clock) + LENT_MS });
+    this.#lent.set(sha256Hex(Buffer.from(token)), { place, lender, untilMs: nowMs(this.#clock) + LENT_MS });
     return token;
   }
 
   find(hash: string): Lent | undefined {
     const lent = this.#lent.get(hash);
-    return lent && nowMs(this.#clock) < lent.untilMs ? { place: lent.place, client: lent.client } : undefined;
+    return lent && nowMs(this.#clock) < lent.untilMs ? { place: lent.place, lender: lent.lender } : undefined;
   }
 
   sweep(): void {

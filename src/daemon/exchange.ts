@@ -16,6 +16,7 @@ const REFUSED_MS = 500;
 const BEAT_MS = 15_000;
 const MESSAGE_MS_MAX = 60_000;
 const UNHEARD_BYTES_MAX = 64 * MiB;
+const UNHEARD_MS_MAX = 30_000;
 
 export interface AuthParts {
   readonly clock: Clock;
@@ -30,15 +31,28 @@ export async function authenticate(
   { clock, delegated }: AuthParts,
 ): Promise<TokenEntry> {
   const [, token] = /^Bearer ([\w-]{1,200})$/.exec(request.headers.authorization ?? '') ?? [];
-  const entry = token === undefined ? undefined : book.find(token, clock.wallMs());
+  const hash = token === undefined ? '' : sha256Hex(Buffer.from(token));
+  const entry = known(book, hash, clock);
   if (entry) return entry;
-  const lent = token?.startsWith(DELEGATED) ? await delegated(sha256Hex(Buffer.from(token))) : undefined;
-  const lender = lent && book.named(lent.client, clock.wallMs());
+  const lent = token?.startsWith(DELEGATED) ? await delegated(hash) : undefined;
+  const lender = lent && known(book, lent.lender, clock);
   if (lent && lender) return { ...lender, only: lent.place };
   await clock.sleep(REFUSED_MS);
   throw new TransferError('E_AUTH', 'the token is unknown here, has expired or was removed', {
     hint: 'Ask whoever runs the peer for a token: blockferry serve token add NAME. Then: blockferry peer add.',
   });
+}
+
+/** Where the list lies, and what is wrong with it, is for whoever runs the peer. */
+function known(book: TokenBook, hash: string, clock: Clock): TokenEntry | undefined {
+  try {
+    return book.find(hash, clock.wallMs());
+  } catch (cause) {
+    throw new TransferError('E_UNAVAILABLE', 'the peer cannot read its list of tokens', {
+      hint: 'Whoever runs it sees why with: blockferry serve token list',
+      cause,
+    });
+  }
 }
 
 /** @throws TransferError E_USAGE where the client speaks another protocol */
@@ -86,7 +100,11 @@ export function answer(response: ServerResponse, content: unknown): void {
  * What is still coming is taken and thrown away, so that the answer is heard: a connection that is closed on its sender
  * may lose it. Whoever has no token is not listened to any more.
  */
-export function answerError(request: IncomingMessage, response: ServerResponse, error: TransferError): void {
+export function answerError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { error, clock }: { readonly error: TransferError; readonly clock: Clock },
+): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
@@ -110,12 +128,21 @@ export function answerError(request: IncomingMessage, response: ServerResponse, 
     ...(code === 'E_AUTH' && !request.complete && { connection: 'close' }),
   });
   response.end(body);
+  if (!request.complete) void throwAway(request, clock);
+}
+
+/** Neither much of it nor for long: a client that has its answer stops sending. */
+async function throwAway(request: IncomingMessage, clock: Clock): Promise<void> {
+  const over = new AbortController();
   let rest = 0;
   request.on('data', (piece: Buffer) => {
     rest += piece.length;
     if (rest > UNHEARD_BYTES_MAX) request.destroy();
   });
+  for (const event of ['end', 'close']) request.once(event, () => over.abort());
   request.resume();
+  await clock.sleep(UNHEARD_MS_MAX, over.signal);
+  if (!request.complete) request.destroy();
 }
 
 function statusOf({ code }: TransferError): number {
@@ -126,14 +153,19 @@ function statusOf({ code }: TransferError): number {
   return ERROR_KINDS[code].exitCode === 2 || code === 'E_PROTOCOL' ? 400 : 500;
 }
 
-/** While work takes long, the client hears now and then that it goes on (102, RFC 2518 §10.1). */
+/** 102, RFC 2518 §10.1: so that the client does not take the peer for gone. */
+export function sayGoingOn(response: ServerResponse): void {
+  if (!response.headersSent && !response.destroyed) response.writeProcessing();
+}
+
+/** While work takes long, the client hears now and then that it goes on. */
 export async function beating<T>(response: ServerResponse, clock: Clock, work: Promise<T>): Promise<T> {
   const done = new AbortController();
   const beat = async (): Promise<void> => {
     for (;;) {
       await clock.sleep(BEAT_MS, done.signal);
-      if (done.signal.aborted || response.headersSent || response.destroyed) return;
-      response.writeProcessing();
+      if (done.signal.aborted) return;
+      sayGoingOn(response);
     }
   };
   const beats = beat();

@@ -27,14 +27,14 @@ export interface HostParts {
   readonly tell: (thread: number, about: LeaseNews) => Promise<void>;
 }
 
-/** Calls that the serving threads hand on, with the name of the client's token. */
+/** Calls that the serving threads hand on, with the name and the hash of the client's token. */
 export type HostCall = Extract<
   CallName,
   | ('locate-target' | 'prepare-target' | 'flush' | 'mark' | 'commit' | 'close-target' | 'finish-commit' | 'discard')
   | ('delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop')
 >;
 type DeedsOf<N extends HostCall> = {
-  [C in N]: (request: CallRequest<C>, client: string) => Promise<CallAnswer<C>>;
+  [C in N]: (request: CallRequest<C>, client: string, token: string) => Promise<CallAnswer<C>>;
 };
 type PullCall = Extract<HostCall, 'delegate' | 'pull' | 'pull-news' | 'pull-rate' | 'pull-stop'>;
 type PullDeeds = DeedsOf<PullCall>;
@@ -58,6 +58,8 @@ export interface HostAsk {
   readonly call: HostCall;
   readonly request: unknown;
   readonly client: string;
+  /** Hash of its token. */
+  readonly token: string;
 }
 
 const SWEEP_MS = 60_000;
@@ -86,9 +88,9 @@ export class Host {
   /** A thread that is stuck on a storage keeps only those waiting whose parts it has. */
   forThread(thread: number): HostForThread {
     return {
-      call: ({ call, request, client }) => {
+      call: ({ call, request, client, token }) => {
         const deeds: DeedsOf<HostCall> = { ...this.#calls, ...this.#pullCalls };
-        return (deeds[call] as (request: unknown, client: string) => Promise<unknown>)(request, client);
+        return (deeds[call] as (...asked: readonly unknown[]) => Promise<unknown>)(request, client, token);
       },
       lease: ({ lease, client }) => {
         const { ref, found, root, size, sealed, threads } = this.#leases.get(lease, client);
@@ -126,41 +128,45 @@ export class Host {
       }
     },
     'prepare-target': (request, client) => {
-      const { root, path } = request.place;
-      return this.#turns.take(`${root}/${path}`, () => this.#prepare(request, client));
+      return this.#turns.take(turnOf(request.place), () => this.#prepare(request, client));
     },
-    flush: async ({ lease: id, seen }, client) => {
-      const lease = this.#leases.get(id, client);
-      if (lease.failures > seen) return { failures: lease.failures };
-      try {
-        await this.#parts.runner.run('flush-target', { ref: lease.ref });
-      } catch (thrown) {
-        lease.failures++;
-        if (TransferError.from(thrown).code !== 'E_FLUSH') throw asTold(thrown, lease.found);
-      }
-      return { failures: lease.failures };
-    },
-    mark: async ({ lease: id, times }, client) => {
-      const lease = this.#leases.get(id, client);
-      await this.#seal(lease);
-      return this.#told(lease.found, () => {
-        return this.#parts.runner.run('mark-target', { ref: lease.ref, ...(times && { times }) });
+    flush: ({ lease: id, seen }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        if (lease.failures > seen) return { failures: lease.failures };
+        try {
+          await this.#parts.runner.run('flush-target', { ref: lease.ref });
+        } catch (thrown) {
+          lease.failures++;
+          if (TransferError.from(thrown).code !== 'E_FLUSH') throw asTold(thrown, lease.found);
+        }
+        return { failures: lease.failures };
       });
     },
-    commit: async ({ lease: id, commit }, client) => {
-      const lease = this.#leases.get(id, client);
-      if (lease.committed) return { sentences: lease.committed };
-      await this.#seal(lease);
-      const { request, sentences } = localCommit(commit);
-      const kept = await this.#told(lease.found, () => {
-        return this.#parts.runner.run('commit-target', { ref: lease.ref, request });
+    mark: ({ lease: id, times }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        await this.#seal(lease);
+        return this.#told(lease.found, () => {
+          return this.#parts.runner.run('mark-target', { ref: lease.ref, ...(times && { times }) });
+        });
       });
-      lease.committed = [...sentences, ...kept];
-      return { sentences: lease.committed };
     },
-    'close-target': async ({ lease: id }, client) => {
-      await this.#leases.end(this.#leases.get(id, client));
-      return {};
+    commit: ({ lease: id, commit }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        if (lease.committed) return { sentences: lease.committed };
+        await this.#seal(lease);
+        const { request, sentences } = localCommit(commit);
+        const kept = await this.#told(lease.found, () => {
+          return this.#parts.runner.run('commit-target', { ref: lease.ref, request });
+        });
+        lease.committed = [...sentences, ...kept];
+        return { sentences: lease.committed };
+      });
+    },
+    'close-target': ({ lease: id }, client) => {
+      return this.#underLease(id, client, async (lease) => {
+        await this.#leases.end(lease);
+        return {};
+      });
     },
     'finish-commit': ({ place, part, commit }) => {
       return this.#at(place, async (found, { ref }) => {
@@ -181,8 +187,8 @@ export class Host {
   };
 
   readonly #pullCalls: PullDeeds = {
-    delegate: async (place, client) => ({ token: this.#delegations.lend(place, client) }),
-    pull: async (request, client) => ({ pull: this.#pulls.start(request, client) }),
+    delegate: async (place, _client, token) => ({ token: this.#delegations.lend(place, token) }),
+    pull: async (request, client) => ({ pull: await this.#pulls.start(request, client) }),
     'pull-news': ({ pull, after }, client) => this.#pulls.news(pull, after, client),
     'pull-rate': async ({ pull, rateBytesPerSecond }, client) => this.#pulls.setRate(pull, client, rateBytesPerSecond),
     'pull-stop': async ({ pull }, client) => this.#pulls.stop(pull, client),
@@ -191,7 +197,7 @@ export class Host {
   /** Opening it again ends the lease of whoever had it open: a run that was killed, most of the time. */
   async #prepare(request: CallRequest<'prepare-target'>, client: string): Promise<CallAnswer<'prepare-target'>> {
     const { place, size, partial, sync, committed } = request;
-    this.#leases.assertRoom();
+    this.#leases.assertRoom(client);
     const found = findTarget(this.#parts.roots, place, undefined);
     try {
       const site = await this.#locate(found);
@@ -216,7 +222,13 @@ export class Host {
   }
 
   #at<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
-    return this.#turns.take(`${place.root}/${place.path}`, () => this.#inPlace(place, work));
+    return this.#turns.take(turnOf(place), () => this.#inPlace(place, work));
+  }
+
+  /** A lease ends, and its descriptor is closed, only between two of these: a commit that is asked for twice is one. */
+  #underLease<T>(id: string, client: string, work: (lease: Lease) => Promise<T>): Promise<T> {
+    const { shown } = this.#leases.get(id, client).found;
+    return this.#turns.take(shown, () => work(this.#leases.get(id, client)));
   }
 
   async #inPlace<T>(place: Place, work: (found: Found, site: TargetSite) => Promise<T>): Promise<T> {
@@ -251,6 +263,11 @@ export class Host {
   async #tell({ id, threads }: Lease, what: LeaseNews['what']): Promise<void> {
     await Promise.all([...threads].map((thread) => this.#parts.tell(thread, { lease: id, what })));
   }
+}
+
+/** As {@link Found} shows it. */
+function turnOf({ root, path }: Place): string {
+  return `${root}/${path.replace(/\/$/, '')}`;
 }
 
 /** A copy that runs on this host has its journal beside its part, and nobody else may touch that. */

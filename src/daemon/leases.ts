@@ -48,6 +48,8 @@ export interface LeaseParts {
 }
 
 const LEASES_MAX = 1000;
+/** Of one client: the others are to find room. */
+const CLIENT_SHARE = 0.5;
 const REMEMBERED_MAX = 10_000;
 const IDLE_MS_MAX = 30 * 60_000;
 
@@ -106,12 +108,18 @@ export class Leases {
     }
   }
 
-  assertRoom(): void {
-    if (this.#open.size < LEASES_MAX) return;
-    throw new TransferError('E_UNAVAILABLE', `${LEASES_MAX} partial copies are open here already`, {
-      hint: 'Try again when some of them are finished.',
-      retryAfterMs: 10_000,
-    });
+  /** @throws TransferError E_UNAVAILABLE */
+  assertRoom(client: string): void {
+    const own = [...this.#open.values()].filter((lease) => lease.client === client).length;
+    if (this.#open.size < LEASES_MAX && own < LEASES_MAX * CLIENT_SHARE) return;
+    throw new TransferError(
+      'E_UNAVAILABLE',
+      `${this.#open.size} partial copies are open here already, ${own} of yours`,
+      {
+        hint: 'Try again when some of them are finished. One that nobody uses is let go after half an hour.',
+        retryAfterMs: 10_000,
+      },
+    );
   }
 
   async endAll(): Promise<void> {

@@ -14,11 +14,12 @@ import { KiB } from '../core/units.js';
 import type { EndpointScheme } from '../endpoint/registry.js';
 import type { BlockBuffers } from '../transfer/block-buffers.js';
 import type { Pace } from '../transfer/pace.js';
+import { sayGoingOn } from './exchange.js';
 import type { LeaseNews } from './host.js';
 import type { LeaseView } from './leases.js';
 import { receiveRange } from './receive-range.js';
 import { sendRange } from './send-range.js';
-import { assertInside, assertRange, assertRight, readQuery, signalOf } from './source-bytes.js';
+import { assertAwaited, assertInside, assertRange, assertRight, readQuery, signalOf } from './source-bytes.js';
 import type { TokenEntry } from './tokens.js';
 
 export interface PartBytesParts {
@@ -89,6 +90,7 @@ export class PartBytes {
       writer: target.openChunk(range, signal),
       hasher: newHasher(),
       assertOpen: () => assertWritable(held),
+      goesOn: () => sayGoingOn(response),
     });
   }
 
@@ -120,12 +122,22 @@ export class PartBytes {
   async adopt(
     lease: string,
     client: TokenEntry,
-    { offset, length, ...expected }: ByteRange & Expected,
+    { offset, length, signal, ...expected }: ByteRange & Expected & { readonly signal: AbortSignal },
   ): Promise<boolean> {
     const range = { offset, length };
     const held = await this.#take(lease, client, range);
     assertWritable(held);
-    return (await held.target.adopt?.(range, expected, held.stop.signal)) ?? false;
+    // Whoever has left may be asking again, or send the chunk: what comes late must not write over that.
+    assertAwaited(signal);
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    signal.addEventListener('abort', end);
+    held.stop.signal.addEventListener('abort', end);
+    try {
+      return (await held.target.adopt?.(range, expected, over.signal)) ?? false;
+    } finally {
+      held.stop.signal.removeEventListener('abort', end);
+    }
   }
 
   async extents(lease: string, client: TokenEntry, range: ByteRange): Promise<Iterable<Extent> | undefined> {
@@ -136,12 +148,16 @@ export class PartBytes {
   async digest(
     lease: string,
     client: TokenEntry,
-    about: ByteRange & { readonly algorithm: Algorithm },
+    about: ByteRange & { readonly algorithm: Algorithm; readonly signal: AbortSignal },
   ): Promise<string> {
-    const { offset, length, algorithm } = about;
+    const { offset, length, algorithm, signal } = about;
     const held = await this.#take(lease, client, { offset, length });
-    const reader = openBack(held.target, { offset, length }, new AbortController().signal);
-    return hashReader(reader, { length, algorithm }, { ...this.#parts, assertOpen: () => assertOpen(held) });
+    const assert = (): void => {
+      assertOpen(held);
+      assertAwaited(signal);
+    };
+    const reader = openBack(held.target, { offset, length }, signal);
+    return hashReader(reader, { length, algorithm }, { ...this.#parts, assertOpen: assert });
   }
 
   /** @throws TransferError where there is no such lease, or not of this client */

@@ -44,7 +44,10 @@ interface Pull {
   /** Lines before those. */
   passed: number;
   ended: boolean;
+  /** When somebody asked for its news. */
   heardMs: number;
+  /** Resolves when it has ended. */
+  done: Promise<void>;
   wake: () => void;
 }
 
@@ -53,42 +56,80 @@ const NEWS_MS_MAX = 10_000;
 const NEWS_LINES_MAX = 500;
 const LINES_MAX = 4096;
 const UNHEARD_MS_MAX = 60_000;
+/** A driver that is there asks more often. */
+const GONE_MS = NEWS_MS_MAX + 5_000;
+const LOOK_MS = 1_000;
+/** A storage that hangs may keep a copy from ending. */
+const ENDING_MS_MAX = 60_000;
 const WATCH_MS = 5_000;
 
 export class Pulls {
   readonly #parts: PullsParts;
   readonly #pulls = new Map<string, Pull>();
   readonly #running = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
 
   constructor(parts: PullsParts) {
     this.#parts = parts;
   }
 
-  start(request: CallRequest<'pull'>, client: string): string {
-    if (this.#running.size >= PULLS_MAX) {
-      throw new TransferError('E_UNAVAILABLE', `${PULLS_MAX} copies are under way here already`, {
-        hint: 'Try again later.',
-        retryAfterMs: 10_000,
-      });
-    }
+  /** @throws TransferError E_LOCKED while another driver of the same target is there */
+  async start(request: CallRequest<'pull'>, client: string): Promise<string> {
     const { place, source, sourceName, options } = request;
     const found = findTarget(this.#parts.roots, place, sourceName);
+    try {
+      await this.#takeOver(found, client);
+      this.#assertRoom();
+    } catch (thrown) {
+      closeSync(found.folder.fd);
+      throw thrown;
+    }
     const id = randomBytes(16).toString('hex');
     const heardMs = nowMs(this.#parts.clock);
-    const fresh = { work: undefined, lines: [], passed: 0, ended: false, wake: () => undefined };
+    const fresh = {
+      work: undefined,
+      lines: [],
+      passed: 0,
+      ended: false,
+      wake: () => undefined,
+      done: Promise.resolve(),
+    };
     const pull: Pull = { client, found, heardMs, stop: new AbortController(), ...fresh };
     this.#pulls.set(id, pull);
-    const running = this.#carryOut(pull, { source, target: locationOf(found), options }).finally(() => {
-      this.#running.delete(running);
+    pull.done = this.#carryOut(pull, { source, target: locationOf(found), options }).finally(() => {
+      this.#running.delete(pull.done);
       closeSync(found.folder.fd);
     });
-    this.#running.add(running);
+    this.#running.add(pull.done);
     void this.#watch(id, pull);
     return id;
   }
 
+  #assertRoom(): void {
+    if (this.#running.size < PULLS_MAX) return;
+    throw new TransferError('E_UNAVAILABLE', `${PULLS_MAX} copies are under way here already`, {
+      hint: 'Try again later.',
+      retryAfterMs: 10_000,
+    });
+  }
+
+  /** Ends the copy to that place that a driver of the same client has left behind: it was killed, most of the time. */
+  async #takeOver({ shown }: Found, client: string): Promise<void> {
+    const { clock } = this.#parts;
+    const there = [...this.#pulls.values()].find((pull) => !pull.ended && pull.found.shown === shown);
+    const begunMs = nowMs(clock);
+    while (there && !there.ended) {
+      const now = nowMs(clock);
+      const gone = there.client === client && now - there.heardMs >= GONE_MS;
+      if (there.client !== client || now - begunMs >= (gone ? ENDING_MS_MAX : GONE_MS)) throw underWay(shown);
+      if (gone && !there.stop.signal.aborted) this.#suspend(there);
+      await Promise.race([there.done, clock.sleep(LOOK_MS)]);
+    }
+  }
+
   async news(id: string, after: number, client: string): Promise<CallAnswer<'pull-news'>> {
     const pull = this.#get(id, client);
+    pull.heardMs = nowMs(this.#parts.clock);
     const confirmed = Math.max(0, Math.min(after - pull.passed, pull.lines.length));
     pull.lines.splice(0, confirmed);
     pull.passed += confirmed;
@@ -97,7 +138,6 @@ export class Pulls {
       pull.wake = () => waited.abort();
       await this.#parts.clock.sleep(NEWS_MS_MAX, waited.signal);
     }
-    pull.heardMs = nowMs(this.#parts.clock);
     const lines = pull.lines.slice(0, NEWS_LINES_MAX);
     return { lines, ended: pull.ended && lines.length === pull.lines.length };
   }
@@ -113,6 +153,7 @@ export class Pulls {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     for (const pull of this.#pulls.values()) this.#suspend(pull);
     await Promise.allSettled([...this.#running]);
   }
@@ -163,12 +204,20 @@ export class Pulls {
 
   /** Ends what nobody asks about any more. */
   async #watch(id: string, pull: Pull): Promise<void> {
+    const { signal } = this.#closing;
     for (;;) {
-      await this.#parts.clock.sleep(WATCH_MS);
+      await this.#parts.clock.sleep(WATCH_MS, signal);
+      if (signal.aborted) return;
       if (nowMs(this.#parts.clock) - pull.heardMs < UNHEARD_MS_MAX) continue;
       this.#suspend(pull);
       this.#pulls.delete(id);
       return;
     }
   }
+}
+
+function underWay(shown: string): TransferError {
+  return new TransferError('E_LOCKED', `${shown}: another driver has a copy to it made already`, {
+    hint: 'Let that one end, or stop it; what it has finished is kept, and the same command then goes on from there.',
+  });
 }

@@ -23,11 +23,15 @@ export interface ReceiveParts {
   readonly signal: AbortSignal;
   /** Throws when nothing may be written any more. */
   readonly assertOpen: () => void;
+  /** Called now and then while bytes come: a client that has sent all of them waits for a limit that it cannot see. */
+  readonly goesOn: () => void;
 }
 
 /** A body that comes more slowly is a way to hold connections, and no copy. */
 const SLOW_MS = 60_000;
 const SLOW_BYTES = KiB;
+/** Shorter than the silence after which a client gives up. */
+const BEAT_MS = 15_000;
 
 /** @throws TransferError what was wrong with the body, or with writing it */
 export function receiveRange(request: IncomingMessage, parts: ReceiveParts): Promise<void> {
@@ -73,12 +77,14 @@ class Receiver {
   #claimed: Uint8Array | undefined;
   #windowMs: number;
   #windowBytes = 0;
+  #beatMs: number;
 
   constructor(parts: ReceiveParts) {
     this.#parts = parts;
     this.#left = parts.length;
     this.#block = parts.buffers.take(FRAME_BYTES_MAX);
     this.#windowMs = nowMs(parts.clock);
+    this.#beatMs = this.#windowMs;
   }
 
   take(piece: Uint8Array): void {
@@ -150,6 +156,10 @@ class Receiver {
   #assertQuick(bytes: number): void {
     this.#windowBytes += bytes;
     const now = nowMs(this.#parts.clock);
+    if (now - this.#beatMs >= BEAT_MS) {
+      this.#beatMs = now;
+      this.#parts.goesOn();
+    }
     if (now - this.#windowMs < SLOW_MS) return;
     if (this.#windowBytes < SLOW_BYTES) throw new TransferError('E_TIMEOUT', 'the body comes too slowly');
     this.#windowMs = now;

@@ -26,7 +26,7 @@ export interface Found {
 
 const NAMES_MAX = 255;
 /** What copies on this machine keep beside their targets is no business of a peer. */
-const OURS = /^\..*\.blockferry-(part|journal|merge|probe)$/;
+const OURS = /^\..*\.blockferry-(part|journal|manifest|merge|probe)$/s;
 
 /** `NAME=FOLDER`, or a folder that is called by its last name. @throws TransferError E_USAGE */
 export function openRoots(given: readonly string[]): readonly Root[] {

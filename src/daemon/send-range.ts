@@ -34,6 +34,8 @@ export interface SendParts {
   readonly signal: AbortSignal;
   /** Throws when what is read must not be read any more. */
   readonly assertOpen: () => void;
+  /** Throws when it is not what it was; absent: it may change. */
+  readonly assertSame?: () => void;
 }
 
 /** The head of a frame lies before its bytes, which lie on a page: one write sends both, and nothing is copied. */
@@ -43,11 +45,15 @@ const BUFFERS = 2;
 
 export async function sendRange(response: ServerResponse, parts: SendParts): Promise<void> {
   const extents = fewExtents(parts);
-  response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': bytesOf(extents, parts) });
+  // With many clients under a low limit, none waits so long for its next bytes that it gives up.
+  const frameBytes = parts.pace.blockBytes(FRAME_BYTES_MAX);
+  const length = bytesOf(extents, parts, frameBytes);
+  response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': length });
   response.flushHeaders();
-  const sender = new Sender(response, parts);
+  const sender = new Sender(response, parts, frameBytes);
   try {
     for (const extent of extents) await sender.send(extent);
+    parts.assertSame?.();
     await sender.end();
     response.end();
   } catch (thrown) {
@@ -68,9 +74,9 @@ function fewExtents({ range, extents }: SendParts): readonly Extent[] {
   return found;
 }
 
-function bytesOf(extents: readonly Extent[], { algorithm }: SendParts): number {
+function bytesOf(extents: readonly Extent[], { algorithm }: SendParts, frameBytes: number): number {
   const frames = ({ kind, length }: Extent): number =>
-    kind === 'zero' ? FRAME_HEAD_BYTES : length + FRAME_HEAD_BYTES * Math.ceil(length / FRAME_BYTES_MAX);
+    kind === 'zero' ? FRAME_HEAD_BYTES : length + FRAME_HEAD_BYTES * Math.ceil(length / frameBytes);
   return extents.reduce((sum, extent) => sum + frames(extent), FRAME_HEAD_BYTES + DIGEST_BYTES[algorithm]);
 }
 
@@ -78,10 +84,12 @@ class Sender {
   readonly #response: ServerResponse;
   readonly #parts: SendParts;
   readonly #buffers: Uint8Array[];
+  readonly #frameBytes: number;
   #writing: Promise<void> | undefined;
   #turn = 0;
 
-  constructor(response: ServerResponse, parts: SendParts) {
+  constructor(response: ServerResponse, parts: SendParts, frameBytes: number) {
+    this.#frameBytes = frameBytes;
     this.#response = response;
     this.#parts = parts;
     this.#buffers = Array.from({ length: BUFFERS }, () => parts.buffers.take(BUFFER_BYTES));
@@ -97,7 +105,7 @@ class Sender {
     }
     const reader = open(extent);
     try {
-      for (let left = extent.length; left > 0; ) left -= await this.#block(reader, Math.min(left, FRAME_BYTES_MAX));
+      for (let left = extent.length; left > 0; ) left -= await this.#block(reader, Math.min(left, this.#frameBytes));
     } finally {
       reader.close();
     }

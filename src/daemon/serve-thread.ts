@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { MessagePort } from 'node:worker_threads';
 import { type Clock, systemClock } from '../core/clock.js';
@@ -19,7 +20,7 @@ import type { HostForThread, LeaseNews } from './host.js';
 import { OpenSources } from './open-sources.js';
 import { PartBytes } from './part-bytes.js';
 import type { Root } from './roots.js';
-import { SourceBytes } from './source-bytes.js';
+import { SourceBytes, signalOf } from './source-bytes.js';
 import { type ThreadCalls, threadCalls } from './thread-calls.js';
 import { TokenBook } from './tokens.js';
 
@@ -89,6 +90,10 @@ class ServeThread {
   readonly #book: TokenBook;
   readonly #server: Server;
   readonly #perAddress = new Map<string, number>();
+  /** The last answer of a connection. */
+  readonly #answers = new WeakMap<Socket, ServerResponse>();
+  /** Those with a request that waits for the answer before. */
+  readonly #waiting = new WeakSet<Socket>();
   readonly #closing = new AbortController();
   #served: Served | undefined;
 
@@ -104,7 +109,7 @@ class ServeThread {
         ...{ requestTimeout: 0, connectionsCheckingInterval: CHECK_MS, maxHeaderSize: WIRE_LIMITS.headBytesMax },
         noDelay: true,
       },
-      (request, response) => void this.#handle(request, response),
+      (request, response) => void this.#serve(request, response),
     );
     this.#server.timeout = SILENCE_MS_MAX;
     this.#server.maxConnections = data.connectionsMax;
@@ -172,10 +177,27 @@ class ServeThread {
     });
   }
 
-  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /**
+   * One request of a connection after the other. The next may come before we know that its answer was taken; whoever
+   * sends more, and waits for no answers, would have each of them take memory.
+   */
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // Whoever breaks a connection breaks it for what was under way, which finds out by itself.
     request.on('error', () => undefined);
     response.on('error', () => undefined);
+    const { socket } = request;
+    const before = this.#answers.get(socket);
+    this.#answers.set(socket, response);
+    if (before && !before.closed) {
+      if (this.#waiting.has(socket)) socket.destroy();
+      this.#waiting.add(socket);
+      await new Promise((resolve) => before.once('close', resolve));
+      this.#waiting.delete(socket);
+    }
+    if (!socket.destroyed) await this.#handle(request, response);
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const client = await authenticate(request, this.#book, { clock: this.#clock, delegated: this.#now.delegated });
       assertProtocol(request);
@@ -191,11 +213,11 @@ class ServeThread {
       } else {
         const name = callName(route);
         const asked = (CALLS[name].request as Shape<never>)(await readMessage(request, this.#clock));
-        const work = this.#now.calls[name](asked, client) as Promise<unknown>;
+        const work = this.#now.calls[name](asked, client, signalOf(response)) as Promise<unknown>;
         answer(response, await beating(response, this.#clock, work));
       }
     } catch (thrown) {
-      answerError(request, response, TransferError.from(thrown));
+      answerError(request, response, { error: TransferError.from(thrown), clock: this.#clock });
     }
   }
 }

@@ -7,7 +7,7 @@ import { type Place, type Right, WIRE_LIMITS } from '../core/peer-wire.js';
 import type { EndpointScheme } from '../endpoint/registry.js';
 import type { BlockBuffers } from '../transfer/block-buffers.js';
 import type { Pace } from '../transfer/pace.js';
-import type { OpenSources } from './open-sources.js';
+import { assertSame, type OpenSources } from './open-sources.js';
 import { ROOT_HINT } from './roots.js';
 import { sendRange } from './send-range.js';
 import { mayUse, type TokenEntry } from './tokens.js';
@@ -43,6 +43,7 @@ export class SourceBytes {
         open: (piece) => source.openChunk(piece, signal),
         hasher: newHasher(),
         assertOpen: () => undefined,
+        assertSame: () => assertSame(source),
       });
     });
   }
@@ -95,4 +96,9 @@ export function signalOf(response: ServerResponse): AbortSignal {
   const left = new AbortController();
   response.once('close', () => left.abort());
   return left.signal;
+}
+
+/** @throws TransferError where nobody waits for the answer any more */
+export function assertAwaited(signal: AbortSignal): void {
+  if (signal.aborted) throw new TransferError('E_NETWORK', 'the client has left');
 }

@@ -15,14 +15,16 @@ import {
 import type { ThreadLink } from '../core/thread-link.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import type { HostCall, HostForThread } from './host.js';
-import type { OpenSources } from './open-sources.js';
+import { assertSame, type OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
+import { ROOT_HINT } from './roots.js';
 import type { ThreadData } from './serve-thread.js';
-import { assertInside, assertRange, assertRight } from './source-bytes.js';
+import { assertAwaited, assertInside, assertRange, assertRight } from './source-bytes.js';
 import { mayUse, type TokenEntry } from './tokens.js';
 
 export type ThreadCalls = {
-  [N in CallName]: (request: CallRequest<N>, client: TokenEntry) => Promise<CallAnswer<N>>;
+  /** The signal aborts when nobody waits for the answer any more. */
+  [N in CallName]: (request: CallRequest<N>, client: TokenEntry, signal: AbortSignal) => Promise<CallAnswer<N>>;
 };
 
 interface CallParts {
@@ -50,10 +52,15 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       return sources.use(place, version, async (source) => {
         assertInside({ offset, length }, source.size);
         const range = { offset, length };
-        return pageOf(source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined, range);
+        const page = pageOf(
+          source.extents?.(range, new AbortController().signal) as Iterable<Extent> | undefined,
+          range,
+        );
+        assertSame(source);
+        return page;
       });
     },
-    'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client) => {
+    'source-digests': async ({ place, version, algorithm, chunkBytes, offset, length }, client, signal) => {
       assertRight(client, place.root, 'read', place.path);
       const grid = new ChunkGrid(length, chunkBytes);
       if (chunkBytes === 0 || grid.count > WIRE_LIMITS.digestsPerAnswer) {
@@ -64,9 +71,10 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
         const digests: string[] = [];
         for (let chunk = 0; chunk < grid.count; chunk++) {
           const range = grid.range(chunk);
-          const reader = source.openChunk({ ...range, offset: range.offset + offset }, new AbortController().signal);
+          const reader = source.openChunk({ ...range, offset: range.offset + offset }, signal);
           const about = { length: range.length, algorithm };
-          digests.push(await hashReader(reader, about, { clock: systemClock, buffers, assertOpen: () => undefined }));
+          const assertOpen = (): void => assertAwaited(signal);
+          digests.push(await hashReader(reader, about, { clock: systemClock, buffers, assertOpen }));
         }
         return { digests };
       });
@@ -82,13 +90,13 @@ function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-d
       const range = { offset, length };
       return pageOf(await parts.extents(lease, client, range), range);
     },
-    'part-digest': async ({ lease, ...about }, client) => {
+    'part-digest': async ({ lease, ...about }, client, signal) => {
       assertRange(about);
-      return { digest: await parts.digest(lease, client, about) };
+      return { digest: await parts.digest(lease, client, { ...about, signal }) };
     },
-    adopt: async ({ lease, digest, ...about }, client) => {
+    adopt: async ({ lease, digest, ...about }, client, signal) => {
       assertRange(about);
-      return { adopted: await parts.adopt(lease, client, { ...about, digest: Buffer.from(digest, 'hex') }) };
+      return { adopted: await parts.adopt(lease, client, { ...about, digest: Buffer.from(digest, 'hex'), signal }) };
     },
     zero: async ({ lease, offset, length }, client) => {
       await parts.zero(lease, client, { offset, length });
@@ -100,7 +108,7 @@ function partCalls(parts: PartBytes): Pick<ThreadCalls, 'part-extents' | 'part-d
 /** What the main thread does, once it is clear that the client may ask for it. */
 function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
   const handOn = async <N extends HostCall>(call: N, request: CallRequest<N>, client: TokenEntry) =>
-    (await link.ask('call', { call, request, client: client.name })) as CallAnswer<N>;
+    (await link.ask('call', { call, request, client: client.name, token: client.hash })) as CallAnswer<N>;
   const inPlace =
     <N extends Extract<HostCall, 'locate-target' | 'prepare-target' | 'finish-commit' | 'discard' | 'pull'>>(call: N) =>
     async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
@@ -109,12 +117,16 @@ function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
     };
   const ofPull =
     <N extends Extract<HostCall, 'pull-news' | 'pull-rate' | 'pull-stop'>>(call: N) =>
-    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
-      handOn(call, request, client);
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertWriter(client);
+      return handOn(call, request, client);
+    };
   const underLease =
     <N extends Extract<HostCall, 'flush' | 'mark' | 'commit' | 'close-target'>>(call: N) =>
-    (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> =>
-      handOn(call, request, client);
+    async (request: CallRequest<N>, client: TokenEntry): Promise<CallAnswer<N>> => {
+      assertWriter(client);
+      return handOn(call, request, client);
+    };
   return {
     'locate-target': inPlace('locate-target'),
     'prepare-target': inPlace('prepare-target'),
@@ -135,6 +147,12 @@ function handedOn(link: CallParts['link']): Pick<ThreadCalls, HostCall> {
     commit: underLease('commit'),
     'close-target': underLease('close-target'),
   };
+}
+
+/** A lease or a pull is known to whoever opened it; a token that this client has lent writes nothing all the same. */
+function assertWriter({ rights, only }: TokenEntry): void {
+  if (rights.includes('write') && !only) return;
+  throw new TransferError('E_AUTH', 'the token may not write', ROOT_HINT);
 }
 
 function pageOf(extents: Iterable<Extent> | undefined, range: { readonly offset: number; readonly length: number }) {

@@ -9,7 +9,7 @@ import { sha256Hex } from '../core/digest.js';
 import { errnoOf, TransferError } from '../core/errors.js';
 import type { Place, Right } from '../core/peer-wire.js';
 import { count, listOf, object, oneOf, type Shaped, text } from '../core/shape.js';
-import { assertPrivate, writePrivately } from '../platform/private-file.js';
+import { assertPrivate, changePrivately, writePrivately } from '../platform/private-file.js';
 
 const TOKENS_MAX = 10_000;
 /** As in `bft_` and 43 characters of base64url: easy to find where it does not belong. */
@@ -65,26 +65,30 @@ function writeTokens(folder: string, tokens: readonly TokenEntry[]): void {
 }
 
 /** Answers the token, which is told this once and kept nowhere. @throws TransferError E_USAGE: the name is taken */
-export function addToken(folder: string, entry: Omit<TokenEntry, 'hash'>): string {
-  const tokens = readTokens(folder);
-  if (tokens.some(({ name }) => name === entry.name)) {
-    throw new TransferError('E_USAGE', `there is a token for ${entry.name} already`, {
-      hint: 'Remove it first, or choose another name.',
-    });
-  }
-  const token = PREFIX + randomBytes(32).toString('base64url');
-  writeTokens(folder, [...tokens, { ...entry, hash: sha256Hex(Buffer.from(token)) }]);
-  return token;
+export function addToken(folder: string, entry: Omit<TokenEntry, 'hash'>): Promise<string> {
+  return changePrivately(tokensPath(folder), () => {
+    const tokens = readTokens(folder);
+    if (tokens.some(({ name }) => name === entry.name)) {
+      throw new TransferError('E_USAGE', `there is a token for ${entry.name} already`, {
+        hint: 'Remove it first, or choose another name.',
+      });
+    }
+    const token = PREFIX + randomBytes(32).toString('base64url');
+    writeTokens(folder, [...tokens, { ...entry, hash: sha256Hex(Buffer.from(token)) }]);
+    return token;
+  });
 }
 
 /** @throws TransferError E_USAGE where there is none of that name */
-export function removeToken(folder: string, name: string): void {
-  const tokens = readTokens(folder);
-  const left = tokens.filter((token) => token.name !== name);
-  if (left.length === tokens.length) {
-    throw new TransferError('E_USAGE', `there is no token for ${name}`, { hint: 'See: blockferry serve token list' });
-  }
-  writeTokens(folder, left);
+export function removeToken(folder: string, name: string): Promise<void> {
+  return changePrivately(tokensPath(folder), () => {
+    const tokens = readTokens(folder);
+    const left = tokens.filter((token) => token.name !== name);
+    if (left.length === tokens.length) {
+      throw new TransferError('E_USAGE', `there is no token for ${name}`, { hint: 'See: blockferry serve token list' });
+    }
+    writeTokens(folder, left);
+  });
 }
 
 /** The tokens as the file has them now. */
@@ -98,17 +102,17 @@ export class TokenBook {
   }
 
   /** Whose token it is. A hash is looked up, not the token: how long that takes tells nothing of it. */
-  find(token: string, nowMs: number): TokenEntry | undefined {
+  find(hash: string, nowMs: number): TokenEntry | undefined {
     this.#refresh();
-    const entry = this.#byHash.get(sha256Hex(Buffer.from(token)));
+    const entry = this.#byHash.get(hash);
     return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
   }
 
-  /** The one of that name, while there is one. */
+  /** The token that has this name, for whoever has shown it before. */
   named(name: string, nowMs: number): TokenEntry | undefined {
     this.#refresh();
-    const entry = [...this.#byHash.values()].find((one) => one.name === name);
-    return entry && (entry.expiresAt === undefined || nowMs < entry.expiresAt) ? entry : undefined;
+    for (const entry of this.#byHash.values()) if (entry.name === name) return this.find(entry.hash, nowMs);
+    return undefined;
   }
 
   #refresh(): void {

@@ -12,6 +12,7 @@ import { clientFor } from './http/client.js';
 import type { HttpClient } from './http/exchange.js';
 import { probe, probeSettled } from './http/probe.js';
 import { HttpResource, parseUrl } from './http/resource.js';
+import { identityAt } from './url-path.js';
 
 /** Holds the URL with its secrets: it may cross threads, and must not be written down. */
 export interface HttpRef extends EndpointRef, HttpVersion {
@@ -94,8 +95,7 @@ class HttpSource implements Source {
 
   /** By where it is: a target at the same place would be written over while it is read. */
   get identity(): FileIdentity {
-    const { origin, pathname } = new URL(this.#resource.finalUrl);
-    return { device: origin, inode: pathname };
+    return identityAt(new URL(this.#resource.finalUrl));
   }
 
   openChunk(range: ByteRange, signal: AbortSignal): ChunkReader {

@@ -56,5 +56,11 @@ function readUrl(text: string): URL {
       hint: 'Check its spelling; a path that begins so can be written as ./name.',
     });
   }
+  // A password would be cut there, and its beginning taken for a port, and shown.
+  if (/^[^:/]+:\/\/[^/?#]*[?#].*@/s.test(text)) {
+    throw new TransferError('E_USAGE', 'a location has a ? or a # right behind its host, and an @ after it', {
+      hint: 'Write a ? or # of a user or a password as %3F or %23, and else a / behind the host.',
+    });
+  }
   return new URL(text);
 }

@@ -20,7 +20,7 @@ export interface Leftover {
   readonly id: string;
   /** Milliseconds since 1970. */
   readonly begunAtMs: number;
-  /** There is a journal here of a copy to this name, which may go on with it. */
+  /** There is a journal here of a copy which may go on with it. */
   readonly resumable: boolean;
   /** It is gone now. */
   readonly aborted: boolean;
@@ -54,9 +54,13 @@ export interface EndpointScheme {
   finishCommit?(ref: EndpointRef, part: PartMark, request: CommitRequest): Promise<boolean>;
   /**
    * What was begun below a location and never finished. Aborts what was begun before and is not
-   * {@link Leftover.resumable}.
+   * {@link Leftover.resumable}. `layoutAt`: what the journal of that path says; undefined: nothing, or nothing yet.
    */
-  leftovers?(location: Location, abortBeforeMs: number | undefined): Promise<readonly Leftover[]>;
+  leftovers?(
+    location: Location,
+    abortBeforeMs: number | undefined,
+    layoutAt: (journalPath: string) => Promise<TargetLayout | undefined>,
+  ): Promise<readonly Leftover[]>;
   /** Folders with all that is in them. */
   trees?(): Promise<TreeEnd>;
 }

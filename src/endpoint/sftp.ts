@@ -2,20 +2,19 @@
 import { posix } from 'node:path';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { CHUNK_LIMITS, type CommitRequest, type PartMark, type TargetSite } from '../core/target.js';
+import { CHUNK_LIMITS, type TargetSite } from '../core/target.js';
 import type { EndpointScheme } from './registry.js';
 import { remoteJournalPath } from './remote-journal.js';
 import { fileNameAt, readPlace, type SftpAddress, serverKey, serverName } from './sftp/address.js';
+import { again } from './sftp/again.js';
 import { type SftpClient, threadClient } from './sftp/client.js';
 import { doing, ifThere } from './sftp/errors.js';
 import {
-  isSameFile,
-  markOf,
+  finishPublishing,
   partAt,
   preparePart,
   type SftpPreparedRef,
   type SftpTargetRef,
-  syncFolder,
   withFolder,
 } from './sftp/part.js';
 import type { SftpSession } from './sftp/session.js';
@@ -34,7 +33,7 @@ export function sftpScheme(given?: SftpClient): EndpointScheme {
     openSource: (location) => openSftpSource(client, location),
     openCommittedSource: (ref) => openAt(client, known(ref as SftpTargetRef).address, (ref as SftpTargetRef).path),
     attachSource: (ref) => new SftpSource(client, known(ref as SftpSource['ref'])),
-    locateTarget: (location, sourceName) => locate(client, location, sourceName),
+    locateTarget: (location, sourceName) => again(() => locate(client, location, sourceName)),
     prepareTarget: async (ref, request) => {
       const target = known(ref as SftpTargetRef);
       const name = fileNameAt(target.address, target.path);
@@ -42,7 +41,12 @@ export function sftpScheme(given?: SftpClient): EndpointScheme {
     },
     attachTarget: (ref) => new SftpTarget(client, known(ref as SftpPreparedRef)),
     discardPartial: (ref) => discard(client, known(ref as SftpTargetRef)),
-    finishCommit: (ref, part, request) => finish(client, known(ref as SftpTargetRef), part, request),
+    finishCommit: (ref, part, request) => {
+      const target = known(ref as SftpTargetRef);
+      return doing('commit-target', fileNameAt(target.address, target.path), async () =>
+        finishPublishing(await client.session(target.address), target, { mark: part, sync: request.sync }),
+      );
+    },
   };
 }
 
@@ -129,29 +133,5 @@ async function discard(client: SftpClient, { address, path }: SftpTargetRef): Pr
   await doing('open-target', fileNameAt(address, part), async () => {
     const session = await client.session(address);
     if (await ifThere(session.lstat(part))) await session.remove(part);
-  });
-}
-
-/** The renaming may have happened, or a link without its removal, or nothing: the recorded mark tells which. */
-async function finish(
-  client: SftpClient,
-  ref: SftpTargetRef,
-  mark: PartMark,
-  request: CommitRequest,
-): Promise<boolean> {
-  const { address, path } = ref;
-  return doing('commit-target', fileNameAt(address, path), async () => {
-    const session = await client.session(address);
-    const part = partAt(path);
-    const target = await ifThere(session.lstat(path));
-    if (!target || kindOf(target) !== 'file') return false;
-    const now = markOf(target, ref);
-    if (Object.entries(now).some(([key, value]) => mark[key as keyof PartMark] !== value)) return false;
-    if (await ifThere(session.lstat(part))) {
-      if (!(await isSameFile(session, part, path))) return false;
-      await session.remove(part);
-    }
-    if (request.sync) await syncFolder(session, posix.dirname(path));
-    return true;
   });
 }

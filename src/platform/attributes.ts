@@ -1,7 +1,7 @@
 /**
  * What a file has besides its bytes: mode, owner, times, extended attributes (access control lists are among them).
  * What cannot be kept on another file system, or by this user, is told in sentences and fails nothing; an error of the
- * storage does.
+ * storage does, except where it concerns nothing but extended attributes.
  */
 import {
   type BigIntStats,
@@ -43,6 +43,9 @@ const REFUSED: ReadonlySet<string | undefined> = new Set([
   // An attribute that is larger than the file system has room for beside a file.
   ...['ENOSPC', 'EDQUOT', 'E2BIG', 'ERANGE'],
 ]);
+
+/** So some programs that serve mounts answer whoever asks for an extended attribute at all: rclone, for example. */
+const REFUSED_EXTENDED: ReadonlySet<string | undefined> = new Set([...REFUSED, 'EIO']);
 
 /** One call at a time uses it, and none keeps it. */
 let scratch: Buffer | undefined;
@@ -86,7 +89,10 @@ function readExtended(fd: number, unread: string[]): FileAttributes['extended'] 
   const extended: (readonly [string, Uint8Array])[] = [];
   const failed = new Failures('extended attributes could not be read');
   let bytes = 0;
-  if (!failed.note('all of them', 'flistxattr', listed)) return undefined;
+  if (!failed.note('all of them', 'flistxattr', listed)) {
+    unread.push(...failed.sentences());
+    return undefined;
+  }
   for (const name of splitNames(Buffer.from(scratch.subarray(0, listed)))) {
     const length = native.fgetxattr(fd, encodePath(name), scratch);
     if (length === -ENODATA || !failed.note(name, 'fgetxattr', length)) continue;
@@ -238,7 +244,7 @@ class Failures {
     if (answer >= 0) return true;
     const error = errnoError(syscall, answer);
     const code = error.code as string;
-    if (!REFUSED.has(code)) throw error;
+    if (!REFUSED_EXTENDED.has(code)) throw error;
     this.#names.set(code, [...(this.#names.get(code) ?? []), showPath(name)]);
     return false;
   }

@@ -12,7 +12,12 @@ import {
   type Stats,
   writeSync,
 } from 'node:fs';
+import { nowMs, systemClock } from '../core/clock.js';
 import { errnoOf, TransferError } from '../core/errors.js';
+import { lockDescriptor } from './lock.js';
+
+const LOCKED_MS_MAX = 10_000;
+const LOOK_MS = 20;
 
 /** Its content; undefined where there is none. @throws TransferError E_AUTH when others may read it */
 export function assertPrivate(path: string): Buffer | undefined {
@@ -52,6 +57,33 @@ export function writePrivately(path: string, content: string | Uint8Array): void
   } catch (thrown) {
     rmSync(hidden, { force: true });
     throw thrown;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Has one process after the other read and replace it, so that none brings back what another has removed. Where nothing
+ * can be locked they are not kept apart. @throws TransferError E_LOCKED when another one takes very long
+ */
+export async function changePrivately<T>(path: string, change: () => T): Promise<T> {
+  const fd = openSync(`${path}.lock`, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const begunMs = nowMs(systemClock);
+  try {
+    for (;;) {
+      const lock = await lockDescriptor(fd).catch(() => undefined);
+      if (lock !== 'busy') {
+        const changed = change();
+        lock?.release();
+        return changed;
+      }
+      if (nowMs(systemClock) - begunMs > LOCKED_MS_MAX) {
+        throw new TransferError('E_LOCKED', `another process is changing ${path}`, {
+          hint: 'Nothing was changed. See what runs there, then say it again.',
+        });
+      }
+      await systemClock.sleep(LOOK_MS);
+    }
   } finally {
     closeSync(fd);
   }

@@ -126,9 +126,15 @@ export function checkedSettings(settings: Partial<JobSettings>): Partial<JobSett
     const expected = check(value);
     // A webhook's secret must not be shown.
     const shown = key === 'webhook' ? 'not understood' : show(value);
-    if (expected !== undefined) throw refused(`the setting ${key} is ${shown}`, expected);
+    if (expected !== undefined && !takesAway(key, value)) throw refused(`the setting ${key} is ${shown}`, expected);
   }
-  return Object.fromEntries(given);
+  return Object.fromEntries(given.map(([key, value]) => [key, takesAway(key, value) ? undefined : value]));
+}
+
+/** An empty command, and a webhook without an address: nobody is told any more. */
+function takesAway(key: string, value: unknown): boolean {
+  if (key === 'notify') return Array.isArray(value) && value.length === 0;
+  return key === 'webhook' && (value as { url?: unknown } | null)?.url === '';
 }
 
 function isCount(value: unknown): boolean {

@@ -65,12 +65,13 @@ export interface JobSettings {
   readonly noProgressMsMax: number;
   /** Of time spent transferring; 0: no end. */
   readonly transferMsMax: number;
-  /** A program and its arguments, run when the job is transferred, complete, cancelled or in error; never a shell. */
+  /** A program and its arguments, run when the job is transferred, complete, cancelled or in error; empty: none. */
   readonly notify?: readonly string[];
   readonly webhook?: Webhook;
 }
 
 export interface Webhook {
+  /** Empty: none. */
   readonly url: string;
   /** Signs what is sent (HMAC-SHA-256); never shown. */
   readonly secret?: string;

@@ -52,7 +52,7 @@ interface Said {
 
 function byWindow(job: Contender, { allowed }: Situation): WhyWaiting {
   const classes = allowed.classes.length === 0 ? 'no jobs run' : `only ${list(allowed.classes)} jobs run`;
-  const another = allowed.classes[0];
+  const another = allowed.classes.at(-1);
   return {
     rule: 'window',
     sentence: `In the maintenance window "${allowed.rule}" ${classes}, and this one is ${job.priority}.`,
@@ -106,11 +106,11 @@ function byLimit(job: Contender, { key, round, situation, nameOf, queue }: Said)
   const ends = equals.map((holder) => now + sliceLeft(holder.job, policy.sliceMs, now));
   // After a slice of its own it waits for as long before it takes the place of an equal.
   const until = Math.max(job.since, Math.min(...ends));
-  const areTaken = holders.length === 1 ? 'is taken:' : 'are taken:';
+  const taken = holders.length === 1 ? 'is taken' : 'are taken';
   const turns = equals.length > 0 ? ` Equals take turns, ${formatDuration(policy.sliceMs)} each.` : '';
   return {
     rule,
-    sentence: `${capital(placesOf(key, round))} ${areTaken} ${names(holders, nameOf)}.${turns}${queue}`,
+    sentence: `${capital(placesOf(key, round))} ${taken}: ${names(holders, nameOf)}.${turns}${queue}`,
     behind: holders.map((holder) => holder.job.id),
     ...(Number.isFinite(until) && until > now ? { until: Math.ceil(until) } : {}),
     hint: `Give it a higher priority, or raise ${setting} in the policy.`,

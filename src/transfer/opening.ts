@@ -15,8 +15,8 @@ import type { ChecksumRequest } from './checksum.js';
 import { type Cloning, chooseCloning } from './choose-cloning.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import type { SharedControl } from './control-block.js';
-import { layoutOnRecord } from './discard.js';
 import { type GateReport, gateSource } from './gate.js';
+import { layoutOnRecord } from './layout-on-record.js';
 import { Plan, type PlanFacts } from './plan.js';
 import { assertAdopts, assertApart, assertReadable, foreignPart, raceLost, targetExists } from './refusals.js';
 import type { SourceInfo } from './requests.js';
@@ -127,7 +127,8 @@ async function openTarget(
   const locate = { location: request.target, sourceName: source.fileName };
   const before = await runner.run('locate-target', locate);
   assertApart(source, before);
-  const discards = request.discard && before.partialOnRecord ? await layoutOnRecord(before, runner) : undefined;
+  const peek = () => runner.run('peek-journal', { path: before.journalPath });
+  const discards = request.discard && before.partialOnRecord ? await layoutOnRecord(peek) : undefined;
   const opened = await runner.run('open-journal', { path: before.journalPath, forget: request.discard });
   const { ref: journal, content, created } = opened;
   try {

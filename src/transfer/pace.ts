@@ -59,7 +59,7 @@ export class Pace {
     const cells = this.#cells(level);
     const rate = Number(Atomics.load(cells, RATE));
     if (rate <= 0) return 0;
-    const cost = (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
+    const cost = costNs(bytes, rate);
     for (;;) {
       const now = this.#clock.nowNs();
       const free = Atomics.load(cells, FREE);
@@ -75,14 +75,28 @@ export class Pace {
     return false;
   }
 
-  /** Takes `bytes` from every level, the next only when the one before is due; ends early when the signal aborts. */
+  /**
+   * Takes `bytes` from every level, the next only when the one before is due. Ends early when the signal aborts: what
+   * was not used is given back, so that nobody waits for those who have left.
+   */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     for (let level = 0; level < this.#levels.length; level++) {
       const waitMs = this.reserve(bytes, level);
       if (waitMs >= SLEEP_MS_MIN) await this.#clock.sleep(waitMs, signal);
-      if (signal.aborted) return;
+      if (!signal.aborted) continue;
+      for (let taken = 0; taken <= level; taken++) this.#giveBack(bytes, taken);
+      return;
     }
   }
+
+  #giveBack(bytes: number, level: number): void {
+    const rate = this.rate(level);
+    if (rate > 0) Atomics.sub(this.#cells(level), FREE, costNs(bytes, rate));
+  }
+}
+
+function costNs(bytes: number, rate: number): bigint {
+  return (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
 }
 
 /** A level that several jobs share. */

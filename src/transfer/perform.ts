@@ -22,6 +22,7 @@ import type { DiskWork } from './disk/tasks.js';
 import { mapExtents } from './extent-map.js';
 import type { Gate } from './gate.js';
 import { type ChunkHost, hashRange } from './hash-range.js';
+import { layoutOnRecord } from './layout-on-record.js';
 import type { MeasureWork } from './measure/tasks.js';
 import { Pace } from './pace.js';
 import type { SourceInfo, Work, WorkName } from './requests.js';
@@ -119,7 +120,8 @@ export class Performer {
     'discard-partial': async ({ ref, layout }) => (await this.#ability(ref, 'discardPartial'))(ref, layout),
     leftovers: async ({ location, abortBeforeMs }) => {
       const scheme = await schemeOf(this.#parts.registry, location.scheme);
-      return ability(scheme, location.name, 'leftovers')(location, abortBeforeMs);
+      const layoutAt = (path: string) => layoutOnRecord(() => this.#parts.journals.peek(path));
+      return ability(scheme, location.name, 'leftovers')(location, abortBeforeMs, layoutAt);
     },
     'close-target': async ({ ref }) => (await this.#target(ref)).close(),
     'open-journal': async ({ path, forget }) => this.#parts.journals.open(path, forget),

@@ -26,9 +26,13 @@ export function targetExists(site: TargetSite, { manifest }: OpenRequest): Trans
   });
 }
 
+/** The partial of a target at a peer has its journal there, where that host copies, or with the client that sends. */
+const ELSEWHERE =
+  'Where another host or user has begun it, or a copy between two peers, the same command there goes on.';
+
 export function foreignPart(site: TargetSite): TransferError {
-  return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is gone`, {
-    hint: 'It was left as it is. --discard throws it away and starts afresh.',
+  return new TransferError('E_PART_FOREIGN', `a partial copy of ${site.name} exists, but its journal is not here`, {
+    hint: `It was left as it is. ${ELSEWHERE} --discard throws it away and starts afresh.`,
   });
 }
 

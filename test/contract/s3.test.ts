@@ -142,6 +142,13 @@ test('an object that everybody may read is read without credentials', async (con
   expect((await readLocation(scheme, at('public?anonymous=true'))).equals(bytes)).toBe(true);
 });
 
+test('an object that was stored with a content encoding is read as it is stored', async (context) => {
+  const one = await needCeph(context);
+  const bytes = new Seeded(38).bytes(10_000);
+  await putObject(one, 'disk.gz', bytes, { 'content-encoding': 'gzip' });
+  expect((await readLocation(scheme, at('disk.gz'))).equals(bytes)).toBe(true);
+});
+
 test('a version of a source is read as it was, whatever came later', async (context) => {
   const one = await needCeph(context);
   await one.makeBucket('versioned');

@@ -55,13 +55,17 @@ test.for(['bash', 'zsh'] as const)('%s completes commands, options, their values
   await completed(pane, 'blockferry disk me', /^\$ blockferry disk merge/);
   await completed(pane, 'blockferry disk merge --br', /--break-others/);
   await completed(pane, 'blockferry disk info di', /disk\.img/);
+  await completed(pane, 'blockferry job repl', /^\$ blockferry job replace-prefix/);
+  await completed(pane, 'blockferry job create --prio', /--priority/);
 });
 
-test('no shell offers a file where a number belongs', async (context) => {
+test('no shell offers a file where a number or a job belongs', async (context) => {
   needsCommands(context, 'tmux', 'bash');
   const pane = await shellIn(await withScript('bash'), 'bash');
   pane.keys('blockferry copy --limit di', 'Tab', 'x');
   await pane.until(/--limit dix$/);
+  pane.keys('C-u', 'blockferry job watch di', 'Tab', 'x');
+  await pane.until(/job watch dix$/);
 });
 
 test('fish completes commands, options, their values and files, each with what it is for', async (context) => {

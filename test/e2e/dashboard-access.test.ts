@@ -1,8 +1,14 @@
+import { join } from 'node:path';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserAvailable } from '../support/browser.js';
 import { ALICE, type Dashboard, eventually, goTo, makeJob, startDashboard } from '../support/dashboard.js';
 import { faintTexts, namelessControls, sceneOf } from '../support/dashboard-looks.js';
+
+/** For people who want to look: BLOCKFERRY_PICTURES=folder npx vitest run test/e2e/dashboard-access */
+const picturesFolder = process.env.BLOCKFERRY_PICTURES;
+const pictureName = (heading: string, { colorScheme = 'light', viewport }: BrowserContextOptions): string =>
+  `${heading.split(/\W/)[0]}-${colorScheme}-${viewport?.width ?? 'wide'}.png`;
 
 describe.skipIf(!browserAvailable())('the page for everybody (needs chromium)', () => {
   let dashboard: Dashboard;
@@ -21,6 +27,8 @@ describe.skipIf(!browserAvailable())('the page for everybody (needs chromium)', 
       await goTo(page, view);
       await page.getByRole('heading', { name: heading, level: 1 }).waitFor();
       await look(page, view);
+      if (picturesFolder !== undefined)
+        await page.screenshot({ path: join(picturesFolder, pictureName(heading, options)) });
     }
     expect(complaints).toEqual([]);
     await page.context().close();
@@ -73,7 +81,7 @@ describe.skipIf(!browserAvailable())('the page for everybody (needs chromium)', 
     await tabTo('Cancel by keyboard');
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').waitFor();
-    expect(await focused()).toBe('Let it go on');
+    expect(await focused()).toBe('Keep the job');
     await page.keyboard.press('Escape');
     await eventually(focused).toBe('Cancel by keyboard');
     expect(service.get(id, ALICE).state).toBe('queued');

@@ -71,7 +71,7 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     for (const { id } of [kept, gone]) service.copied(id, { bytes: 1_000_000 });
     await open();
     await page.getByRole('button', { name: 'Cancel kept' }).click();
-    await page.getByRole('button', { name: 'Let it go on' }).click();
+    await page.getByRole('button', { name: 'Keep the job' }).click();
     expect(state(kept.id)).toBe('queued');
     await page.getByRole('button', { name: 'Cancel kept' }).click();
     await page.getByRole('button', { name: 'Cancel and keep it' }).click();
@@ -132,6 +132,18 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     ]);
   });
 
+  test('jobs that finished are listed while they are asked for', async () => {
+    const { service } = dashboard.control;
+    const { id } = await makeJob(dashboard.control, 'finished long ago');
+    await service.cancel(id, { keepPartial: false }, ALICE);
+    await open();
+    const job = page.getByRole('link', { name: 'finished long ago' });
+    await page.getByLabel('Finished jobs too').check();
+    await job.waitFor();
+    await page.getByLabel('Finished jobs too').uncheck();
+    await eventually(() => job.count()).toBe(0);
+  });
+
   test('what the service refuses is shown with what to do next, and the button can be pressed again', async () => {
     const { service } = dashboard.control;
     const { id } = await makeJob(dashboard.control, 'refused');
@@ -176,7 +188,7 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
   });
 
   test('whoever is no administrator sees the policy and cannot change it', async () => {
-    const token = dashboard.control.token('bob', 'jobs');
+    const token = await dashboard.control.token('bob', 'jobs');
     const bobs = await openPage(dashboard.browser, `${dashboard.control.url}/#token=${token}`);
     await bobs.page.getByRole('link', { name: 'Policy' }).click();
     await bobs.page.getByText('Only an administrator may change it.').waitFor();

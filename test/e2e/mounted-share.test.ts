@@ -16,6 +16,7 @@ import {
 } from '../support/copying.js';
 import { runCrashChild } from '../support/crash-run.js';
 import { mountShare, type ShareMount, whyNoShare } from '../support/fuse-mount.js';
+import { copyNoting } from '../support/noting.js';
 import { type Samba, startSamba } from '../support/samba.js';
 import { blockferry } from './command.js';
 
@@ -48,6 +49,19 @@ test('a file is copied to a mounted share and back', async (context) => {
   await vi.waitFor(() => expectSame(join(samba.folder, 'target.img'), pair.source), { timeout: 20_000 });
   // rclone makes a folder of its own there, whose name is a wide dot.
   expect(readdirSync(samba.folder).filter((name) => name !== '．')).toEqual(['target.img']);
+});
+
+test('attributes that a share does not keep are told, to it and from it, and fail nothing', async (context) => {
+  const { mount } = await share(context);
+  const { folder, ...pair } = pairIn(mount.folder, MiB);
+  const there = await copyNoting({ ...pair, preserve: true });
+  expectSame(pair.source, pair.target);
+  expect(there.notes.join()).toMatch(/extended attributes could not be kept/);
+  const { target } = targetIn(scratchFolder());
+  const back = await copyNoting({ source: pair.target, target, preserve: true });
+  expectSame(pair.source, target);
+  expect(back.notes.join()).toMatch(/extended attributes could not be read/);
+  expect(readdirSync(folder).filter((name) => name.includes('blockferry'))).toEqual([]);
 });
 
 test('a copy from a share goes on after the share was mounted anew: inode numbers are not asked', async (context) => {

@@ -65,7 +65,15 @@ test('files of a job get their names when it is completed, and not before', asyn
   writeFileSync(join(folder, 'other.img'), other);
   await serve(folder);
   const files = ['disk.img', 'a.img', 'other.img', 'b.img'];
-  const { out } = await run(folder, 'job', 'create', '--name', 'both', ...files);
+  const notices = ['--notify', '/bin/true', '--webhook', 'http://127.0.0.1:1/'];
+  const { out } = await run(folder, 'job', 'create', '--suspended', '--name', 'both', ...notices, ...files);
+  const told = await run(folder, 'job', 'info', 'both', '--json');
+  expect(JSON.parse(told.out)).toMatchObject({ notify: ['/bin/true'], webhookUrl: 'http://127.0.0.1:1/' });
+  const quiet = await run(folder, 'job', 'set', 'both', '--no-notify', '--no-webhook', '--json');
+  expect(Object.keys(JSON.parse(quiet.out))).not.toEqual(
+    expect.arrayContaining([expect.stringMatching(/^(notify|webhookUrl)$/)]),
+  );
+  expect((await run(folder, 'job', 'resume', 'both')).exitCode).toBe(0);
   const watched = await run(folder, 'job', 'watch', out.trim());
   expect(watched).toMatchObject({ exitCode: 0, out: expect.stringContaining('both is transferred') });
   expect([existsSync(join(folder, 'a.img')), existsSync(join(folder, 'b.img'))]).toEqual([false, false]);
@@ -134,7 +142,7 @@ test('serve says where jobs are, and ends well with a signal', async () => {
   while (!said.includes('and at')) said += String((await once(serving.child.stdout, 'data'))[0]);
   serving.child.kill('SIGTERM');
   const { exitCode, out, err } = await serving.ended;
-  expect([exitCode, err]).toEqual([0, '']);
+  expect([exitCode, err]).toEqual([0, expect.stringMatching(/^note: nobody has a token for it yet.*\n$/)]);
   expect(out).toMatch(/^jobs at .*\/state\/control\.sock\nand at http:\/\/127\.0\.0\.1:\d+\n$/);
 });
 

@@ -107,6 +107,22 @@ test('a file of another second at the end of a chunk has changed, although its b
   expect(await codeOf(() => reader.next(new Uint8Array(50_000)))).toBe('E_SOURCE_CHANGED');
 });
 
+test.each([-10, 10])('a second change in one second is not mixed in, by a clock %i s from ours', async (off) => {
+  const other = bytesOf(BYTES.length, 'other');
+  // Before its second is over, and after something was read where that comes first.
+  const change = (): void => void Object.assign(server, { bytes: other });
+  const server = await served(({ type, nth }) => {
+    if (type === TYPE.open && nth === 1) setTimeout(change, 900);
+    return false;
+  });
+  server.modified = Math.floor(Date.now() / 1000) + off;
+  const source = await opened(server);
+  const first = await readChunk(source, { offset: 0, length: 500_000 });
+  change();
+  const second = await readChunk(source, { offset: 500_000, length: BYTES.length - 500_000 });
+  expect(Buffer.concat([first, second]).equals(other)).toBe(true);
+});
+
 const raw = (...bytes: number[]): Script => answering(TYPE.read, (channel) => void channel.write(Buffer.from(bytes)));
 
 test.each<[string, Script]>([

@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { TransferError } from '../../src/core/errors.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import { SftpClient } from '../../src/endpoint/sftp/client.js';
+import type { ConnectLimits } from '../../src/endpoint/sftp/connect.js';
 import { sftpScheme } from '../../src/endpoint/sftp.js';
 import { makeKey, type Sshd, sshdMissing, startSshd } from '../support/sshd.js';
 import { MAIN } from './command.js';
@@ -51,8 +53,11 @@ function putKey(path = join(folder, 'id_ed25519'), passphrase = ''): string {
 }
 
 /** Opens the file as a source: 19, or the error. */
-async function look(url = `sftp://127.0.0.1:${sshd.port}/~/disk.img`): Promise<number | TransferError> {
-  const client = new SftpClient();
+async function look(
+  url = `sftp://127.0.0.1:${sshd.port}/~/disk.img`,
+  limits: Partial<ConnectLimits> = {},
+): Promise<number | TransferError> {
+  const client = new SftpClient(limits);
   onTestFinished(() => client.close());
   try {
     return (await sftpScheme(client).openSource?.(parseLocation(url)))?.size ?? 0;
@@ -93,6 +98,19 @@ test('a key that was revoked is refused, although it is known', async () => {
   knowsTheServer();
   knows(`@revoked * ${hostKey()}`);
   expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('revoked') });
+});
+
+test('a key in the file of revoked ones is refused, and so are all where that file cannot be used', async () => {
+  putKey();
+  knowsTheServer();
+  configure('Host *', `  RevokedHostKeys ${join(folder, 'revoked')}`);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('is not there') });
+  writeFileSync(join(folder, 'revoked'), `# old ones\n${hostKey('ecdsa')}\n`);
+  expect(await look()).toBe(19);
+  appendFileSync(join(folder, 'revoked'), `${hostKey()}\n`);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringMatching(/was revoked.*line 3/) });
+  spawnSync('ssh-keygen', ['-q', '-k', '-f', join(folder, 'revoked'), join(sshd.scratch, 'host_ed25519.pub')]);
+  expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('KRL') });
 });
 
 test('of several keys of a server the known one is asked for, and names may be hashed', async () => {
@@ -170,6 +188,17 @@ test('a key of an agent is used, also one whose file has a passphrase', async ()
   expect(await look(`sftp://127.0.0.1:${sshd.port}/~/disk.img?identity=${encodeURIComponent(key)}`)).toBe(19);
   vi.stubEnv('SSH_AUTH_SOCK', join(home, 'no-such-agent'));
   expect(await look()).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('agent') });
+});
+
+test('an agent that does not answer is told from a server that does not', async () => {
+  knowsTheServer();
+  const socket = join(home, 'agent');
+  const agent = createServer(() => undefined).listen(socket);
+  await once(agent, 'listening');
+  onTestFinished(() => void agent.close());
+  vi.stubEnv('SSH_AUTH_SOCK', socket);
+  const error = await look(undefined, { silenceMs: 1000 });
+  expect(error).toMatchObject({ code: 'E_AUTH', message: expect.stringContaining('agent') });
 });
 
 test('a passphrase is asked for once on the terminal, unseen, whatever number of connections', async (context) => {

@@ -4,14 +4,16 @@ import { linkSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writ
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import type { PreparedTarget } from '../../src/core/target.js';
+import { TransferError } from '../../src/core/errors.js';
+import type { PreparedTarget, Target, TargetSite } from '../../src/core/target.js';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
 import type { EndpointScheme } from '../../src/endpoint/registry.js';
+import { SftpSession } from '../../src/endpoint/sftp/session.js';
 import { expectSame, failureOf, makeFile, scratchFolder } from '../support/copying.js';
 import { mounted } from '../support/mounts.js';
 import { copyingWith, type SftpCopying } from '../support/sftp-copying.js';
-import { type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
+import { killHard, type Sshd, type SshdOptions, sshdMissing, startSshd } from '../support/sshd.js';
 
 const missing = sshdMissing();
 const SIZE = 3 * MiB + 77;
@@ -58,7 +60,103 @@ test('a commit that was cut short between two names of the one file is finished'
   expect(await finish()).toBe(false);
   spawnSync('rm', [part]);
   linkSync(path, part);
+  // A part is known by a time of access far ahead, which a finished copy does not keep.
+  utimesSync(part, 2_100_000_000, statSync(path).mtime);
   expect(await finish()).toBe(true);
+  expect(readdirSync(there)).toEqual(['copy']);
+  expect(statSync(path).atimeMs).toBeLessThan(Date.now() + 60_000);
+});
+
+test('a file that takes the place of the part while it is written is never given the name', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const part = join(there, '.copy.blockferry-part');
+  const swapping = {
+    ...scheme,
+    attachTarget: async (ref: { scheme: string }) => {
+      const target = (await scheme.attachTarget?.(ref)) as Target;
+      const openChunk = target.openChunk.bind(target);
+      target.openChunk = (range, signal) => {
+        if (range.offset === 2 * MiB) {
+          rmSync(part);
+          makeFile(part, SIZE, 'of another copy');
+        }
+        return openChunk(range, signal);
+      };
+      return target;
+    },
+  };
+  const options = { source, target: sshd.url(join(there, 'copy')), registry: { sftp: () => swapping } };
+  expect(await failureOf(copied(options))).toMatchObject({ code: 'E_TARGET_CHANGED' });
+  expect(readdirSync(there)).toEqual(['.copy.blockferry-part']);
+  await copied({ source, target: options.target });
+  expectSame(source, join(there, 'copy'));
+  // What told the part from others is gone.
+  expect(statSync(join(there, 'copy')).atimeMs).toBeLessThan(Date.now() + 60_000);
+});
+
+test('where reading shows in the times of a part, a copy that goes on knows it all the same', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const target = sshd.url(join(there, 'copy'));
+  const part = join(there, '.copy.blockferry-part');
+  const stopping = {
+    ...scheme,
+    attachTarget: async (ref: { scheme: string }) => {
+      const one = (await scheme.attachTarget?.(ref)) as Target;
+      return Object.assign(one, { mark: () => Promise.reject(new TransferError('E_AUTH', 'not now')) });
+    },
+  };
+  expect(await failureOf(copied({ source, target, registry: { sftp: () => stopping } }))).toMatchObject({
+    code: 'E_AUTH',
+  });
+  const read = SftpSession.prototype.read;
+  const reading = vi.spyOn(SftpSession.prototype, 'read').mockImplementation(async function (
+    this: SftpSession,
+    ...asked
+  ) {
+    const got = await read.apply(this, asked);
+    if (asked[1].length > 1) utimesSync(part, new Date(), statSync(part).mtime);
+    return got;
+  });
+  onTestFinished(() => reading.mockRestore());
+  await copied({ source, target });
+  expect(reading.mock.calls.length).toBeGreaterThan(1);
+  expectSame(source, join(there, 'copy'));
+});
+
+test('a connection that breaks when the copy is located, or gets its name, is made anew', async () => {
+  const source = makeFile(join(here, 'disk.img'), SIZE) as string;
+  const cut = (): void => sshd.sessions().forEach(killHard);
+  const breaking = {
+    ...scheme,
+    locateTarget: async (...locate: Parameters<NonNullable<EndpointScheme['locateTarget']>>) => {
+      cut();
+      return (await scheme.locateTarget?.(...locate)) as TargetSite;
+    },
+    attachTarget: async (ref: { scheme: string }) => {
+      const target = (await scheme.attachTarget?.(ref)) as Target;
+      const [mark, commit] = [target.mark.bind(target), target.commit.bind(target)];
+      target.mark = (times) => {
+        cut();
+        return mark(times);
+      };
+      target.commit = (request) => {
+        cut();
+        return commit(request);
+      };
+      return target;
+    },
+  };
+  const link = SftpSession.prototype.hardlink;
+  const linking = vi.spyOn(SftpSession.prototype, 'hardlink').mockImplementationOnce(async function (
+    this: SftpSession,
+    ...names
+  ) {
+    await link.apply(this, names);
+    cut();
+  });
+  onTestFinished(() => linking.mockRestore());
+  await copied({ source, target: sshd.url(join(there, 'copy')), registry: { sftp: () => breaking } });
+  expectSame(source, join(there, 'copy'));
   expect(readdirSync(there)).toEqual(['copy']);
 });
 

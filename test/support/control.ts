@@ -15,8 +15,8 @@ export interface TestControl {
   readonly socketPath: string;
   /** Of HTTP; fails where there is none. */
   readonly url: string;
-  token(name: string, ...rights: readonly TokenRight[]): string;
-  forget(name: string): void;
+  token(name: string, ...rights: readonly TokenRight[]): Promise<string>;
+  forget(name: string): Promise<void>;
   /** Ends the door and opens it again at the same places; the service lives on, or is another one. */
   restart(service?: FakeService): Promise<void>;
   stop(): Promise<void>;

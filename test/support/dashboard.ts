@@ -25,7 +25,7 @@ export async function startDashboard(): Promise<Dashboard> {
   const control = await startTestControl({ http: LOOPBACK, page: BUILT_PAGE });
   try {
     const browser = await startBrowser();
-    const token = control.token(ALICE.name, 'admin');
+    const token = await control.token(ALICE.name, 'admin');
     const stop = async (): Promise<void> => {
       await browser.close();
       await control.stop();

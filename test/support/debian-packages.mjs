@@ -25,6 +25,12 @@ export const debianPackages = [
     neededBy: 'unreadable sectors (FUSE with injected EIO)',
   },
   { name: 'qemu-system-x86', command: 'qemu-system-x86_64', neededBy: 'disk images that a guest writes to' },
+  { name: 'gcc', command: 'gcc', neededBy: 'migrations of a machine whose guest notices every lost write' },
+  {
+    name: 'libc6-dev',
+    command: '/usr/lib/x86_64-linux-gnu/libc.a',
+    neededBy: 'migrations of a machine whose guest notices every lost write',
+  },
   { name: 'fuse3', command: 'fusermount3', neededBy: 'unreadable sectors (FUSE with injected EIO)' },
   { name: 'bindfs', command: 'bindfs', neededBy: 'copies on a mount that maps owners' },
   { name: 'nginx-light', command: 'nginx', neededBy: 'the HTTP source against a real nginx' },

@@ -20,10 +20,14 @@ const MODULES = [
 ];
 const TOOLS = ['qemu-system-x86_64', 'apt-get', 'apt-cache', 'dpkg-deb'];
 
-export interface Guest {
+export interface Kernel {
+  /** A path. */
   readonly kernel: string;
-  readonly busybox: Buffer;
   readonly modules: readonly Buffer[];
+}
+
+export interface Guest extends Kernel {
+  readonly busybox: Buffer;
 }
 
 export interface GuestDisk {
@@ -45,6 +49,13 @@ export interface GuestRun {
 
 /** The parts of a guest, or why there can be none here. */
 export function prepareGuest(folder: string): Guest | string {
+  const kernel = fetchKernel(folder, ['busybox-static']);
+  if (typeof kernel === 'string') return kernel;
+  return { ...kernel, busybox: readFileSync(join(folder, 'root/bin/busybox')) };
+}
+
+/** Debian's cloud kernel, and other packages, unpacked below the folder; or why not. */
+export function fetchKernel(folder: string, others: readonly string[] = []): Kernel | string {
   if (process.env.BLOCKFERRY_NO_APT === '1') return 'BLOCKFERRY_NO_APT=1 is set, so no kernel is fetched';
   const missing = TOOLS.filter((tool) => spawnSync('sh', ['-c', 'command -v "$0"', tool]).status !== 0);
   if (missing.length > 0) return `${missing.join(', ')} is not installed`;
@@ -52,26 +63,27 @@ export function prepareGuest(folder: string): Guest | string {
   const kernelPackage = /Depends: (linux-image-\d\S*)/.exec(depends)?.[1];
   if (kernelPackage === undefined) return 'apt knows no linux-image-cloud-amd64';
   mkdirSync(folder, { recursive: true });
-  const fetched = spawnSync('apt-get', ['download', '-qq', kernelPackage, 'busybox-static'], {
+  const fetched = spawnSync('apt-get', ['download', '-qq', kernelPackage, ...others], {
     cwd: folder,
     encoding: 'utf8',
   });
   const packages = readdirSync(folder).filter((name) => name.endsWith('.deb'));
-  if (fetched.status !== 0 || packages.length !== 2) return `apt-get download failed: ${fetched.stderr.trim()}`;
+  if (fetched.status !== 0 || packages.length !== 1 + others.length) {
+    return `apt-get download failed: ${fetched.stderr.trim()}`;
+  }
   for (const name of packages) {
     const unpacked = spawnSync('dpkg-deb', ['-x', name, 'root'], { cwd: folder, encoding: 'utf8' });
     if (unpacked.status !== 0) return `dpkg-deb: ${unpacked.stderr.trim()}`;
   }
-  return partsIn(join(folder, 'root'));
+  return kernelIn(join(folder, 'root'));
 }
 
-function partsIn(root: string): Guest | string {
+function kernelIn(root: string): Kernel | string {
   const [version] = readdirSync(join(root, 'lib/modules'));
   if (version === undefined) return 'the kernel package holds no modules';
   const drivers = join(root, 'lib/modules', version, 'kernel/drivers');
   return {
     kernel: join(root, `boot/vmlinuz-${version}`),
-    busybox: readFileSync(join(root, 'bin/busybox')),
     modules: MODULES.map((name) => readFileSync(join(drivers, `${name}.ko`))),
   };
 }
@@ -115,15 +127,20 @@ export const letterOf = (disk: number): string => String.fromCharCode('a'.charCo
 
 const [FOLDER, PROGRAM, CONSOLE] = [0o040755, 0o100755, 0o020600];
 
-/** What the kernel unpacks into its root: an archive of cpio's "newc" format. */
+/** What the kernel unpacks into its root: busybox, and these files, which are all programs. */
 function archiveOf({ busybox, modules }: Guest, files: Readonly<Record<string, string>>): Buffer {
+  const programs = Object.entries(files).map(([name, text]) => [name, Buffer.from(text)] as const);
+  return initramfsOf(modules, [['bin/busybox', busybox], ...programs]);
+}
+
+/** An archive of cpio's "newc" format; modules are called `module-0.ko` and so on. */
+export function initramfsOf(modules: readonly Buffer[], programs: readonly (readonly [string, Buffer])[]): Buffer {
   const entries = [
     ...['bin', 'dev', 'proc'].map((name) => entryOf(name, FOLDER)),
     // Without it the first process has no output.
     entryOf('dev/console', CONSOLE, Buffer.alloc(0), [5, 1]),
-    entryOf('bin/busybox', PROGRAM, busybox),
     ...modules.map((bytes, index) => entryOf(`module-${index}.ko`, PROGRAM, bytes)),
-    ...Object.entries(files).map(([name, text]) => entryOf(name, PROGRAM, Buffer.from(text))),
+    ...programs.map(([name, bytes]) => entryOf(name, PROGRAM, bytes)),
   ];
   return Buffer.concat([...entries, entryOf('TRAILER!!!', 0)]);
 }

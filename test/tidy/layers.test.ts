@@ -35,8 +35,8 @@ const sideways: ReadonlySet<string> = new Set([
 ]);
 
 /** Parts that are one choice among several: only compose.ts, and their own folder, may name them. */
-const concrete =
-  /^src\/(endpoint\/(local|http|s3|sftp|webdav|peer|memory|null|zero)\b|journal\/file-|transfer\/(pool|inline)-)/;
+const ends = 'local|http|s3|sftp|webdav|peer|memory|null|zero';
+const concrete = new RegExp(`^src/(endpoint/(${ends})\\b|journal/file-|service/store/sqlite-|transfer/(pool|inline)-)`);
 
 /** "core" for src/core/units.ts, "index" for src/index.ts, "workers" for workers/chunk-worker.ts. */
 function partOf(path: string): string {
@@ -85,6 +85,7 @@ test.each([
   ['src/index.ts', '../workers/chunk-worker.js', 'parts of one level never import each other'],
   ['src/transfer/transfer.ts', '../endpoint/local.js', 'only compose.ts names concrete parts'],
   ['src/cli/main.ts', '../endpoint/http-source.js', 'only compose.ts names concrete parts'],
+  ['src/api/service.ts', '../service/store/sqlite-store.js', 'only compose.ts names concrete parts'],
   ['workers/chunk-worker.ts', '../src/endpoint/local.js', 'only compose.ts names concrete parts'],
   ['src/service/service.ts', '../journal/file-journal.js', 'only compose.ts names concrete parts'],
   ['src/cli/main.ts', '../../bench/main.js', 'has no level'],

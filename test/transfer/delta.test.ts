@@ -11,6 +11,7 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -95,6 +96,34 @@ test('what was taken over is hashed where it lies, and copied where it is not wh
   const files: FileLayer = { ...realFiles, cloneRange: () => undefined };
   const { bytesAdopted, bytesCopied } = await copyDelta({ files });
   expect({ bytesAdopted, bytesCopied }).toEqual({ bytesAdopted: 0, bytesCopied: SIZE });
+  expect(atTarget()).toBe(true);
+});
+
+test('an old file that is written to while it is taken over leaves nothing where the new one has zeroes', async () => {
+  bytes.fill(0, 5 * CHUNK, 7 * CHUNK);
+  writeFileSync(target, bytes);
+  writeFileSync(source, bytes.subarray(0, 5 * CHUNK));
+  const fd = openSync(source, 'r+');
+  writeSync(fd, bytes, 7 * CHUNK, SIZE - 7 * CHUNK, 7 * CHUNK);
+  closeSync(fd);
+  const dirt = Buffer.alloc(2 * CHUNK, 0xee);
+  const cloneRange: FileLayer['cloneRange'] = (_old, part, { offset, length }) => {
+    writeSync(part, dirt, 0, length, offset);
+    return undefined;
+  };
+  const { bytesAdopted } = await copyDelta({ files: { ...realFiles, cloneRange }, chunkBytes: 2 * CHUNK });
+  expect(bytesAdopted).toBe(0);
+  expect(atTarget()).toBe(true);
+});
+
+test('an old file that cannot be read in a place has nothing to give there, and does not stop the copy', async () => {
+  const { ino } = statSync(target);
+  const readSync = (...args: readonly [fd: number, into: Uint8Array, at: number, length: number, position: number]) => {
+    if (args[4] !== 5 * CHUNK || fstatSync(args[0]).ino !== ino) return realFiles.readSync(...args);
+    throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+  };
+  const { bytesCopied } = await copyDelta({ files: { ...realFiles, readSync: readSync as FileLayer['readSync'] } });
+  expect(bytesCopied).toBe(3 * CHUNK);
   expect(atTarget()).toBe(true);
 });
 

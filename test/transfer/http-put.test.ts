@@ -70,5 +70,8 @@ test('a file is never copied onto itself through the server that it is read from
   writeFileSync(join(folder, 'disk.img'), bytesOf(SIZE, 'source'));
   const both = await failureOf(copyNoting({ source: `${url}/disk.img`, target: `${url}/disk.img`, overwrite: true }));
   expect(both.code).toBe('E_USAGE');
+  const spelt = `${url}/%64isk%2eimg`;
+  const same = await failureOf(copyNoting({ source: `${url}/disk.img`, target: spelt, overwrite: true }));
+  expect(same.code).toBe('E_USAGE');
   expect(readFileSync(join(folder, 'disk.img')).equals(bytesOf(SIZE, 'source'))).toBe(true);
 });

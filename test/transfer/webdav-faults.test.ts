@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
-import { closeUploads } from '../../src/endpoint/upload/client.js';
+import { closeUploads, untilStored } from '../../src/endpoint/upload/client.js';
 import type { UploadPartRef } from '../../src/endpoint/upload/part.js';
 import { attachUpload } from '../../src/endpoint/upload/target.js';
 import { webdavScheme } from '../../src/endpoint/webdav.js';
@@ -119,6 +119,28 @@ test('a file that goes by one PUT begins again after a kill, of client or server
   if (ended.error) await copyNoting(options);
   expect(readFileSync(join(server.folder, 'disk.img')).equals(bytes)).toBe(true);
   expect(leftIn(server.folder)).toEqual([]);
+});
+
+test('a MOVE has as much longer as the file is large, for some servers copy it; then it is given up', async () => {
+  expect(untilStored(4096, 1000)).toBe(1001);
+  expect(untilStored(1024 * 1024 * MiB)).toBeGreaterThan(8 * 3_600_000);
+  stated();
+  const dav = await serveDav(({ method, path }) =>
+    method === 'MOVE' && path.endsWith('-part') ? new Promise(() => undefined) : undefined,
+  );
+  onTestFinished(async () => {
+    await closeUploads();
+    await dav.stop();
+  });
+  const scheme = webdavScheme();
+  const site = await scheme.locateTarget?.(parseLocation(`${dav.url}/disk.img?upload=whole`), 'disk.img');
+  const request = { size: 4096, partial: 'create', sync: true } as const;
+  const prepared = await scheme.prepareTarget?.(site?.ref as UploadPartRef, request);
+  const target = attachUpload(prepared?.ref as UploadPartRef, { silenceMsMax: 300 });
+  const writer = target.openChunk({ offset: 0, length: 4096 }, never);
+  await writer.write(new Uint8Array(4096).fill(1));
+  await writer.finish(new Uint8Array(8));
+  expect(await codeOf(() => target.commit({ overwrite: false, sync: true }))).toBe('E_FLUSH');
 });
 
 test.each(['ranges', 'whole'] as const)('a server that says nothing any more is given up (%s)', async (way) => {

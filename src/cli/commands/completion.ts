@@ -65,8 +65,11 @@ function describeOption(option: Option): OptionWords {
   return { ...about, value: option.argChoices ?? (/<(file|folder)>/.test(option.flags) ? 'file' : 'any') };
 }
 
+/** Arguments that are no places. */
+const NO_FILES: readonly string[] = ['job', 'jobs', 'name', 'peer'];
+
 function wordsOf(args: readonly Argument[]): Value {
-  return args[0]?.argChoices ?? (args.length > 0 ? 'file' : 'any');
+  return args[0]?.argChoices ?? (args.some((argument) => !NO_FILES.includes(argument.name())) ? 'file' : 'any');
 }
 
 const WRITERS: Readonly<Record<Shell, (program: ProgramWords) => string>> = { bash, zsh, fish };

@@ -49,7 +49,7 @@ export async function runPeerList(session: Session, flags: OutputFlags): Promise
 }
 
 export async function runPeerRemove(session: Session, where: string): Promise<number> {
-  const name = (await peerBook()).removePeer(where);
+  const name = await (await peerBook()).removePeer(where);
   session.out.line(`peer://${name} is forgotten`);
   return 0;
 }

@@ -8,7 +8,8 @@ import { givenIdentity, type Identity, ownIdentity } from '../../daemon/certific
 import { type ControlHttp, startControl } from '../../daemon/control/server.js';
 import { daemonFolder } from '../../daemon/daemon.js';
 import { stateFolder } from '../../endpoint/state-folder.js';
-import { openService } from '../../index.js';
+import { openMigrations, openService } from '../../index.js';
+import type { MigrationService } from '../../migrate/migration-service.js';
 import { readAddress } from '../option-values.js';
 import type { ServeFlags } from '../serve-program.js';
 import { SOCKET } from '../service-access.js';
@@ -30,10 +31,17 @@ export async function serveJobs({ err }: Session, flags: ServeFlags): Promise<Se
   const state = resolve(stateFolder());
   const page = fileURLToPath(new URL('../../daemon/dashboard', import.meta.url));
   const web = webOf(flags);
-  const service = await openService({ state, onNote: (sentence) => err.line(`note: ${sentence}`) });
+  const onNote = (sentence: string): void => err.line(`note: ${sentence}`);
+  const service = await openService({ state, onNote });
+  let migrations: MigrationService | undefined;
+  const closeAll = async (): Promise<void> => {
+    await migrations?.close();
+    await service.close();
+  };
   try {
+    migrations = await openMigrations({ service, state, onNote });
     const control = await startControl({
-      ...{ service, version: packageVersion(), socketPath: join(state, SOCKET), tokens: daemonFolder() },
+      ...{ service, migrations, version: packageVersion(), socketPath: join(state, SOCKET), tokens: daemonFolder() },
       log: join(state, 'log'),
       ...(web && { http: web.http }),
       ...(existsSync(join(page, 'index.html')) && { page }),
@@ -44,11 +52,11 @@ export async function serveJobs({ err }: Session, flags: ServeFlags): Promise<Se
       ...(web?.identity && { pin: web.identity.fingerprint }),
       close: async () => {
         await control.close();
-        await service.close();
+        await closeAll();
       },
     };
   } catch (thrown) {
-    await service.close();
+    await closeAll();
     throw thrown;
   }
 }

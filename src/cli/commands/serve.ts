@@ -113,7 +113,7 @@ async function pullEngine(request: PullRequest): Promise<Pulled> {
 }
 
 function tell(
-  { out }: Session,
+  { out, err }: Session,
   { socketPath, url, pin: webPin }: ServedJobs,
   folders: ServedFolders | undefined,
   { json }: ServeFlags,
@@ -137,14 +137,20 @@ function tell(
     out.line(`certificate ${named(fingerprint)}`);
   }
   out.line(`jobs at ${socketPath}`);
-  if (url !== undefined) out.line(`and at ${url}${webPin === undefined ? '' : `, certificate ${named(webPin)}`}`);
+  if (url === undefined) return;
+  out.line(`and at ${url}${webPin === undefined ? '' : `, certificate ${named(webPin)}`}`);
+  const callers = readTokens(daemonFolder()).filter(
+    ({ rights }) => rights.includes('jobs') || rights.includes('admin'),
+  );
+  if (callers.length > 0) return;
+  err.line('note: nobody has a token for it yet; make one with: blockferry serve token add NAME --rights admin');
 }
 
 function named(fingerprint: string): string {
   return `sha256:${fingerprint}`;
 }
 
-export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags): number {
+export async function runTokenAdd(session: Session, name: string, flags: TokenAddFlags): Promise<number> {
   if (!/^[\w.@-]{1,64}$/.test(name)) {
     throw new TransferError('E_USAGE', `a client cannot be called ${JSON.stringify(name.slice(0, 80))}`, {
       hint: 'Use up to 64 letters, digits, dots, dashes, underscores or @.',
@@ -153,7 +159,7 @@ export function runTokenAdd(session: Session, name: string, flags: TokenAddFlags
   useState(flags.state);
   const createdAt = systemClock.wallMs();
   const { root, days } = flags;
-  const token = addToken(daemonFolder(), {
+  const token = await addToken(daemonFolder(), {
     ...{ name, rights: readRights(flags.rights), createdAt },
     ...(root && { roots: root }),
     ...(days !== undefined && { expiresAt: createdAt + days * DAY_MS }),
@@ -189,9 +195,9 @@ function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>)
   return `${name}  ${rights.join(' and ')}${where}${until}`;
 }
 
-export function runTokenRemove(session: Session, name: string, flags: TokenFlags): number {
+export async function runTokenRemove(session: Session, name: string, flags: TokenFlags): Promise<number> {
   useState(flags.state);
-  removeToken(daemonFolder(), name);
+  await removeToken(daemonFolder(), name);
   session.out.line(`the token of ${name} is refused from now on`);
   return 0;
 }

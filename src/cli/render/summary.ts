@@ -103,7 +103,11 @@ export function statusLines(status: PartialStatus, holder: 'running' | 'gone' | 
 }
 
 function halfLines(half: PartialStatus['half']): string[] {
-  if (half === 'data') return ['  a partial copy is there, but its journal is gone: --discard throws it away'];
+  if (half === 'data')
+    return [
+      '  a partial copy is there, but its journal is not here: whoever began it goes on with the same command;',
+      '  --discard throws it away',
+    ];
   return half === 'journal' ? ['  its partial data is gone: the next run begins afresh'] : [];
 }
 

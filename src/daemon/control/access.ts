@@ -6,7 +6,8 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { userInfo } from 'node:os';
 import type { Clock } from '../../core/clock.js';
-import { TransferError } from '../../core/errors.js';
+import { sha256Hex } from '../../core/digest.js';
+import { errnoOf, TransferError } from '../../core/errors.js';
 import type { Caller } from '../../service/job-service.js';
 import { TokenBook, type TokenEntry } from '../tokens.js';
 import { newSession, readSession, SESSION_MS } from './sessions.js';
@@ -28,7 +29,7 @@ export class Access {
   readonly #secure: boolean;
   readonly #names: ReadonlySet<string>;
   readonly #bySocket = new WeakSet<IncomingMessage>();
-  readonly #user: Caller = { name: userInfo().username, admin: true };
+  readonly #user: Caller = { name: userName(), admin: true };
   /** Cookies know no ports: two services of one host have cookies of their own. */
   #cookie = 'blockferry';
 
@@ -107,7 +108,9 @@ export class Access {
 
   #byToken({ headers }: IncomingMessage): TokenEntry | undefined {
     const [, token] = /^Bearer ([\w-]{1,200})$/i.exec(headers.authorization ?? '') ?? [];
-    return token === undefined ? undefined : this.#book.find(token, this.#clock.wallMs());
+    if (token === undefined) return undefined;
+    const hash = sha256Hex(Buffer.from(token));
+    return this.#read((book, nowMs) => book.find(hash, nowMs));
   }
 
   #bySession({ headers, method = '' }: IncomingMessage): TokenEntry | undefined {
@@ -115,14 +118,35 @@ export class Access {
     if (headers.authorization !== undefined || (headers.origin === undefined && !SAFE_METHODS.has(method))) return;
     const cookies = (headers.cookie ?? '').split(';').map((cookie) => cookie.trim());
     const ours = cookies.find((cookie) => cookie.startsWith(`${this.#cookie}=`));
-    return ours === undefined
-      ? undefined
-      : readSession(ours.slice(this.#cookie.length + 1), this.#book, this.#clock.wallMs());
+    const session = ours?.slice(this.#cookie.length + 1);
+    return session === undefined ? undefined : this.#read((book, nowMs) => readSession(session, book, nowMs));
+  }
+
+  /** What is wrong with the file of tokens is for the log, and no business of whoever asks. */
+  #read(find: (book: TokenBook, nowMs: number) => TokenEntry | undefined): TokenEntry | undefined {
+    try {
+      return find(this.#book, this.#clock.wallMs());
+    } catch (cause) {
+      throw new TransferError('E_UNAVAILABLE', 'the tokens of this service cannot be read now', {
+        hint: 'Look into the log of the service.',
+        cause,
+      });
+    }
   }
 
   #setCookie(value: string, seconds: number): string {
     const secure = this.#secure ? '; Secure' : '';
     return `${this.#cookie}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${seconds}${secure}`;
+  }
+}
+
+/** In a container there may be no name for the user's number. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch (thrown) {
+    if (errnoOf(thrown) === undefined) throw thrown;
+    return `uid-${process.getuid?.() ?? 'unknown'}`;
   }
 }
 

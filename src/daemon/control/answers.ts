@@ -3,7 +3,16 @@ import type { FastifyError, FastifyRequest } from 'fastify';
 import { ERROR_KINDS, type ErrorCode, type ErrorJson, TransferError } from '../../core/errors.js';
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
-  ...{ E_USAGE: 400, E_AUTH: 401, E_FORBIDDEN: 403, E_NO_JOB: 404, E_JOB_STATE: 409, E_POLICY: 422 },
+  ...{
+    E_USAGE: 400,
+    E_AUTH: 401,
+    E_FORBIDDEN: 403,
+    E_NO_JOB: 404,
+    E_NO_VM: 404,
+    E_NO_MIGRATION: 404,
+    E_JOB_STATE: 409,
+    E_POLICY: 422,
+  },
   ...{ E_UNAVAILABLE: 503, E_NO_SPACE: 507, E_BUG: 500 },
 };
 const USAGE_OR_STATE = 2;
@@ -28,10 +37,9 @@ export function failureOf(thrown: unknown, request: FastifyRequest): Failure {
   };
 }
 
-/** As it is told: what a bug looks like inside is for the log alone. */
-export function shown({ code, ...error }: ErrorJson): ErrorJson {
-  const { cause, ...plain } = error;
-  return { code, ...plain, ...(cause !== undefined && code !== 'E_BUG' && { cause }) };
+/** As it is told: what a bug looks like inside is for the log alone, and whoever is not known here hears no causes. */
+export function shown({ cause, ...plain }: ErrorJson, known = true): ErrorJson {
+  return { ...plain, ...(known && cause !== undefined && plain.code !== 'E_BUG' && { cause }) };
 }
 
 function statusOf(code: ErrorCode): number {

@@ -70,10 +70,12 @@ export async function makeApp({ version, access, answered }: AppParts): Promise<
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],
     },
+    // Errors look alike everywhere: said once, and made once.
+    transform: ({ schema, url }) => ({
+      url,
+      schema: { ...schema, response: { ...(schema.response as object), default: failure.ref } },
+    }),
     refResolver: { buildLocalReference: ({ $id }, _uri, _fragment, index) => String($id ?? `schema-${index}`) },
-  });
-  app.addHook('onRoute', ({ schema }) => {
-    if (schema && !schema.hide) schema.response = { ...(schema.response as object), default: failure.ref };
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(ANSWER_HEADERS);
@@ -101,7 +103,7 @@ function answerFailures(app: ControlApp, answered: AppParts['answered']): void {
     const { retryAfterMs } = error.detail;
     if (retryAfterMs !== undefined) void reply.header('retry-after', Math.ceil(retryAfterMs / 1000));
     if (status === 401) void reply.header('www-authenticate', 'Bearer');
-    void reply.code(status).send({ error: shown(error.toJSON()) });
+    void reply.code(status).send({ error: shown(error.toJSON(), request.caller !== NOBODY) });
   });
   app.setNotFoundHandler((request, reply) => {
     const message = `${request.method} ${request.url.split('?')[0]}: there is nothing of that name here`;

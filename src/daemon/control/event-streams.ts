@@ -137,7 +137,8 @@ export class EventStreams {
   /** @throws TransferError E_UNAVAILABLE where nothing is read for too long */
   async #wait({ response, stop }: Stream): Promise<void> {
     const waited = new AbortController();
-    const signal = AbortSignal.any([stop.signal, waited.signal]);
+    const { signal } = waited;
+    stop.signal.addEventListener('abort', () => waited.abort(), { signal });
     const drained = once(response, 'drain', { signal }).catch(() => undefined);
     await Promise.race([drained, this.#clock.sleep(this.#limits.stallMs, signal)]);
     waited.abort();

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { errnoOf, TransferError } from '../../core/errors.js';
-import { MiB } from '../../core/units.js';
 import type { ControlApp } from './app.js';
 
 interface PageFile {
@@ -24,21 +23,22 @@ const TYPES: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
   '.txt': 'text/plain; charset=utf-8',
 };
-const BYTES_MAX = 16 * MiB;
 
 /** `index.html`, and the files of `assets` by their path. @throws TransferError E_USAGE where there is no page */
 export function readPage(folder: string): ReadonlyMap<string, PageFile> {
-  const files = new Map<string, PageFile>([['/', readPageFile(folder, 'index.html')]]);
-  const names = readdirSync(join(folder, 'assets'), { recursive: true, encoding: 'utf8' });
-  let bytes = 0;
-  for (const name of names) {
-    if (TYPES[extname(name)] === undefined || !lstatSync(join(folder, 'assets', name)).isFile()) continue;
-    const file = readPageFile(folder, join('assets', name));
-    bytes += file.body.length;
-    if (bytes > BYTES_MAX) throw new TransferError('E_USAGE', `${folder}: this is more than a page has`);
-    files.set(`/assets/${name}`, file);
+  try {
+    const files = new Map<string, PageFile>([['/', readPageFile(folder, 'index.html')]]);
+    for (const name of readdirSync(join(folder, 'assets'), { recursive: true, encoding: 'utf8' })) {
+      if (TYPES[extname(name)] === undefined || !lstatSync(join(folder, 'assets', name)).isFile()) continue;
+      files.set(`/assets/${name}`, readPageFile(folder, join('assets', name)));
+    }
+    return files;
+  } catch (cause) {
+    throw new TransferError('E_USAGE', `${folder}: the page cannot be read (${errnoOf(cause) ?? 'damaged'})`, {
+      hint: 'Install Blockferry anew; the service itself needs no page.',
+      cause,
+    });
   }
-  return files;
 }
 
 export function addPage(app: ControlApp, files: ReadonlyMap<string, PageFile>): void {
@@ -52,14 +52,7 @@ export function addPage(app: ControlApp, files: ReadonlyMap<string, PageFile>): 
 }
 
 function readPageFile(folder: string, name: string): PageFile {
-  try {
-    const body = readFileSync(join(folder, name));
-    const tag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
-    return { body, tag, type: TYPES[extname(name)] ?? 'application/octet-stream' };
-  } catch (cause) {
-    throw new TransferError('E_USAGE', `${join(folder, name)}: the page cannot be read (${errnoOf(cause)})`, {
-      hint: 'Install Blockferry anew; the service itself needs no page.',
-      cause,
-    });
-  }
+  const body = readFileSync(join(folder, name));
+  const tag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
+  return { body, tag, type: TYPES[extname(name)] ?? 'application/octet-stream' };
 }

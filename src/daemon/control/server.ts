@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { type Clock, systemClock } from '../../core/clock.js';
 import type { TransferError } from '../../core/errors.js';
 import { KiB } from '../../core/units.js';
+import type { MigrationService } from '../../migrate/migration-service.js';
 import type { JobService } from '../../service/job-service.js';
 import { Access } from './access.js';
 import { type ControlApp, makeApp } from './app.js';
@@ -17,11 +18,14 @@ import { addJobRoutes } from './job-routes.js';
 import { assertLoopback, type HeldSocket, listenOnAddress, listenOnSocket } from './listen.js';
 import { type Log, logEvents, openLog } from './log.js';
 import { Metrics } from './metrics.js';
+import { addMigrationRoutes } from './migration-routes.js';
 import { addPage, readPage } from './page.js';
 import { addServiceRoutes, EVENTS_ROUTE } from './service-routes.js';
 
 export interface ControlOptions {
   readonly service: JobService;
+  /** Absent: this service moves no machines. */
+  readonly migrations?: MigrationService;
   readonly version: string;
   /** Made 0600, in a folder where nobody else may write; that is made 0700 where there is none. */
   readonly socketPath: string;
@@ -71,8 +75,9 @@ const HEAD_BYTES_MAX = 16 * KiB;
 
 /** Listens when it resolves. @throws TransferError E_USAGE: where it cannot; E_LOCKED: a service runs there already */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
-  const { http, page, clock = systemClock } = options;
+  const { http, clock = systemClock } = options;
   if (http && !http.tls) assertLoopback(http.host);
+  const page = options.page === undefined ? undefined : readPage(options.page);
   const secure = http?.tls !== undefined;
   const access = new Access({ tokens: options.tokens, names: http?.names ?? [], clock, secure });
   const streams = new EventStreams({
@@ -87,8 +92,9 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
     answered: (request, reply, failed) => note({ request, reply, failed, metrics, logger: log?.logger }),
   });
   addJobRoutes(app, options.service);
+  if (options.migrations) addMigrationRoutes(app, options.migrations, clock);
   addServiceRoutes(app, { ...options, access, streams, metrics });
-  if (page !== undefined) addPage(app, readPage(page));
+  if (page) addPage(app, page);
   await app.ready();
   const control = new Control({ app, access, streams, log, options });
   try {

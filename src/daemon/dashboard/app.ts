@@ -13,8 +13,10 @@ export interface App {
   readonly caller: Caller;
   /** Whether jobs that are over are listed too, also those from before the page was opened. */
   finishedToo: boolean;
-  /** Asks for the whole list again. */
-  reload(): Promise<void>;
+  /** Where nothing else on the page shows that it worked. */
+  tell(text: string): void;
+  /** Asks for the whole list again. `keepEnded`: what ended while the page was open stays. Default true. */
+  reload(keepEnded?: boolean): Promise<void>;
   /** Does it, says `done`, and shows what went wrong if something did; answers whether nothing did. */
   attempt(work: () => Promise<unknown>, done?: string): Promise<boolean>;
 }

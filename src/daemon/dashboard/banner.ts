@@ -1,4 +1,4 @@
-/** A message above the page that stays until it is out of date, or put away. */
+/** Messages above the page that stay until they are out of date, or put away. Problems interrupt a reader. */
 import { button, element } from './dom.js';
 import { sentence } from './words.js';
 
@@ -16,7 +16,7 @@ export class Banners {
   show(kind: BannerKind, message: string, hint?: string): void {
     this.hide(kind);
     const text = element('p', {}, element('strong', {}, sentence(message)), ' ', sentence(hint ?? ''));
-    const made = element('div', { class: `banner ${kind}`, role: kind === 'problem' ? 'alert' : 'status' }, text);
+    const made = element('div', { class: `banner ${kind}`, role: kind === 'problem' ? 'alert' : undefined }, text);
     const close = button('×', () => this.hide(kind), 'quiet');
     close.setAttribute('aria-label', 'Close this message');
     made.append(close);

@@ -53,7 +53,7 @@ function ask(title: string, text: string, answers: readonly Answer[]): Promise<s
       element(
         'div',
         { class: 'answers' },
-        element('button', { value: '', autofocus: true }, 'Let it go on'),
+        element('button', { value: '', autofocus: true }, 'Keep the job'),
         ...buttons,
       ),
     ),

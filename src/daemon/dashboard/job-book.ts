@@ -16,7 +16,7 @@ export class JobBook {
   readonly #jobs = new Map<string, JobView>();
   readonly #watchers = new Set<() => void>();
   /** Of which more has changed than the events told. */
-  #stale = new Set<string>();
+  readonly #stale = new Set<string>();
   #due = false;
   #order = 0;
   #wake: () => void = () => undefined;
@@ -38,16 +38,21 @@ export class JobBook {
     return this.#jobs.get(id);
   }
 
-  /** Until the signal aborts. */
-  watch(watcher: () => void, signal: AbortSignal): void {
+  /** Until the signal aborts; without one, for ever. */
+  watch(watcher: () => void, signal?: AbortSignal): void {
     this.#watchers.add(watcher);
-    signal.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
+    signal?.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
   }
 
-  /** The whole list. Jobs that ended while the page was open stay on it, so that nobody wonders where they went. */
-  replace(jobs: readonly JobView[]): void {
+  /**
+   * The whole list. With `keepEnded`, jobs that ended while the page was open stay on it, so that nobody wonders where
+   * they went.
+   */
+  replace(jobs: readonly JobView[], keepEnded: boolean): void {
     const listed = new Set(jobs.map(({ id }) => id));
-    for (const [id, { state }] of this.#jobs) if (!listed.has(id) && !isFinal(state)) this.#jobs.delete(id);
+    for (const [id, { state }] of this.#jobs) {
+      if (!listed.has(id) && !(keepEnded && isFinal(state))) this.#jobs.delete(id);
+    }
     for (const job of jobs) this.#jobs.set(job.id, job);
     this.#changed(true);
   }
@@ -86,16 +91,17 @@ export class JobBook {
     this.#wake();
   }
 
-  /** Waits for jobs that have to be asked for again, and answers them. */
-  async takeStale(signal: AbortSignal): Promise<readonly string[]> {
-    while (this.#stale.size === 0 && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
+  /** Resolves when jobs have to be asked for again. */
+  someStale(): Promise<void> {
+    if (this.#stale.size > 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  takeStale(): readonly string[] {
     const taken = [...this.#stale];
-    this.#stale = new Set();
+    this.#stale.clear();
     return taken;
   }
 

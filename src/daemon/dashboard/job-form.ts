@@ -2,6 +2,7 @@
 import { TransferError } from '../../core/errors.js';
 import type { Priority } from '../../service/job.js';
 import type { JobSpec } from '../../service/job-service.js';
+import { ApiError } from './api.js';
 import type { App, View } from './app.js';
 import { button, element, field, setText, tick } from './dom.js';
 import { LIMIT_HINT, prioritySelect, readLimit } from './job-settings.js';
@@ -98,10 +99,10 @@ export class JobForm implements View {
       this.#app.announcer.say(`${job.name} created.`);
       location.hash = `#/job/${encodeURIComponent(job.id)}`;
     } catch (thrown) {
-      const { message, hint } = thrown as TransferError;
+      if (!(thrown instanceof TransferError || thrown instanceof ApiError)) throw thrown;
+      const { message, hint } = thrown;
       setText(this.#wrong, `${sentence(message)} ${sentence(hint ?? '')}`);
-      if (!(thrown instanceof TransferError)) return;
-      this.#limit.focus();
+      if (thrown instanceof TransferError) this.#limit.focus();
     }
   }
 

@@ -44,14 +44,14 @@ export class JobList implements View {
     this.#app = app;
     this.#kind = kind;
     const lines = PRIORITIES.map((name) => ({ name, label: PRIORITY_WORDS[name], colour: name }));
-    this.#chart = new RateChart('Throughput by priority, last 10 minutes', app.history, lines, signal);
+    this.#chart = new RateChart('Throughput, last 10 minutes', app.history, lines, signal);
     this.root = this.#build();
     this.#finished.checked = app.finishedToo;
     this.#search.addEventListener('input', () => this.#again());
     this.#grouping.addEventListener('change', () => this.#again());
     this.#finished.addEventListener('change', () => {
       app.finishedToo = this.#finished.checked;
-      void app.attempt(() => app.reload());
+      void app.attempt(() => app.reload(false));
     });
     app.jobs.watch(() => this.#show(), signal);
     this.#show();
@@ -75,9 +75,9 @@ export class JobList implements View {
         { class: 'tools' },
         field('Find', this.#search),
         field('Sort by', this.#grouping),
-        tick('Older finished jobs too', this.#finished),
+        tick('Finished jobs too', this.#finished),
+        this.#shown,
       ),
-      this.#shown,
       this.#list,
       this.#pager,
     );

@@ -153,6 +153,7 @@ export class JobPage implements View {
     this.#asking = true;
     const file = Number(this.#whichFile.value || this.#job.files[0]?.index || 0);
     const { api } = this.#app;
+    // A service that is away has no map either; that it is away is told above the page.
     this.#picture.show(await api.chunkMap(this.#job.id, file, this.#picture.cells).catch(() => undefined));
     this.#asking = false;
   }

@@ -95,8 +95,9 @@ export class SettingsForm {
       const job = await api.change(this.#job.id, settings);
       jobs.put(job);
       this.update(job);
-    }, done);
-    if (!worked) this.update(this.#job);
+    });
+    if (worked) this.#app.tell(done);
+    else this.update(this.#job);
     return worked;
   }
 }

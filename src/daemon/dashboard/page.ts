@@ -24,16 +24,17 @@ async function start(): Promise<void> {
   listenToHeader();
   const service = await signIn(tokenInAddress());
   const app = appFor(service);
-  const end = new AbortController();
-  const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'));
-  new Keeper(app, service, listener(views), end.signal);
-  app.jobs.watch(() => showMigrations(app), end.signal);
+  const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'), () =>
+    banners.hide('good'),
+  );
+  const keeper = new Keeper(app, service, listener(app, views));
+  app.jobs.watch(() => showMigrations(app));
   setText(byId('caller'), service.caller.name);
   for (const id of ['views', 'who']) byId(id).hidden = false;
   await app.attempt(() => app.reload());
   await views.show(true);
   for (;;) {
-    noteRates(app);
+    noteRates(app, keeper.connected);
     views.shown?.tick?.();
     await systemClock.sleep(SECOND_MS - (systemClock.wallMs() % SECOND_MS));
   }
@@ -69,7 +70,11 @@ function appFor({ caller }: ServiceView): App {
   const announcer = new Announcer(byId('announcer'));
   const app: App = {
     ...{ api, jobs, history: new RateHistory(), announcer, caller, finishedToo: false },
-    reload: async () => jobs.replace(await api.jobs(app.finishedToo)),
+    tell: (text) => {
+      banners.show('good', text);
+      announcer.say(text);
+    },
+    reload: async (keepEnded = true) => jobs.replace(await api.jobs(app.finishedToo), keepEnded),
     attempt: async (work, done) => {
       try {
         await work();
@@ -87,7 +92,7 @@ function appFor({ caller }: ServiceView): App {
   return app;
 }
 
-function listener(views: Views): KeeperListener {
+function listener(app: App, views: Views): KeeperListener {
   const connection = byId('connection');
   return {
     connected: (live) => {
@@ -96,10 +101,10 @@ function listener(views: Views): KeeperListener {
       if (live) return banners.hide('lost');
       banners.hide('good');
       banners.show('lost', 'The service does not answer.', 'What is shown may be old. The page tries again by itself.');
+      app.announcer.say('The service does not answer.');
     },
     back: (again, startedAt) => {
-      const started = `The service was started again at ${startedAt}.`;
-      banners.show('good', again ? started : 'Connected again.', 'What is shown is up to date.');
+      app.tell(again ? `The service was started again at ${startedAt}.` : 'Connected again.');
     },
     signedOut: () => location.reload(),
     fresh: (job) => views.shown?.fresh?.(job),
@@ -113,11 +118,11 @@ function showMigrations({ jobs }: App): void {
   for (const { kind } of jobs.all) if (kind === 'migration') link.hidden = false;
 }
 
-/** A point a second, of each class and of each job that is under way. */
-function noteRates({ jobs, history }: App): void {
-  const rates = new Map<string, number>(PRIORITIES.map((priority) => [priority, 0]));
+/** A point a second, of each class and of each job that is under way; none where nothing is known. */
+function noteRates({ jobs, history }: App, connected: boolean): void {
+  const rates = new Map<string, number>(connected ? PRIORITIES.map((priority) => [priority, 0]) : []);
   for (const { id, state, priority, progress } of jobs.all) {
-    if (state !== 'transferring') continue;
+    if (state !== 'transferring' || !connected) continue;
     rates.set(id, progress.rateBytesPerSecond);
     rates.set(priority, (rates.get(priority) ?? 0) + progress.rateBytesPerSecond);
   }

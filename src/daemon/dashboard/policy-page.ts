@@ -5,17 +5,20 @@ import { ApiError } from './api.js';
 import type { App, View } from './app.js';
 import { element, field, setAttribute, setText } from './dom.js';
 import { weekPicture } from './week-picture.js';
-import { sentence } from './words.js';
+import { lineTold, sentence } from './words.js';
 
 export interface PolicyText {
   readonly policy: Policy;
   readonly text: string;
 }
 
+const ROWS_MIN = 8;
+const ROWS_MAX = 28;
+
 export class PolicyPage implements View {
   readonly root: HTMLElement;
   readonly #app: App;
-  readonly #text = element('textarea', { spellcheck: 'false', wrap: 'off', autocomplete: 'off', rows: 20 });
+  readonly #text = element('textarea', { spellcheck: 'false', wrap: 'off', autocomplete: 'off', rows: 8 });
   readonly #lines = element('div', { class: 'line-numbers', 'aria-hidden': 'true' });
   readonly #wrong = element('div', { class: 'wrong', role: 'alert', id: 'policy-wrong' });
   readonly #week = element('div', {});
@@ -30,6 +33,7 @@ export class PolicyPage implements View {
       this.#lines.scrollTop = this.#text.scrollTop;
     });
     this.#week.append(weekPicture(policy));
+    this.#text.rows = Math.min(ROWS_MAX, Math.max(ROWS_MIN, text.split('\n').length + 1));
     const form = this.#build();
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -63,17 +67,17 @@ export class PolicyPage implements View {
 
   async #save(): Promise<void> {
     this.#showWrong(undefined, undefined);
-    const { api, announcer } = this.#app;
+    const { api } = this.#app;
     try {
       await api.setPolicy(this.#text.value);
       const { policy, text } = await api.policy();
       this.#text.value = text;
       this.#week.replaceChildren(weekPicture(policy));
       this.#showLines();
-      announcer.say('The policy is saved and holds from now on.');
+      this.#app.tell('The policy is saved and holds from now on.');
     } catch (thrown) {
       if (!(thrown instanceof ApiError)) throw thrown;
-      this.#showWrong(thrown, lineOf(thrown.message));
+      this.#showWrong(thrown, lineTold(thrown.message));
     }
   }
 
@@ -104,10 +108,4 @@ export class PolicyPage implements View {
       setAttribute(line, 'class', at + 1 === this.#wrongLine ? 'bad' : undefined);
     }
   }
-}
-
-/** From 1; the service says it in words. */
-function lineOf(message: string): number | undefined {
-  const found = /\bline (\d+)/i.exec(message)?.[1];
-  return found === undefined ? undefined : Number(found);
 }

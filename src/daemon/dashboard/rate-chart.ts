@@ -20,7 +20,7 @@ export interface Line {
 const SHORTEST_SECONDS = 120;
 const LABEL_WIDTH = 90;
 const POWERS_OF_TWO = Array.from({ length: 50 }, (_none, power) => 2 ** power);
-const HEIGHT = 150;
+const HEIGHT = 130;
 /** So that a reader is not interrupted by every change of a number. */
 const WORDS_EVERY_SECONDS = 15;
 
@@ -98,7 +98,7 @@ export class RateChart {
           splits: ({ width }, _axis, min, max) => minutesBefore(max, min, width),
           values: timeWords,
         },
-        { ...axis, size: 84, incrs: POWERS_OF_TWO, values: (_plot, rates) => rates.map(formatRate) },
+        { ...axis, size: 84, space: 22, incrs: POWERS_OF_TWO, values: (_plot, rates) => rates.map(formatRate) },
       ],
       series: [{}, ...series],
     };

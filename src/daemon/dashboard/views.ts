@@ -1,5 +1,5 @@
 /** Which view is shown: the address says it, so that back, forward and bookmarks work. */
-import { ApiError } from './api.js';
+import { ApiError, type JobDetails } from './api.js';
 import type { App, View } from './app.js';
 import { element, setAttribute } from './dom.js';
 import { JobForm } from './job-form.js';
@@ -17,11 +17,15 @@ export class Views {
   /** The job that is shown, if one is. */
   job: string | undefined;
 
-  constructor(app: App, place: HTMLElement, links: Iterable<HTMLAnchorElement>) {
+  /** `left`: the view that was shown is not any more. */
+  constructor(app: App, place: HTMLElement, links: Iterable<HTMLAnchorElement>, left: () => void) {
     this.#app = app;
     this.#place = place;
     this.#links = [...links];
-    addEventListener('hashchange', () => void this.show());
+    addEventListener('hashchange', () => {
+      left();
+      void this.show();
+    });
   }
 
   get shown(): View | undefined {
@@ -54,7 +58,7 @@ export class Views {
     const { api } = this.#app;
     switch (name) {
       case 'job':
-        return new JobPage(this.#app, await api.job(this.job ?? ''), signal);
+        return this.#openJob(await api.job(this.job ?? ''), signal);
       case 'new':
         return new JobForm(this.#app);
       case 'policy':
@@ -65,6 +69,12 @@ export class Views {
         return new JobList(this.#app, signal);
     }
   }
+
+  #openJob(job: JobDetails, signal: AbortSignal): View {
+    const { files: _files, ...view } = job;
+    this.#app.jobs.put(view);
+    return new JobPage(this.#app, job, signal);
+  }
 }
 
 function whyNot(thrown: unknown): View {
@@ -74,7 +84,7 @@ function whyNot(thrown: unknown): View {
       'section',
       {},
       element('a', { class: 'back', href: '#/jobs' }, '← All jobs'),
-      element('h1', { tabindex: -1 }, 'Not found'),
+      element('h1', { tabindex: -1 }, thrown.status === 404 ? 'Not found' : 'Not now'),
       element('p', {}, sentence(thrown.message), ' ', sentence(thrown.hint ?? '')),
     ),
   };

@@ -61,9 +61,19 @@ export function timeWords(atMs: number, nowMs: number): string {
   return (at.toDateString() === now.toDateString() ? today : anyDay).format(at);
 }
 
-/** A sentence begins with a capital and ends in a full stop, also where it was written as a part of another. */
+/**
+ * A sentence begins with a capital and ends in a full stop, also where it was written as a part of another. A first
+ * word that is more than letters is somebody's name, and stays as it is.
+ */
 export function sentence(text: string): string {
   if (text === '') return '';
   const end = /[.!?…]$/.test(text) ? '' : '.';
-  return text.charAt(0).toUpperCase() + text.slice(1) + end;
+  return text.replace(/^[a-z](?=[a-z]*(?:[ ,:;]|$))/, (first) => first.toUpperCase()) + end;
+}
+
+/** The line, from 1, that an error names: `blockferry.toml:3:14: …`, or `line 3, column 14: …`. */
+export function lineTold(message: string): number | undefined {
+  const [, after, word] = /\.toml:(\d+):\d+:|\bline (\d+)/.exec(message) ?? [];
+  const told = after ?? word;
+  return told === undefined ? undefined : Number(told);
 }

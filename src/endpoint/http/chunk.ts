@@ -26,6 +26,8 @@ export interface HttpVersion {
   readonly version: Version;
   /** The strong ETag or the Last-Modified date that `version` was made of, just as the server wrote it. */
   readonly validator?: string;
+  /** A weak ETag, where there is nothing better: no equal bytes follow from its being the same. */
+  readonly weakEtag?: string;
   /** When it was last changed, in nanoseconds since 1970, as the server says. */
   readonly modifiedNs?: string;
   /** The SHA-256 of all of it, in hex, as the server says. */
@@ -49,8 +51,10 @@ export function versionOf(headers: IncomingHttpHeaders, size: number): HttpVersi
     return { ...about, version: { strength: 'strong', value: `etag ${etag}` }, validator: etag };
   if (!Number.isNaN(ms))
     return { ...about, version: { strength: 'weak', value: `modified ${modified} size ${size}` }, validator: modified };
-  return { ...about, version: { strength: 'none', value: '' } };
+  return { ...about, version: { strength: 'none', value: '' }, ...(isWeakEtag(etag) && { weakEtag: etag }) };
 }
+
+const isWeakEtag = (etag: string | undefined): etag is string => /^W\/"[^"]*"$/.test(etag ?? '');
 
 function isStrongEtag(etag: string): boolean {
   return /^"[^"]*"$/.test(etag);
@@ -58,7 +62,13 @@ function isStrongEtag(etag: string): boolean {
 
 /** @throws TransferError E_SOURCE_CHANGED for an answer of another version, E_PROTOCOL when it does not say which. */
 export function checkVersion(name: string, opened: HttpVersion, headers: IncomingHttpHeaders): void {
-  if (opened.validator === undefined) return;
+  if (opened.validator === undefined) {
+    const [before, after] = [opened.weakEtag, headerOf(headers, 'etag')];
+    // That it is another one says enough (RFC 9110 §8.8.1).
+    if (before !== undefined && isWeakEtag(after) && after !== before)
+      throw sourceChanged(name, `its weak etag was ${before} and is ${after}`);
+    return;
+  }
   const field = opened.version.strength === 'strong' ? 'etag' : 'last-modified';
   const now = headerOf(headers, field);
   if (now === opened.validator) return;

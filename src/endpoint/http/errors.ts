@@ -33,10 +33,25 @@ const AUTH_HINT =
   'Check the credentials: in the URL, a netrc file, --token-file or --header. A presigned URL may have expired: give ' +
   'a fresh one and resume.';
 const CERT = '; over https a server that wants a client certificate (--cert) may answer so, too';
+/** Of servers that are in trouble and say so with statuses of their own there are many: 520 to 530, for example. */
+const FINAL_5XX: ReadonlySet<number> = new Set([501, 505, 506, 507, 508, 510, 511]);
+
+/** Whether it may be done later. A status that nobody knows is as good as the first one of its kind (RFC 9110 §15). */
+export function isBusy(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || (status >= 500 && !FINAL_5XX.has(status));
+}
+
 const PROXY_AUTH_HINT = 'Give user and password in HTTP_PROXY or HTTPS_PROXY, as http://user:password@host:port.';
 
 /** What an answer that is neither success nor redirect means. */
 export function statusError(name: string, status: number, headers: IncomingHttpHeaders): TransferError {
+  if (isBusy(status)) {
+    const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), systemClock.wallMs());
+    return new TransferError('E_UNAVAILABLE', `${name}: the server cannot answer now (status ${status})`, {
+      hint: 'Finished work is kept: run the same command again later.',
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    });
+  }
   switch (status) {
     case 404:
     case 410:
@@ -48,18 +63,6 @@ export function statusError(name: string, status: number, headers: IncomingHttpH
       return new TransferError('E_AUTH', `${name}: the server refuses access (status ${status})`, { hint: AUTH_HINT });
     case 407:
       return proxyRefuses(name, status);
-    case 408:
-    case 429:
-    case 500:
-    case 502:
-    case 503:
-    case 504: {
-      const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), systemClock.wallMs());
-      return new TransferError('E_UNAVAILABLE', `${name}: the server cannot answer now (status ${status})`, {
-        hint: 'Finished work is kept: run the same command again later.',
-        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      });
-    }
     default:
       return new TransferError(
         'E_HTTP_STATUS',
@@ -123,7 +126,7 @@ const MEANINGS: readonly (readonly [codes: RegExp, kind: ErrorCode, what: string
     /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/,
     'E_NETWORK',
     "the server's certificate is not trusted",
-    'Give the certificate authority that signed it, with --ca FILE or in the variable NODE_EXTRA_CA_CERTS.',
+    'Give the certificate authority that signed it in the variable NODE_EXTRA_CA_CERTS, or for http with --ca FILE.',
   ],
   [
     /^(EPROTO|ERR_SSL_.*)$/,

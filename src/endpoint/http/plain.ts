@@ -5,7 +5,7 @@
 import type { Dispatcher } from 'undici';
 import type { HttpTls } from './access.js';
 import type { HttpClient, HttpRequest } from './exchange.js';
-import type { ProxyServer } from './proxy.js';
+import { asSentThrough, type ProxyServer } from './proxy.js';
 
 export const CONNECTIONS_DEFAULT = 8;
 
@@ -29,7 +29,7 @@ export class PlainClient implements HttpClient {
   dispatch(request: HttpRequest, handler: Dispatcher.DispatchHandler): boolean {
     this.#agent ??= this.#load(request.origin);
     this.#agent
-      .then((agent) => agent.dispatch(this.#asSent(request), handler))
+      .then((agent) => agent.dispatch(asSentThrough(this.#parts.proxy, request), handler))
       .catch((error) => handler.onResponseError?.(NOTHING_SENT, error));
     return true;
   }
@@ -37,19 +37,6 @@ export class PlainClient implements HttpClient {
   async destroy(): Promise<void> {
     const agent = await this.#agent;
     await agent?.destroy();
-  }
-
-  /** To a proxy of http a request names all of its URL (RFC 9112 §3.2.2). */
-  #asSent(request: HttpRequest): HttpRequest {
-    const { proxy } = this.#parts;
-    if (proxy === undefined || isSecure(request.origin)) return request;
-    const { url: origin, authorization } = proxy;
-    const headers = {
-      host: new URL(request.origin).host,
-      ...request.headers,
-      ...(authorization !== undefined && { 'proxy-authorization': authorization }),
-    };
-    return { ...request, origin, path: request.origin + request.path, headers };
   }
 
   async #load(origin: string): Promise<Dispatcher> {

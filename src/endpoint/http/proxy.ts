@@ -45,6 +45,25 @@ export function proxyOf(rules: ProxyRules, { protocol, hostname, port }: URL): P
   return { url: url.origin, authorization: basicOf(url, 'the proxy') };
 }
 
+/** What of a request changes on its way through a proxy. */
+export interface ProxiedRequest {
+  readonly origin: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+}
+
+/** To a proxy a plain request names all of its URL (RFC 9112 §3.2.2); a secure one has a tunnel, and stays itself. */
+export function asSentThrough<R extends ProxiedRequest>(proxy: ProxyServer | undefined, request: R): R {
+  if (proxy === undefined || request.origin.startsWith('https:')) return request;
+  const { url: origin, authorization } = proxy;
+  const headers = {
+    host: new URL(request.origin).host,
+    ...request.headers,
+    ...(authorization !== undefined && { 'proxy-authorization': authorization }),
+  };
+  return { ...request, origin, path: request.origin + request.path, headers };
+}
+
 /** The value of an authorization by the user and the password in a URL (RFC 7617, in UTF-8). */
 export function basicOf({ username, password }: URL, name: string): string {
   try {

@@ -41,23 +41,24 @@ export class OldFile {
 
   /**
    * Makes the range of the part what the old file has there, if that has this digest. What counts is what the part
-   * holds in the end, since somebody may write to the old file meanwhile. Once the signal is aborted, no descriptor is
-   * used any more. @throws TransferError
+   * holds in the end, since somebody may write to the old file meanwhile; where that is something else, the range reads
+   * as zero, so that whoever leaves zeroes out leaves nothing of it. Once the signal is aborted, no descriptor is used
+   * any more. @throws TransferError
    */
   async adopt(range: ByteRange, { algorithm, digest }: Expected, signal: AbortSignal): Promise<boolean> {
     const newHasher = await loadHasher(algorithm);
-    const { fd, path, writtenPath } = this.#ref;
+    assertGoesOn(signal);
+    const { fd, writtenPath } = this.#ref;
     this.#fd ??= this.#open();
     const old = this.#fd;
     if (old === 'none') return false;
-    try {
-      if (!sameBytes(await this.#hash(old, range, { hasher: newHasher(), signal }), digest)) return false;
-    } catch (thrown) {
-      throw localError('read-source', path, thrown, range);
-    }
+    const there = await this.#hash(old, range, { hasher: newHasher(), signal }).catch(unreadable);
+    if (!there || !sameBytes(there, digest)) return false;
     try {
       if (this.#files.cloneRange(old, fd, range) !== undefined) await this.#copy(old, range, signal);
-      return sameBytes(await this.#hash(fd, range, { hasher: newHasher(), signal }), digest);
+      const same = sameBytes(await this.#hash(fd, range, { hasher: newHasher(), signal }), digest);
+      if (!same) this.#zero(range);
+      return same;
     } catch (thrown) {
       throw localError('write-target', writtenPath, thrown, range);
     }
@@ -111,8 +112,17 @@ export class OldFile {
   }
 }
 
+/** An old file with a bad sector has nothing to give there; the source has. */
+function unreadable(thrown: unknown): undefined {
+  if (errnoOf(thrown) === undefined) throw thrown;
+}
+
 /** Lets others on this thread do something. @throws TransferError E_STOPPED */
 async function turn(signal: AbortSignal): Promise<void> {
   await systemClock.sleep(0);
+  assertGoesOn(signal);
+}
+
+function assertGoesOn(signal: AbortSignal): void {
   if (signal.aborted) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
 }

@@ -7,9 +7,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Location } from '../../core/endpoint.js';
 import { errnoOf, TransferError } from '../../core/errors.js';
-import { type PeerAddress, type Place, PORT_DEFAULT } from '../../core/peer-wire.js';
+import { type PeerAddress, type Place, PORT_DEFAULT, token as tokenShape } from '../../core/peer-wire.js';
 import { object, type Shaped, text } from '../../core/shape.js';
-import { assertPrivate, writePrivately } from '../../platform/private-file.js';
+import { assertPrivate, changePrivately, writePrivately } from '../../platform/private-file.js';
 import { locationOptions } from '../location-options.js';
 import { makeStateFolder, stateFolder } from '../state-folder.js';
 
@@ -24,7 +24,7 @@ export interface PeerPlace {
   readonly place: Place;
 }
 
-const known = object({ token: text(200) }, { pin: text(64, /^[0-9a-f]{64}$/) });
+const known = object({ token: tokenShape }, { pin: text(64, /^[0-9a-f]{64}$/) });
 export type KnownPeer = Shaped<typeof known>;
 
 /** `host:port`, as peers.json has it. */
@@ -42,6 +42,7 @@ export function peerPlace(location: Location): PeerPlace {
   const kept = knownPeers().get(peerName(where));
   const token = process.env.BLOCKFERRY_PEER_TOKEN || kept?.token;
   if (token === undefined) throw noToken(where);
+  if (!isToken(token)) throw notAToken('BLOCKFERRY_PEER_TOKEN holds');
   const trusted = pin !== undefined ? readPin(pin) : ca === undefined ? kept?.pin : undefined;
   const [root = '', ...names] = url.pathname.replace(/^\//, '').split('/').map(decoded);
   if (root === '') {
@@ -112,6 +113,17 @@ function noToken(where: Pick<PeerAddress, 'host' | 'port'>): TransferError {
   });
 }
 
+export function isToken(given: string): boolean {
+  return /^[\w-]{1,200}$/.test(given);
+}
+
+/** What is wrong is not repeated: it may be most of a token. */
+export function notAToken(what: string): TransferError {
+  return new TransferError('E_USAGE', `${what} what is no token`, {
+    hint: 'Give the one that `blockferry serve token add` has printed, and nothing around it.',
+  });
+}
+
 export function peersPath(): string {
   return join(stateFolder(), 'peers.json');
 }
@@ -134,10 +146,12 @@ export function knownPeers(): ReadonlyMap<string, KnownPeer> {
 }
 
 /** Keeps a peer, or with undefined forgets it. */
-export function keepPeer(name: string, peer: KnownPeer | undefined): void {
-  const peers = new Map(knownPeers());
-  if (peer) peers.set(name, peer);
-  else peers.delete(name);
+export async function keepPeer(name: string, peer: KnownPeer | undefined): Promise<void> {
   makeStateFolder('');
-  writePrivately(peersPath(), `${JSON.stringify(Object.fromEntries(peers), undefined, 2)}\n`);
+  await changePrivately(peersPath(), () => {
+    const peers = new Map(knownPeers());
+    if (peer) peers.set(name, peer);
+    else peers.delete(name);
+    writePrivately(peersPath(), `${JSON.stringify(Object.fromEntries(peers), undefined, 2)}\n`);
+  });
 }

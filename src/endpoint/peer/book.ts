@@ -5,7 +5,7 @@ import { watchSilence } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import type { CallAnswer } from '../../core/peer-wire.js';
 import { redactedUrl } from '../location.js';
-import { keepPeer, knownPeers, type PeerAddress, peerHost, peerName } from './address.js';
+import { isToken, keepPeer, knownPeers, notAToken, type PeerAddress, peerHost, peerName } from './address.js';
 import { closePeers, peerClient } from './client.js';
 import { connectionError, fingerprintOf } from './connection.js';
 
@@ -47,15 +47,11 @@ const CHECK = { hint: 'Check host, port and network, and that `blockferry serve`
 
 /** Keeps it, once it has taken the token. Answers what it offers. @throws TransferError E_AUTH */
 export async function addPeer(seen: SeenPeer, token: string): Promise<CallAnswer<'hello'>['roots']> {
-  if (!/^[\w-]{1,200}$/.test(token)) {
-    throw new TransferError('E_USAGE', 'what was given is no token', {
-      hint: 'Give the one that `blockferry serve token add` has printed.',
-    });
-  }
+  if (!isToken(token)) throw notAToken('you gave');
   const address: PeerAddress = { host: seen.host, port: seen.port, token, pin: seen.fingerprint };
   const { roots } = await peerClient(address).callOnce('hello', {});
   closePeers();
-  keepPeer(seen.name, { token, pin: seen.fingerprint });
+  await keepPeer(seen.name, { token, pin: seen.fingerprint });
   return roots;
 }
 
@@ -64,12 +60,12 @@ export function listPeers(): readonly { readonly name: string; readonly fingerpr
 }
 
 /** @throws TransferError E_USAGE where it is not known */
-export function removePeer(text: string): string {
+export async function removePeer(text: string): Promise<string> {
   const name = peerName(hostOf(text));
   if (!knownPeers().has(name)) {
     throw new TransferError('E_USAGE', `the peer ${name} is not known`, { hint: 'See: blockferry peer list' });
   }
-  keepPeer(name, undefined);
+  await keepPeer(name, undefined);
   return name;
 }
 

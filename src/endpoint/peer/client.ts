@@ -95,7 +95,11 @@ export class PeerClient {
   /** A connection for one exchange. @throws TransferError E_STOPPED when the signal aborts */
   async open(signal?: AbortSignal): Promise<PeerExchange> {
     for (;;) {
-      if (signal?.aborted) throw new TransferError('E_STOPPED', 'stopped');
+      if (signal?.aborted) {
+        // It may have been woken for a connection that somebody else waits for.
+        this.#waiting.shift()?.();
+        throw new TransferError('E_STOPPED', 'stopped');
+      }
       const idle = this.#idle.pop();
       if (idle && !idle.gone) return new PeerExchange(this, idle, signal);
       if (idle) continue;

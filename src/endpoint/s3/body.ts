@@ -5,17 +5,27 @@
 import { KiB } from '../../core/units.js';
 import type { PieceSigner } from './sign.js';
 
-export const PIECE_BYTES = 256 * KiB;
+const PIECE_BYTES_MAX = 256 * KiB;
+/** Amazon takes none that is smaller, but for the last. */
+const PIECE_BYTES_MIN = 8 * KiB;
 const HEAD_BYTES_MAX = 96;
 const END = '\r\n';
 const KEPT_MAX = 64;
 
+/**
+ * Pieces as large as the blocks that come: at a low limit these are small, and a server that hears nothing for 20 s, as
+ * Amazon, or for 65 s, as Ceph, ends the connection.
+ */
+export function pieceBytesFor(blockBytes: number): number {
+  return Math.max(PIECE_BYTES_MIN, Math.min(blockBytes, PIECE_BYTES_MAX));
+}
+
 /** How many bytes the body has, with all signatures. */
-export function framedBytes(length: number): number {
-  const full = Math.floor(length / PIECE_BYTES);
-  const rest = length % PIECE_BYTES;
+export function framedBytes(length: number, pieceBytes: number): number {
+  const full = Math.floor(length / pieceBytes);
+  const rest = length % pieceBytes;
   const framed = (bytes: number): number => headOf(bytes, '0'.repeat(64)).length + bytes + END.length;
-  return full * framed(PIECE_BYTES) + (rest > 0 ? framed(rest) : 0) + framed(0);
+  return full * framed(pieceBytes) + (rest > 0 ? framed(rest) : 0) + framed(0);
 }
 
 function headOf(bytes: number, signature: string): string {
@@ -26,11 +36,12 @@ function headOf(bytes: number, signature: string): string {
 const free: Buffer[] = [];
 
 function takeBuffer(): Buffer {
-  return free.pop() ?? Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + PIECE_BYTES + END.length);
+  return free.pop() ?? Buffer.allocUnsafeSlow(HEAD_BYTES_MAX + PIECE_BYTES_MAX + END.length);
 }
 
 export class PartBody implements AsyncIterable<Uint8Array> {
   readonly #signer: PieceSigner;
+  readonly #pieceBytes: number;
   #filling = takeBuffer();
   #other = takeBuffer();
   #filled = 0;
@@ -42,18 +53,19 @@ export class PartBody implements AsyncIterable<Uint8Array> {
   #over = false;
   #whole = false;
 
-  constructor(signer: PieceSigner) {
+  constructor(signer: PieceSigner, pieceBytes: number) {
     this.#signer = signer;
+    this.#pieceBytes = pieceBytes;
   }
 
   /** Takes all of the block; waits while both buffers are in use. Once the body was stopped, it goes nowhere. */
   async write(block: Uint8Array): Promise<void> {
     for (let at = 0; at < block.length && !this.#over; ) {
-      const count = Math.min(block.length - at, PIECE_BYTES - this.#filled);
+      const count = Math.min(block.length - at, this.#pieceBytes - this.#filled);
       this.#filling.set(block.subarray(at, at + count), HEAD_BYTES_MAX + this.#filled);
       this.#filled += count;
       at += count;
-      if (this.#filled === PIECE_BYTES) await this.#send();
+      if (this.#filled === this.#pieceBytes) await this.#send();
     }
   }
 
@@ -128,6 +140,8 @@ export class PartBody implements AsyncIterable<Uint8Array> {
     const begin = HEAD_BYTES_MAX - head.length;
     this.#filling.write(head, begin, 'latin1');
     this.#filling.write(END, end, 'latin1');
-    return this.#filling.subarray(begin, end + END.length);
+    const framed = this.#filling.subarray(begin, end + END.length);
+    // A socket has room for several small ones, and whoever sends asks for the next before they are on their way.
+    return this.#pieceBytes < PIECE_BYTES_MAX ? Buffer.from(framed) : framed;
   }
 }

@@ -9,6 +9,7 @@ import { TransferError } from '../../core/errors.js';
 import { NEVER } from '../../core/stop.js';
 import { MiB } from '../../core/units.js';
 import { networkError } from '../http/errors.js';
+import { asSentThrough, type ProxyServer, proxyOf, proxyRules } from '../http/proxy.js';
 import { credentialsFor } from './credentials.js';
 import { type S3Answer, type S3End, s3Error } from './errors.js';
 import { nameOf, type S3Place, urlOf } from './place.js';
@@ -36,13 +37,14 @@ export interface S3Request {
   readonly patient?: true;
 }
 
-let agent: Promise<Agent> | undefined;
+/** One for each way: straight there, and through each proxy. */
+const agents = new Map<string, Promise<Agent>>();
 
 /** Drops this thread's connections; requests under way fail. The next request makes new ones. */
 export async function closeS3(): Promise<void> {
-  const closing = agent;
-  agent = undefined;
-  await (await closing)?.destroy();
+  const closing = [...agents.values()];
+  agents.clear();
+  await Promise.all(closing.map(async (agent) => (await agent).destroy()));
 }
 
 /** Sends a request and gives the answer, whatever it says. @throws TransferError when there was none */
@@ -96,12 +98,12 @@ export interface Outgoing {
 
 /** One request and its whole answer, which is bounded in size and time. */
 export async function exchange(outgoing: Outgoing, signal: AbortSignal): Promise<S3Answer> {
-  agent ??= loadAgent();
-  const dispatcher = await agent;
   const { name, method, url, body, patient } = outgoing;
+  const proxy = proxyOf(proxyRules(process.env), url);
+  const dispatcher = await agentFor(proxy, url.protocol === 'https:');
   const headers = { ...outgoing.headers, 'user-agent': 'blockferry' };
   const options = {
-    ...{ origin: url.origin, path: url.pathname + url.search, method, headers },
+    ...asSentThrough(proxy, { origin: url.origin, path: url.pathname + url.search, method, headers }),
     ...(body !== '' && { body: body as Dispatcher.DispatchOptions['body'] & string }),
     ...(patient && { headersTimeout: SILENCE_MS_MAX_AT_COMMIT, bodyTimeout: SILENCE_MS_MAX_AT_COMMIT }),
   };
@@ -176,13 +178,20 @@ function tooLong(name: string): TransferError {
   });
 }
 
-async function loadAgent(): Promise<Agent> {
+function agentFor(proxy: ProxyServer | undefined, secure: boolean): Promise<Agent> {
+  const key = JSON.stringify([proxy, secure]);
+  const agent = agents.get(key) ?? loadAgent(proxy, secure);
+  agents.set(key, agent);
+  return agent;
+}
+
+async function loadAgent(proxy: ProxyServer | undefined, secure: boolean): Promise<Agent> {
   const undici = await import('undici');
-  return new undici.Agent({
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    allowH2: false,
-    headersTimeout: SILENCE_MS_MAX,
-    bodyTimeout: SILENCE_MS_MAX,
-  });
+  const options = {
+    ...{ connections: CONNECTIONS_MAX, pipelining: 1, allowH2: false },
+    ...{ headersTimeout: SILENCE_MS_MAX, bodyTimeout: SILENCE_MS_MAX },
+  };
+  if (proxy === undefined || !secure) return new undici.Agent(options);
+  const { tunnelConnector } = await import('../http/tunnel.js');
+  return new undici.Agent({ ...options, connect: tunnelConnector({ proxy, tls: {}, silenceMsMax: SILENCE_MS_MAX }) });
 }

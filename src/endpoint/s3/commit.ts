@@ -5,8 +5,8 @@
 import { TransferError } from '../../core/errors.js';
 import type { CommitRequest, Token } from '../../core/target.js';
 import { headerOf } from '../http/errors.js';
-import { ask, insist } from './client.js';
-import { s3Error } from './errors.js';
+import { ask, insist, type S3Request } from './client.js';
+import { type S3Answer, s3Error } from './errors.js';
 import type { Upload } from './part.js';
 import { listParts, type Part } from './parts.js';
 import { isAmazon, nameOf, type S3Place } from './place.js';
@@ -46,10 +46,9 @@ export async function commitUpload(upload: Upload, request: CommitRequest): Prom
   const before = await standingAt(place);
   if (isOurs(upload, before)) return notes(place, request);
   if (before !== undefined && !request.overwrite) throw exists(nameOf(place));
-  const once = request.overwrite ? {} : { 'if-none-match': '*' };
   try {
-    if (upload.size === 0) await putEmpty(upload, once);
-    else await complete(upload, once, request.tokens);
+    if (upload.size === 0) await putEmpty(upload, request);
+    else await complete(upload, request);
   } catch (thrown) {
     // An answer that was lost on its way is no reason to doubt what stands there.
     if (!isOurs(upload, await standingAt(place))) throw thrown;
@@ -59,27 +58,30 @@ export async function commitUpload(upload: Upload, request: CommitRequest): Prom
   return notes(place, request);
 }
 
-async function putEmpty({ place, copyId }: Upload, once: Readonly<Record<string, string>>): Promise<void> {
-  const headers = { ...ownHeaders(copyId), ...once };
-  const wanted = { statuses: [200, 412, 409], end: 'target' } as const;
-  const { status } = await insist(place, { method: 'PUT', headers }, wanted);
-  if (status !== 200) throw exists(nameOf(place));
+async function putEmpty({ place, copyId }: Upload, request: CommitRequest): Promise<void> {
+  await create(place, { method: 'PUT', headers: ownHeaders(copyId) }, request);
 }
 
-async function complete(
-  upload: Upload,
-  once: Readonly<Record<string, string>>,
-  tokens: CommitRequest['tokens'],
-): Promise<void> {
+async function complete(upload: Upload, request: CommitRequest): Promise<void> {
   const { place, uploadId } = upload;
-  const name = nameOf(place);
-  const body = completion(upload, await listParts(place, uploadId), tokens);
-  const headers = { 'content-type': 'application/xml', ...once };
-  const request = { method: 'POST', query: { uploadId }, headers, body, patient: true } as const;
-  const answer = await insist(place, request, { statuses: [200, 412, 409], end: 'target' });
-  if (answer.status !== 200) throw exists(name);
-  const result = await readXml(answer.text, 'CompleteMultipartUploadResult', name);
-  if (result === undefined) throw s3Error(name, answer, 'target');
+  const body = completion(upload, await listParts(place, uploadId), request.tokens);
+  const headers = { 'content-type': 'application/xml' };
+  const asked = { method: 'POST', query: { uploadId }, headers, body, patient: true } as const;
+  const answer = await create(place, asked, request);
+  const result = await readXml(answer.text, 'CompleteMultipartUploadResult', nameOf(place));
+  if (result === undefined) throw s3Error(nameOf(place), answer, 'target');
+}
+
+/** Asks not to replace anything, unless that is wanted; a server that knows no such question gets it without. */
+async function create(place: S3Place, request: S3Request, { overwrite }: CommitRequest): Promise<S3Answer> {
+  const end = 'target';
+  if (!overwrite) {
+    const headers = { ...request.headers, 'if-none-match': '*' };
+    const answer = await insist(place, { ...request, headers }, { statuses: [200, 412, 501], end });
+    if (answer.status === 412) throw exists(nameOf(place));
+    if (answer.status === 200) return answer;
+  }
+  return insist(place, request, { statuses: [200], end });
 }
 
 /** The list of all parts, each checked: there, as large as its chunk, and the one that was sent. */

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import type { Location } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
-import type { Leftover } from '../registry.js';
+import type { EndpointScheme, Leftover } from '../registry.js';
 import { insist } from './client.js';
 import { nameOf, placeOf, type S3Place } from './place.js';
 import { abortUpload, journalOf } from './target.js';
@@ -13,21 +13,34 @@ import { nodesOf, readXml, textOf, type XmlNode } from './xml.js';
 
 const PAGES_MAX = 1000;
 
+type LayoutAt = Parameters<NonNullable<EndpointScheme['leftovers']>>[2];
+
 /**
  * All unfinished uploads of keys that begin as the location says. Those that were begun before `abortBeforeMs` are
  * aborted, but for those that a copy from here goes on with.
  */
-export async function s3Leftovers(location: Location, abortBeforeMs: number | undefined): Promise<readonly Leftover[]> {
+export async function s3Leftovers(
+  location: Location,
+  abortBeforeMs: number | undefined,
+  layoutAt: LayoutAt,
+): Promise<readonly Leftover[]> {
   const place = placeOf(location);
   const found: Leftover[] = [];
   for await (const { key, id, begunAtMs } of uploads(place)) {
     const at = { ...place, key };
-    const resumable = existsSync(journalOf(at));
-    const aborted = abortBeforeMs !== undefined && begunAtMs < abortBeforeMs && !resumable;
-    if (aborted) await abortUpload(at, id);
+    const resumable = await isOnRecord(journalOf(at), id, layoutAt);
+    const ends = abortBeforeMs !== undefined && begunAtMs < abortBeforeMs && !resumable;
+    const aborted = ends && (await abortUpload(at, id));
     found.push({ name: nameOf(at), id, begunAtMs, resumable, aborted });
   }
   return found;
+}
+
+/** Whether a journal names this very upload, or may yet. */
+async function isOnRecord(journalPath: string, id: string, layoutAt: LayoutAt): Promise<boolean> {
+  if (!existsSync(journalPath)) return false;
+  const layout = await layoutAt(journalPath);
+  return layout === undefined || layout.uploadId === id;
 }
 
 interface Begun {

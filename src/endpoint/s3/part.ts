@@ -6,7 +6,7 @@ import type { ByteRange } from '../../core/chunk.js';
 import { TransferError } from '../../core/errors.js';
 import type { ChunkWriter, Token } from '../../core/target.js';
 import { headerOf } from '../http/errors.js';
-import { framedBytes, PartBody } from './body.js';
+import { framedBytes, PartBody, pieceBytesFor } from './body.js';
 import { exchange, signedFor } from './client.js';
 import { type S3Answer, s3Error } from './errors.js';
 import { nameOf, type S3Place, urlOf } from './place.js';
@@ -51,7 +51,7 @@ export class PartWriter implements ChunkWriter {
   }
 
   async write(block: Uint8Array): Promise<void> {
-    this.#body ??= await this.#begin();
+    this.#body ??= await this.#begin(block.length);
     await this.#body.write(block);
     if (this.#answered) throw await this.#refusal();
   }
@@ -61,7 +61,7 @@ export class PartWriter implements ChunkWriter {
   }
 
   async finish(): Promise<Token> {
-    const body = this.#body ?? (await this.#begin());
+    const body = this.#body ?? (await this.#begin(0));
     await body.end();
     const answer = (await this.#answer) as S3Answer;
     this.#signal.removeEventListener('abort', this.#onAbort);
@@ -79,15 +79,17 @@ export class PartWriter implements ChunkWriter {
     this.#body?.stop();
   }
 
-  async #begin(): Promise<PartBody> {
+  /** @param blockBytes of the first block, which the others are like */
+  async #begin(blockBytes: number): Promise<PartBody> {
     const { place, uploadId } = this.#upload;
     const { length } = this.#range;
     const url = urlOf(place, { partNumber: String(partNumber(this.#upload, this.#range)), uploadId });
     const about = { 'content-encoding': 'aws-chunked', 'x-amz-decoded-content-length': String(length) };
     const signed = await signedFor(place, { method: 'PUT', url, headers: about, payload: STREAMED });
     if (signed.pieces === undefined) throw new TransferError('E_BUG', 'an upload without credentials');
-    const body = new PartBody(signed.pieces);
-    const headers = { ...signed.headers, 'content-length': String(framedBytes(length)) };
+    const pieceBytes = pieceBytesFor(blockBytes);
+    const body = new PartBody(signed.pieces, pieceBytes);
+    const headers = { ...signed.headers, 'content-length': String(framedBytes(length, pieceBytes)) };
     this.#answer = exchange({ name: nameOf(place), method: 'PUT', url, headers, body }, this.#stop.signal);
     // An answer that comes before the end is a refusal: then nobody may wait for the rest to be sent.
     const onAnswer = (): void => {

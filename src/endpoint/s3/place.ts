@@ -2,6 +2,7 @@
  * Where an object is: `s3://bucket/key`, and what its query, else the environment, says of the way there. A place is
  * plain data without secrets, so that it may be part of a ref and of a name.
  */
+import { isIP } from 'node:net';
 import type { Location } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import { locationOptions } from '../location-options.js';
@@ -43,13 +44,14 @@ export function placeOf(location: Location): S3Place {
   const path = /^[^:]+:\/\/[^/?#]*\/?([^?#]*)/.exec(location.text)?.[1] ?? '';
   const options = locationOptions(url, OPTIONS);
   const region = regionOf(options);
-  const custom = options.endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL;
+  const custom = options.endpoint ?? (process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL);
+  const endpoint = custom ? readEndpoint(custom) : amazonEndpoint(region);
   return {
     bucket,
     key: readKey(path, location.name),
-    endpoint: custom ? readEndpoint(custom) : amazonEndpoint(region),
+    endpoint,
     region,
-    style: styleOf(options, custom ? 'path' : HOST_BUCKET.test(bucket) ? 'host' : 'path', bucket),
+    style: styleOf(options, custom ? 'path' : HOST_BUCKET.test(bucket) ? 'host' : 'path', { bucket, endpoint }),
     ...(options.profile && { profile: options.profile }),
     ...(options.version && { version: options.version }),
     ...(isAnonymous(options) && { anonymous: true }),
@@ -125,7 +127,7 @@ function assertKey(key: string, name: string): void {
 }
 
 function regionOf(options: Options): string {
-  const region = options.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1';
+  const region = options.region ?? (process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || 'us-east-1');
   if (REGION.test(region)) return region;
   throw new TransferError('E_USAGE', `${JSON.stringify(region.slice(0, 80))} is not a region`, {
     hint: 'Write it as region=eu-central-1, or as the provider of the bucket says.',
@@ -148,11 +150,22 @@ function readEndpoint(text: string): string {
   });
 }
 
-function styleOf({ style }: Options, usual: S3Place['style'], bucket: string): S3Place['style'] {
+function styleOf(
+  { style }: Options,
+  usual: S3Place['style'],
+  { bucket, endpoint }: Pick<S3Place, 'bucket' | 'endpoint'>,
+): S3Place['style'] {
   if (style === undefined) return usual;
-  if (style === 'path' || (style === 'host' && HOST_BUCKET.test(bucket))) return style;
-  const hint = 'It is path (https://endpoint/bucket/key) or host (https://bucket.endpoint/key, for plain names alone).';
-  throw new TransferError('E_USAGE', `style=${style.slice(0, 80)} does not suit the bucket ${bucket}`, { hint });
+  const { hostname } = new URL(endpoint);
+  // An address takes no name before it: the bucket would be left out, and the first part of the key taken for it.
+  const takesNames = isIP(hostname.replace(/^\[(.*)\]$/, '$1')) === 0;
+  if (style === 'path' || (style === 'host' && takesNames && HOST_BUCKET.test(bucket))) return style;
+  const hint =
+    'It is path (https://endpoint/bucket/key) or host (https://bucket.endpoint/key, for plain names alone, at an ' +
+    'endpoint that is a name and no address).';
+  throw new TransferError('E_USAGE', `style=${style.slice(0, 80)} does not suit the bucket ${bucket} at ${hostname}`, {
+    hint,
+  });
 }
 
 function isAnonymous({ anonymous }: Options): boolean {

@@ -123,7 +123,11 @@ class S3Object implements RangeResource {
     const url = urlOf(this.place, versionQuery(this.place));
     const toSign = { method: 'GET', url, headers: { ...headers, 'accept-encoding': 'identity' }, payload: UNSIGNED };
     const signed = await signedFor(this.place, toSign);
-    return Exchange.open(signedClient(), url, { ...signed.headers, 'user-agent': 'blockferry' }, signal);
+    const sent = { ...signed.headers, 'user-agent': 'blockferry' };
+    const exchange = await Exchange.open(signedClient(), url, sent, signal);
+    // It is what somebody said of the object when he stored it, whose bytes are given as they are stored.
+    delete exchange.headers['content-encoding'];
+    return exchange;
   }
 
   /** The fast way of reading gives no bodies but those of ranges, and a refusal's reason is in its body. */

@@ -94,9 +94,10 @@ export async function discardS3Partial(ref: EndpointRef, layout: TargetLayout | 
   if (typeof uploadId === 'string' && uploadId !== '') await abortUpload(place, uploadId);
 }
 
-/** Harmless when there is no such upload. */
-export async function abortUpload(place: S3Place, uploadId: string): Promise<void> {
-  await insist(place, { method: 'DELETE', query: { uploadId } }, { statuses: [204, 200, 404], end: 'target' });
+/** Answers whether there was such an upload. */
+export async function abortUpload(place: S3Place, uploadId: string): Promise<boolean> {
+  const wanted = { statuses: [204, 200, 404], end: 'target' } as const;
+  return (await insist(place, { method: 'DELETE', query: { uploadId } }, wanted)).status !== 404;
 }
 
 export async function finishS3Commit(ref: EndpointRef, part: PartMark): Promise<boolean> {
@@ -122,10 +123,19 @@ class S3Target implements Target {
 
   /** What this run writes is not asked for, so that the list is fetched once. */
   async holds(...[range, { token }]: Parameters<NonNullable<Target['holds']>>): Promise<boolean> {
-    const { place, upload } = this.ref;
-    this.#parts ??= listParts(place, upload.uploadId);
-    const part = (await this.#parts).get(partNumber(upload, range));
+    const { upload } = this.ref;
+    const part = (await this.#listed()).get(partNumber(upload, range));
     return part !== undefined && part.etag === token && part.size === range.length;
+  }
+
+  /** A list that could not be had is asked for again, when somebody asks again. */
+  #listed(): Promise<ReadonlyMap<number, Part>> {
+    const { place, upload } = this.ref;
+    this.#parts ??= listParts(place, upload.uploadId).catch((thrown) => {
+      this.#parts = undefined;
+      throw thrown;
+    });
+    return this.#parts;
   }
 
   /** A part that was answered for is durable. */

@@ -17,6 +17,8 @@ async function loadParser(): Promise<XMLParser> {
     ignoreAttributes: true,
     parseTagValue: false,
     processEntities: false,
+    // Keys may begin and end with blanks.
+    trimValues: false,
     maxNestedTags: DEPTH_MAX,
     isArray: (name) => LISTS.includes(name),
   });

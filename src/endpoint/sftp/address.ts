@@ -26,6 +26,8 @@ export interface SftpAddress {
   /** The socket of an agent. */
   readonly agent?: string;
   readonly knownHosts: readonly string[];
+  /** Files with keys that no server may show. */
+  readonly revokedKeys: readonly string[];
   /** A setting that would let unknown servers in, which is not followed. */
   readonly lax?: string;
 }
@@ -75,7 +77,7 @@ function addressOf(name: string, { alias, user, port, identity }: Typed): SftpAd
   const host = (value('hostname') ?? alias).replaceAll('%h', alias).replaceAll('%%', '%').toLowerCase();
   const to = {
     host,
-    port: Number(port || (value('port') ?? PORT_DEFAULT)),
+    port: portOf(name, port || (value('port') ?? String(PORT_DEFAULT))),
     user: user ?? value('user') ?? userInfo().username,
   };
   const files = (keyword: string, usual: readonly string[]): string[] =>
@@ -95,8 +97,16 @@ function addressOf(name: string, { alias, user, port, identity }: Typed): SftpAd
       ...files('userknownhostsfile', users),
       ...files('globalknownhostsfile', ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_hosts2']),
     ],
+    revokedKeys: files('revokedhostkeys', []),
     ...(strict !== undefined && LAX.has(strict) && { lax: `StrictHostKeyChecking ${strict}` }),
   };
+}
+
+function portOf(name: string, text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535) return Number(text);
+  throw new TransferError('E_USAGE', `${name}: ${showPath(text)} is no port`, {
+    hint: 'Give one from 1 to 65535, in the location or in the settings of ssh.',
+  });
 }
 
 function refuseDetours(name: string, options: HostOptions): void {

@@ -32,6 +32,8 @@ export interface AuthParts {
 /** Tries one way after the other; what was tried, and why something was not, is told where none succeeds. */
 export class Authentication {
   readonly tried: string[] = [];
+  /** The agent is asked something, and has not answered yet. */
+  asksAgent = false;
   readonly #parts: AuthParts;
   readonly #ways: AsyncGenerator<AnyAuthMethod>;
   /** What the server takes; undefined until it says so. */
@@ -59,7 +61,13 @@ export class Authentication {
       if (address.agent !== undefined) {
         this.tried.push('the agent');
         const only = address.identitiesOnly ? files.flatMap((file) => file.publicKey() ?? []) : undefined;
-        yield { type: 'agent', username, agent: agentOf(ssh, address.agent, only) };
+        const agent = agentOf(ssh, address.agent, {
+          only,
+          onAsk: (asks) => {
+            this.asksAgent = asks;
+          },
+        });
+        yield { type: 'agent', username, agent };
       }
       for (const file of files) {
         const key = file.isLocked ? await this.#unlock(file) : undefined;
@@ -126,16 +134,36 @@ function answering(password: string): Extract<AnyAuthMethod, { type: 'keyboard-i
     finish(prompts.map(({ echo }) => (echo ? '' : password)));
 }
 
-/** Of the keys that the agent holds those that were named, where some were. */
-function agentOf(ssh: Ssh, socket: string, only: readonly Buffer[] | undefined): InstanceType<Ssh['OpenSSHAgent']> {
+interface AgentWishes {
+  /** Of the keys that the agent holds these alone, where some were named. */
+  readonly only: readonly Buffer[] | undefined;
+  /** Told when the agent is asked, and when it has answered. */
+  readonly onAsk: (asks: boolean) => void;
+}
+
+function agentOf(ssh: Ssh, socket: string, { only, onAsk }: AgentWishes): InstanceType<Ssh['OpenSSHAgent']> {
   const agent = new ssh.OpenSSHAgent(socket);
-  if (only === undefined) return agent;
-  const all = agent.getIdentities.bind(agent);
-  agent.getIdentities = (answer) =>
-    all((error, keys) => {
-      const named = keys?.filter((key) => only.some((wanted) => wanted.equals((key as ParsedKey).getPublicSSH())));
-      answer(error, named);
+  const [getIdentities, sign] = [agent.getIdentities.bind(agent), agent.sign.bind(agent)];
+  agent.getIdentities = (answer) => {
+    onAsk(true);
+    getIdentities((error, keys) => {
+      onAsk(false);
+      const isNamed = (key: ParsedKey): boolean => only?.some((one) => one.equals(key.getPublicSSH())) ?? true;
+      answer(
+        error,
+        keys?.filter((key) => isNamed(key as ParsedKey)),
+      );
     });
+  };
+  agent.sign = ((...asked: unknown[]) => {
+    const answer = asked.pop() as (...answered: unknown[]) => void;
+    onAsk(true);
+    const heard = (...answered: unknown[]): void => {
+      onAsk(false);
+      answer(...answered);
+    };
+    return (sign as (...all: unknown[]) => boolean)(...asked, heard);
+  }) as typeof agent.sign;
   return agent;
 }
 
@@ -167,9 +195,8 @@ class KeyFile {
   /** Why it cannot be used, and never will. */
   get obstacle(): string | undefined {
     if (typeof this.#read === 'string') return this.#read;
-    return this.#key instanceof Error && !this.isLocked
-      ? `not ${showPath(this.path)}, which is no private key`
-      : undefined;
+    if (!(this.#key instanceof Error) || this.isLocked) return undefined;
+    return `not ${showPath(this.path)}, which is no private key in a form known here (ssh-keygen -p -f makes it one)`;
   }
 
   parse(passphrase?: string): ParsedKey | Error {

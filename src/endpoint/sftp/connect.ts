@@ -101,7 +101,7 @@ class Handshake {
   constructor(parts: HandshakeParts) {
     this.#parts = parts;
     this.#name = serverName(parts.address);
-    this.#known = new KnownHosts(parts.address.knownHosts);
+    this.#known = new KnownHosts(parts.address.knownHosts, parts.address.revokedKeys);
     this.#authentication = new Authentication({ ...parts, signal: this.#over.signal });
   }
 
@@ -111,7 +111,7 @@ class Handshake {
       const fail = (error: Error): void => reject(this.#meaning(error));
       watchSilence(socket, limits.silenceMs);
       socket.on('timeout', () => {
-        reject(timedOut(this.#name, limits.silenceMs));
+        reject(timedOut(this.#name, limits.silenceMs, this.#authentication.asksAgent));
         socket.destroy();
       });
       client.on('error', (error: Error & { level?: string }) => {
@@ -212,8 +212,14 @@ class Handshake {
   }
 }
 
-function timedOut(name: string, ms: number): TransferError {
-  return new TransferError('E_TIMEOUT', `${name}: the server has not answered for ${Math.round(ms / 1000)} s`, {
+function timedOut(name: string, ms: number, ofAgent: boolean): TransferError {
+  const silence = `has not answered for ${Math.round(ms / 1000)} s`;
+  if (ofAgent) {
+    return new TransferError('E_AUTH', `${name}: the agent that holds the keys ${silence}`, {
+      hint: 'It may wait for somebody to confirm. See to it (ssh-add -l), or name a key by ?identity=FILE.',
+    });
+  }
+  return new TransferError('E_TIMEOUT', `${name}: the server ${silence}`, {
     hint: 'Check the network and the server, then run the same command again.',
   });
 }

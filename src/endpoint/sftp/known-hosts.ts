@@ -8,6 +8,8 @@ import { errnoOf, TransferError } from '../../core/errors.js';
 import { MiB } from '../../core/units.js';
 
 const FILE_BYTES_MAX = 16 * MiB;
+/** The one that is no part of a name. */
+const PORT_PLAIN = 22;
 
 /** Whose key it is: as in the files, where a port that is not 22 is part of the name. */
 export interface HostName {
@@ -33,15 +35,20 @@ export class KnownHosts {
   readonly files: readonly string[];
   readonly #keys: readonly KnownKey[];
 
-  /** Files that are not there know nobody. @throws TransferError of one that cannot be read */
-  constructor(files: readonly string[]) {
+  /**
+   * Files that are not there know nobody.
+   * @param revoked files with keys of their own, which must be there
+   * @throws TransferError of one that cannot be read
+   */
+  constructor(files: readonly string[], revoked: readonly string[] = []) {
     this.files = files;
-    this.#keys = files.flatMap((path) => readKeys(path));
+    this.#keys = [...files.flatMap((path) => readKeys(path)), ...revoked.flatMap((path) => readRevoked(path))];
   }
 
   /** The types of keys that are known of a server, in the order of the files. */
   typesOf(name: HostName): readonly string[] {
     const types = this.#keysOf(name).flatMap(({ revoked, type }) => (revoked ? [] : [type]));
+    if (types.length === 0 && name.port !== PORT_PLAIN) return this.typesOf({ ...name, port: PORT_PLAIN });
     return [...new Set(types)];
   }
 
@@ -56,6 +63,9 @@ export class KnownHosts {
     if (valid.some((known) => known.key === sent)) return { is: 'known' };
     const other = valid.find((known) => known.type === type);
     if (other) return { is: 'changed', place: other.place };
+    // As ssh does: the very key of that host is good at all of its ports.
+    const plain = name.port === PORT_PLAIN ? undefined : this.judge({ ...name, port: PORT_PLAIN }, key);
+    if (plain?.is === 'known' || plain?.is === 'revoked') return plain;
     return { is: 'unknown', otherTypes: [...new Set(valid.map((known) => known.type))] };
   }
 
@@ -67,7 +77,7 @@ export class KnownHosts {
 
 /** How the files write a server's name. */
 export function fileName({ host, port }: HostName): string {
-  return port === 22 ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`;
+  return port === PORT_PLAIN ? host.toLowerCase() : `[${host.toLowerCase()}]:${port}`;
 }
 
 /** As ssh-keygen -l shows it. */
@@ -82,19 +92,36 @@ export function typeOfKey(key: Uint8Array): string {
 }
 
 function readKeys(path: string): KnownKey[] {
-  let text: string;
+  const lines = readLines(path) ?? [];
+  return lines.flatMap((line, n) => readKey(line, `${path}, line ${n + 1}`) ?? []);
+}
+
+/** Public keys, one a line. */
+function readRevoked(path: string): KnownKey[] {
+  const lines = readLines(path);
+  if (lines === undefined || lines[0] === 'SSHKRL') {
+    const what =
+      lines === undefined ? 'the file of revoked keys is not there' : 'a KRL of revoked keys is not understood';
+    throw new TransferError('E_AUTH', `${path}: ${what}`, {
+      hint: 'No server is trusted without it. RevokedHostKeys in the settings of ssh may name a file of public keys.',
+    });
+  }
+  return lines.flatMap((line, n) => readKey(`@revoked * ${line}`, `${path}, line ${n + 1}`) ?? []);
+}
+
+/** Undefined: there is no such file. */
+function readLines(path: string): string[] | undefined {
   try {
     const bytes = readFileSync(path);
     if (bytes.length > FILE_BYTES_MAX) throw new Error(`it has ${bytes.length} bytes`);
-    text = bytes.toString('utf8');
+    return bytes.toString('utf8').split('\n');
   } catch (thrown) {
-    if (errnoOf(thrown) === 'ENOENT' || errnoOf(thrown) === 'ENOTDIR') return [];
+    if (errnoOf(thrown) === 'ENOENT' || errnoOf(thrown) === 'ENOTDIR') return undefined;
     throw new TransferError('E_AUTH', `${path}: the keys of servers cannot be read`, {
       hint: 'Check its permissions. No server is trusted without it.',
       cause: thrown,
     });
   }
-  return text.split('\n').flatMap((line, n) => readKey(line, `${path}, line ${n + 1}`) ?? []);
 }
 
 /** Lines of authorities for certificates are passed over: no certificates are asked for. */

@@ -15,6 +15,7 @@ import { ifThere } from './errors.js';
 import { closeQuietly } from './file.js';
 import type { Handle, SftpSession } from './session.js';
 import { identityAt, nanoseconds } from './source.js';
+import { isTagged, tagPart, untagged } from './tag.js';
 import { EXTENSION, kindOf, OPEN, type RemoteStat } from './wire.js';
 
 export const READ_WRITE = OPEN.read | OPEN.write;
@@ -30,6 +31,10 @@ export interface SftpPreparedRef extends SftpTargetRef {
   readonly size: number;
   /** Each chunk is made durable when it is finished. */
   readonly sync: boolean;
+  /** By which the part is told from every other file of its name. */
+  readonly tag?: number;
+  /** It was made by this run, which reads nothing of it while it is written. */
+  readonly created: boolean;
 }
 
 export function partAt(path: string): string {
@@ -52,8 +57,9 @@ export async function preparePart(
       await setSize(session, handle, size, name);
     });
   }
+  const tag = await tagPart(session, path).catch(unlessRefused);
   if (creates && sync) await syncFolder(session, posix.dirname(path));
-  const prepared: SftpPreparedRef = { ...ref, size, sync };
+  const prepared: SftpPreparedRef = { ...ref, size, sync, created: creates, ...(tag !== undefined && { tag }) };
   return { ref: prepared, identity: identityAt(ref.address, path), zeroed: creates };
 }
 
@@ -146,6 +152,27 @@ export async function publish(session: SftpSession, ref: SftpTargetRef, request:
   if (request.sync) await syncFolder(session, posix.dirname(path));
 }
 
+/** The renaming may have happened, or a link without its removal, or nothing: the mark tells which. */
+export async function finishPublishing(
+  session: SftpSession,
+  ref: SftpTargetRef,
+  { mark, sync }: { readonly mark: PartMark; readonly sync: boolean },
+): Promise<boolean> {
+  const { path } = ref;
+  const part = partAt(path);
+  const target = await ifThere(session.lstat(path));
+  if (!target || kindOf(target) !== 'file') return false;
+  const now = markOf(target, ref);
+  if (Object.entries(now).some(([key, value]) => mark[key as keyof PartMark] !== value)) return false;
+  if (await ifThere(session.lstat(part))) {
+    if (!(await isSameFile(session, part, path))) return false;
+    await session.remove(part);
+  }
+  if (isTagged(target)) await session.setstat(path, untagged(target)).catch(unlessRefused);
+  if (sync) await syncFolder(session, posix.dirname(path));
+  return true;
+}
+
 async function replace(session: SftpSession, part: string, path: string): Promise<void> {
   if (session.has(EXTENSION.posixRename)) return session.posixRename(part, path);
   // The note of the lack has said that there is a moment without either.
@@ -176,7 +203,7 @@ export async function markAt(session: SftpSession, handle: Handle, ref: SftpTarg
   return markOf(await session.fstat(handle), ref);
 }
 
-export function markOf({ size = -1, modifiedSeconds = 0 }: RemoteStat, { address, path }: SftpTargetRef): PartMark {
+function markOf({ size = -1, modifiedSeconds = 0 }: RemoteStat, { address, path }: SftpTargetRef): PartMark {
   return { ...identityAt(address, partAt(path)), size, mtimeNs: String(nanoseconds(modifiedSeconds)) };
 }
 
@@ -184,7 +211,7 @@ export function markOf({ size = -1, modifiedSeconds = 0 }: RemoteStat, { address
  * Whether two names are of one file, which the protocol does not tell: a time that is set under one of them shows under
  * the other.
  */
-export async function isSameFile(session: SftpSession, one: string, other: string): Promise<boolean> {
+async function isSameFile(session: SftpSession, one: string, other: string): Promise<boolean> {
   const { accessedSeconds = 0, modifiedSeconds = 0 } = await session.lstat(one);
   const setTime = (seconds: number) => session.setstat(one, { accessedSeconds, modifiedSeconds: seconds });
   await setTime(modifiedSeconds + 1);

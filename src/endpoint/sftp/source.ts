@@ -16,7 +16,6 @@ import type {
 } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import { fileVersion } from '../../core/version.js';
-import { unsettledMs } from '../settled.js';
 import { fileNameAt, readPlace, type SftpAddress, type SftpPlace, serverKey } from './address.js';
 import type { Secrets } from './auth.js';
 import { ChunkRequests } from './chunk.js';
@@ -29,6 +28,10 @@ import { kindOf, OPEN, type RemoteStat } from './wire.js';
 /** With blocks of 256 KiB they fill the 2 MiB that an SSH channel lets be under way. */
 export const TASKS_PER_WORKER = 8;
 const ROUNDS_MAX = 5;
+/** File systems keep whole seconds or, like FAT, pairs of them. */
+const GRAIN_SECONDS = 2;
+/** A clock that is set to the time of another zone is off by less than this. */
+const CLOCKS_DIFFER_SECONDS_MAX = 25 * 3600;
 
 interface SftpSourceRef extends EndpointRef {
   readonly address: SftpAddress;
@@ -78,17 +81,29 @@ function assertReadable(name: string, stat: RemoteStat): void {
   });
 }
 
-/** Its version, once it is old enough for every later change to show in it. */
+/** Its version, once every later change is sure to show in it. */
 async function settledStat(name: string, session: SftpSession, handle: Handle): Promise<KnownStat> {
+  let stat = known(name, await session.fstat(handle));
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const stat = known(name, await session.fstat(handle));
-    const waitMs = unsettledMs({ mtimeNs: nanoseconds(stat.modifiedSeconds) }, systemClock.wallMs());
-    if (waitMs === 0) return stat;
-    await systemClock.sleep(Math.ceil(waitMs));
+    if (isSettled(stat)) return stat;
+    await systemClock.sleep(GRAIN_SECONDS * 1000);
+    const again = known(name, await session.fstat(handle));
+    // The clock of the server has gone on since that change, whatever it shows.
+    if (versionOf(again) === versionOf(stat)) return again;
+    stat = again;
   }
   throw new TransferError('E_SOURCE_CHANGED', `${name} is being written to`, {
     hint: 'Stop what writes to it, then run the same command again. Nothing was put under the name of the target.',
   });
+}
+
+/** Whether its last change is long past by the server's clock, which may be hours from ours. */
+function isSettled({ modifiedSeconds, accessedSeconds = 0 }: KnownStat): boolean {
+  const nowSeconds = systemClock.wallMs() / 1000;
+  if (Math.abs(nowSeconds - modifiedSeconds) > CLOCKS_DIFFER_SECONDS_MAX) return true;
+  // It was read there later than it was written to.
+  const read = accessedSeconds < nowSeconds + CLOCKS_DIFFER_SECONDS_MAX;
+  return read && accessedSeconds >= modifiedSeconds + GRAIN_SECONDS;
 }
 
 function known(name: string, stat: RemoteStat): KnownStat {

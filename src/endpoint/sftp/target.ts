@@ -10,12 +10,14 @@ import { TransferError } from '../../core/errors.js';
 import type { ChunkWriter, CommitRequest, PartMark, Target } from '../../core/target.js';
 import { KiB } from '../../core/units.js';
 import { fileNameAt } from './address.js';
+import { again } from './again.js';
 import { ChunkRequests } from './chunk.js';
 import type { SftpClient } from './client.js';
 import { doing, ifThere, sftpError } from './errors.js';
 import { closeQuietly, type OpenFile, RemoteFile } from './file.js';
 import {
   assertPart,
+  finishPublishing,
   markAt,
   partAt,
   publish,
@@ -25,6 +27,7 @@ import {
   vanished,
 } from './part.js';
 import type { Handle, SftpSession } from './session.js';
+import { untagged } from './tag.js';
 import { EXTENSION, kindOf, type RemoteStat } from './wire.js';
 
 const ZEROES = new Uint8Array(256 * KiB);
@@ -101,6 +104,7 @@ export class SftpTarget implements Target {
       const { session, handle } = await chunk.opened(this.#file);
       const got = await session.read(handle, block, position, chunk);
       position += got;
+      if (position === end) await this.#tagAgain(session, handle, chunk);
       return got;
     };
     return {
@@ -115,21 +119,36 @@ export class SftpTarget implements Target {
   }
 
   mark(times?: FileTimes): Promise<PartMark> {
+    return again(() => this.#mark(times));
+  }
+
+  #mark(times: FileTimes | undefined): Promise<PartMark> {
     return this.#once(async (session, handle) => {
-      if (times) await session.fsetstat(handle, secondsOf(times));
+      const { tag } = this.ref;
+      if (times)
+        await session.fsetstat(handle, { ...secondsOf(times), ...(tag !== undefined && { accessedSeconds: tag }) });
       return markAt(session, handle, this.ref);
     });
   }
 
-  commit(request: CommitRequest): Promise<readonly string[]> {
-    return this.#once(async (session, handle) => {
-      const named = await ifThere(session.lstat(this.#part));
-      if (named?.size !== this.ref.size) throw vanished(this.#partName);
-      const notKept = await this.#setAccess(session, handle, request);
-      if (request.sync && session.has(EXTENSION.fsync)) await session.fsync(handle);
-      await publish(session, this.ref, request);
-      return notKept;
+  async commit(request: CommitRequest): Promise<readonly string[]> {
+    let mark: PartMark | undefined;
+    let notKept: readonly string[] = [];
+    await again(async () => {
+      // The connection may have broken when the part had its name already.
+      if (mark && (await this.#isPublished(mark, request))) return;
+      await this.#once(async (session, handle) => {
+        this.#assertOurs((await ifThere(session.lstat(this.#part))) ?? {});
+        notKept = await this.#setAccess(session, handle, request);
+        if (request.sync && session.has(EXTENSION.fsync)) await session.fsync(handle);
+        mark = await markAt(session, handle, this.ref);
+        await publish(session, this.ref, request);
+        if (this.ref.tag === undefined) return;
+        const stat = untagged(await session.fstat(handle), request.attributes && secondsOf(request.attributes));
+        await session.fsetstat(handle, stat).catch(unlessRefused);
+      });
     });
+    return notKept;
   }
 
   detach(): Promise<void> {
@@ -182,7 +201,30 @@ export class SftpTarget implements Target {
 
   async #check(session: SftpSession, handle: Handle): Promise<void> {
     assertPart(this.#partName, await session.lstat(this.#part));
-    if ((await session.fstat(handle)).size !== this.ref.size) throw vanished(this.#partName);
+    const stat = await session.fstat(handle);
+    // While other threads read what an earlier run wrote, their reading may show.
+    if (this.ref.created) this.#assertOurs(stat);
+    else if (stat.size !== this.ref.size) throw vanished(this.#partName);
+  }
+
+  /** Reading may have changed it after all: storages behind a server tell late. This is still the file that had it. */
+  async #tagAgain(session: SftpSession, handle: Handle, owner: object): Promise<void> {
+    const { tag } = this.ref;
+    if (tag === undefined) return;
+    const { accessedSeconds, modifiedSeconds = 0 } = await session.fstat(handle, owner);
+    if (accessedSeconds === tag) return;
+    await session.fsetstat(handle, { accessedSeconds: tag, modifiedSeconds }).catch(unlessRefused);
+  }
+
+  #assertOurs({ size, accessedSeconds }: RemoteStat): void {
+    const { tag } = this.ref;
+    if (size !== this.ref.size || (tag !== undefined && accessedSeconds !== tag)) throw vanished(this.#partName);
+  }
+
+  #isPublished(mark: PartMark, { sync }: CommitRequest): Promise<boolean> {
+    return doing('commit-target', this.#name, async () =>
+      finishPublishing(await this.#client.session(this.ref.address), this.ref, { mark, sync }),
+    );
   }
 
   /** For what is done once, on a thread that may have no other use for the part. */
@@ -192,6 +234,7 @@ export class SftpTarget implements Target {
       const handle = await ifThere(session.open(this.#part, READ_WRITE));
       if (!handle) throw vanished(this.#partName);
       try {
+        this.#assertOurs(await session.fstat(handle));
         return await work(session, handle);
       } finally {
         await closeQuietly(session, handle);

@@ -11,9 +11,12 @@ import { KiB } from '../../core/units.js';
 import { type HttpAccess, headersFor, proxyFor, tlsFor } from '../http/access.js';
 import { networkError } from '../http/errors.js';
 import { CONNECTIONS_DEFAULT } from '../http/plain.js';
+import { asSentThrough } from '../http/proxy.js';
 import { redactedUrl } from '../location.js';
 
 export const SILENCE_MS_MAX = 60_000;
+/** A server may copy the whole file once more before it answers, at so many bytes in a millisecond. */
+const COPIED_PER_MS = 32 * KiB;
 const ANSWER_BYTES_MAX = 256 * KiB;
 const HEAD_BYTES_MAX = 64 * KiB;
 /** Servers that do not say how long they keep an idle connection keep it for 5 s and more. */
@@ -48,12 +51,17 @@ export async function closeUploads(): Promise<void> {
   await Promise.all(closing.map(async (agent) => (await agent).destroy()));
 }
 
+/** How long a server may be silent before it says that it has stored, or moved, a file of so many bytes. */
+export function untilStored(bytes: number, silenceMsMax = SILENCE_MS_MAX): number {
+  return silenceMsMax + Math.ceil(bytes / COPIED_PER_MS);
+}
+
 /** @throws TransferError E_NETWORK, E_TIMEOUT, E_PROTOCOL, E_STOPPED; a status of any kind is an answer */
 export async function send(access: HttpAccess, request: WebRequest, signal: AbortSignal): Promise<OpenAnswer> {
   const { url, method, body, headers, silenceMsMax = SILENCE_MS_MAX } = request;
   try {
     const agent = await agentFor(access, url);
-    const sent: Dispatcher.RequestOptions = {
+    const asked = {
       origin: url.origin,
       path: url.pathname + url.search,
       method: method as Dispatcher.HttpMethod,
@@ -68,6 +76,7 @@ export async function send(access: HttpAccess, request: WebRequest, signal: Abor
       bodyTimeout: silenceMsMax,
       signal,
     };
+    const sent = asSentThrough(proxyFor(access, url), asked);
     const { statusCode, headers: answered, body: answer } = await agent.request(sent);
     return { status: statusCode, headers: answered, body: answer };
   } catch (thrown) {
@@ -136,7 +145,5 @@ async function makeAgent(
     const { tunnelConnector } = await import('../http/tunnel.js');
     return new undici.Agent({ ...options, connect: tunnelConnector({ proxy, tls, silenceMsMax: SILENCE_MS_MAX }) });
   }
-  const { url: uri, authorization: token } = proxy;
-  const through = new undici.ProxyAgent({ ...options, uri, ...(token !== undefined && { token }) });
-  return through as unknown as Agent;
+  return new undici.Agent({ ...options, connect: tls.ca === undefined ? {} : { ca: tls.ca } });
 }

@@ -2,7 +2,7 @@
 import { systemClock } from '../../core/clock.js';
 import { type ErrorCode, type ErrorDetail, TransferError } from '../../core/errors.js';
 import { parseRetryAfter } from '../../core/retry-after.js';
-import { headerOf } from '../http/errors.js';
+import { headerOf, isBusy } from '../http/errors.js';
 import type { WebAnswer } from './client.js';
 
 const KEPT = 'Finished work is kept.';
@@ -24,8 +24,6 @@ const MEANINGS: Readonly<Record<number, readonly [ErrorCode, string, string]>> =
   507: ['E_NO_SPACE', 'the server has no room left', `${KEPT} Make room there, then run the same command again.`],
 };
 
-const LATER: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
-
 /** `doing` follows the name, such as `cannot be written`. */
 export function refusal(name: string, doing: string, { status, headers }: WebAnswer): TransferError {
   const fail = (code: ErrorCode, what: string, detail: ErrorDetail): TransferError =>
@@ -36,7 +34,7 @@ export function refusal(name: string, doing: string, { status, headers }: WebAns
   }
   const meaning = MEANINGS[status];
   if (meaning !== undefined) return fail(meaning[0], meaning[1], { hint: meaning[2] });
-  if (LATER.has(status)) {
+  if (isBusy(status)) {
     const retryAfterMs = parseRetryAfter(headerOf(headers, 'retry-after'), systemClock.wallMs());
     const hint = `${KEPT} Run the same command again later.`;
     return fail('E_UNAVAILABLE', 'the server cannot do it now', {

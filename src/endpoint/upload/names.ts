@@ -2,9 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { TransferError } from '../../core/errors.js';
 import { hiddenName } from '../../platform/hidden-name.js';
-import { decodePath, encodePath } from '../../platform/path-bytes.js';
 import { redactedUrl } from '../location.js';
-import { partPath } from '../part-names.js';
+import { PART_SUFFIX } from '../part-names.js';
+import { nameOfSegment, segmentOfName } from '../url-path.js';
+
+/** What a URL leaves out or cuts off, so that what is left would be the name of another file. */
+const MEANS_ELSE = /[#\\\t\r\n]|[\0-\x20]$/;
 
 /** For people: a WebDAV location is shown as it was given, and not as the URL that is asked. */
 export function nameOfUrl(url: URL, speaks: 'webdav' | 'http'): string {
@@ -21,10 +24,14 @@ export function urlOf(text: string): { readonly url: URL; readonly bare: URL } {
       hint: 'Write it as webdavs://host/path; special characters in user name or password as %XX.',
     });
   }
+  if (MEANS_ELSE.test(text)) {
+    throw new TransferError('E_USAGE', 'the location has a character that is no part of a name in a URL', {
+      hint: 'Write # as %23, \\ as %5C, a tab as %09, and a space at the end as %20. Nothing was changed.',
+    });
+  }
   const bare = new URL(url);
   bare.username = '';
   bare.password = '';
-  bare.hash = '';
   return { url, bare };
 }
 
@@ -42,21 +49,17 @@ export function withoutQuery(url: URL): URL {
 /** The name of a file, byte for byte as the server has it. @throws TransferError E_USAGE where it cannot be one */
 export function fileNameOf(url: URL): string {
   const segment = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
-  const bytes = segment.replace(/%([0-9a-f]{2})/gi, (_all, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return assertName(decodePath(Buffer.from(bytes, 'latin1')), redactedUrl(url.href));
+  return assertName(nameOfSegment(segment), redactedUrl(url.href));
 }
 
 /** A file in a folder. The name may come from another server: it must not lead anywhere else. */
 export function childOf(folder: URL, name: string): URL {
-  const encoded = [...Buffer.from(encodePath(assertName(name, redactedUrl(folder.href))))].map((byte) => {
-    const character = String.fromCharCode(byte);
-    return /[A-Za-z0-9._~-]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0').toUpperCase()}`;
-  });
-  return new URL(encoded.join(''), folder);
+  return new URL(segmentOfName(assertName(name, redactedUrl(folder.href))), folder);
 }
 
-export function partOf(url: URL): URL {
-  return childOf(folderOf(url), partPath(fileNameOf(url)));
+/** @param tag of the state folder that keeps the journal: no other one's copy writes to this name */
+export function partOf(url: URL, tag: string): URL {
+  return childOf(folderOf(url), hiddenName(fileNameOf(url), `.${tag}${PART_SUFFIX}`));
 }
 
 /** A name beside the file that nobody else has. */

@@ -5,11 +5,13 @@
 import { TransferError } from '../../core/errors.js';
 import { NEVER } from '../../core/stop.js';
 import type { CommitRequest, PartMark, PreparedTarget, PrepareRequest } from '../../core/target.js';
+import { identityAt } from '../url-path.js';
+import { SILENCE_MS_MAX, untilStored } from './client.js';
 import { refusal, succeeded } from './errors.js';
 import { Losses, newLosses } from './losses.js';
-import { partOf, withoutQuery } from './names.js';
-import { type Found, UploadPlace, waitToRepeat } from './place.js';
-import { identityAt, type UploadRef } from './site.js';
+import { withoutQuery } from './names.js';
+import { type Found, type Move, UploadPlace, waitToRepeat } from './place.js';
+import type { UploadRef } from './site.js';
 import { putEmpty, putRange } from './writers.js';
 
 /** A prepared target: it can write. */
@@ -21,8 +23,8 @@ export interface UploadPartRef extends UploadRef {
 type FoundFile = Found & { kind: 'file' };
 
 /** Where the bytes go until the commit. */
-export function writtenTo({ way, url }: UploadRef): URL {
-  return way === 'in-place' ? new URL(url) : partOf(new URL(url));
+export function writtenTo(ref: UploadRef): URL {
+  return new URL(ref.writtenTo);
 }
 
 export async function prepareUpload(ref: UploadRef, { size, partial }: PrepareRequest): Promise<PreparedTarget> {
@@ -51,12 +53,14 @@ async function preparePart(
   if (!extend || has === size) return;
   if (has > size) throw partTooLong(place.nameOf(url), has, size);
   // Its last byte makes it as long as it will be, with zeroes before: what replaces it later is then shorter.
-  await putRange({ place, url, size, silenceMsMax: SILENCE }, { offset: size - 1, bytes: Buffer.alloc(1) }, NEVER);
+  await putRange(
+    { place, url, size, silenceMsMax: SILENCE_MS_MAX },
+    { offset: size - 1, bytes: Buffer.alloc(1) },
+    NEVER,
+  );
   const grown = await place.find(url, NEVER);
   if (grown.kind !== 'file' || grown.size !== size) throw notGrown(place.nameOf(url), size);
 }
-
-const SILENCE = 60_000;
 
 function partExists(name: string): TransferError {
   return new TransferError('E_PART_FOREIGN', `a partial copy ${name} exists already`, {
@@ -122,6 +126,7 @@ export async function commitUpload(
   place: UploadPlace,
   ref: UploadPartRef,
   request: CommitRequest,
+  silenceMsMax: number,
 ): Promise<readonly string[]> {
   const [target, part] = [new URL(ref.url), writtenTo(ref)];
   const sentences = request.attributes ? ['--preserve: a web server keeps no owner, permissions and times'] : [];
@@ -136,7 +141,15 @@ export async function commitUpload(
   const complete = await place.find(part, NEVER);
   if (sizeOf(complete) !== ref.size) throw changed(place.nameOf(part), ref.size, sizeOf(complete));
   const names = { part, target, mark: markOf(ref, complete), before: await place.find(target, NEVER) };
-  await moveToName(place, names, { overwrite: request.overwrite, guards: ref.guards });
+  // A look that broke, and was repeated, may have met another start of the server.
+  place.assertKept(part);
+  const move = {
+    from: part,
+    to: target,
+    overwrite: request.overwrite,
+    silenceMsMax: untilStored(ref.size, silenceMsMax),
+  };
+  await moveToName(place, names, move, ref.guards);
   if (ref.guards || request.overwrite) return sentences;
   return [...sentences, 'the server may replace a file unasked: that none was there was looked up just before'];
 }
@@ -152,16 +165,12 @@ interface Names {
 }
 
 /** A move whose answer was lost may have been done: that is looked at, and not guessed. */
-async function moveToName(
-  place: UploadPlace,
-  names: Names,
-  { overwrite, guards }: { readonly overwrite: boolean; readonly guards: boolean },
-): Promise<void> {
+async function moveToName(place: UploadPlace, names: Names, move: Move, guards: boolean): Promise<void> {
   const { part, target, before } = names;
-  if (!overwrite && !guards && before.kind !== 'nothing') throw exists(place, target);
+  if (!move.overwrite && !guards && before.kind !== 'nothing') throw exists(place, target);
   for (let attempt = 1; ; attempt++) {
     try {
-      const answer = await place.move(part, target, overwrite, NEVER);
+      const answer = await place.move(move, NEVER);
       if (succeeded(answer)) break;
       throw answer.status === 412
         ? exists(place, target)

@@ -19,6 +19,14 @@ export type Found =
   | { readonly kind: 'folder'; readonly url: URL; readonly freeBytes?: number }
   | { readonly kind: 'file'; readonly size?: number; readonly etag: string; readonly modifiedNs: string };
 
+export interface Move {
+  readonly from: URL;
+  readonly to: URL;
+  readonly overwrite: boolean;
+  /** How long the server may be silent: where it has no names to change, it copies the file. */
+  readonly silenceMsMax: number;
+}
+
 const PROPERTIES = ['resourcetype', 'getcontentlength', 'getetag', 'getlastmodified', 'quota-available-bytes'];
 const PROPFIND = `<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>${PROPERTIES.map(
   (name) => `<${name}/>`,
@@ -124,9 +132,9 @@ export class UploadPlace {
   }
 
   /** Answers whatever the server did, of which only 201 and 204 are success. */
-  async move(from: URL, to: URL, overwrite: boolean, signal: AbortSignal): Promise<WebAnswer> {
+  async move({ from, to, overwrite, silenceMsMax }: Move, signal: AbortSignal): Promise<WebAnswer> {
     const headers = { destination: to.href, overwrite: overwrite ? 'T' : 'F' };
-    return this.ask({ method: 'MOVE', url: from, headers }, signal);
+    return this.ask({ method: 'MOVE', url: from, headers, silenceMsMax }, signal);
   }
 }
 

@@ -4,12 +4,17 @@
  */
 import { nowMs, systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
+import { rangeHeader } from '../http/chunk.js';
+import { SILENCE_MS_MAX, type WebAnswer } from './client.js';
 import { refusal, succeeded } from './errors.js';
 import { folderOf, scratchBeside } from './names.js';
 import type { UploadPlace } from './place.js';
 
 export interface Abilities {
-  /** A PUT of a range changes the range alone, and beyond the end the file grows, with zeroes between. */
+  /**
+   * A PUT of a range changes the range alone, and beyond the end the file grows, with zeroes between; and ranges can be
+   * read.
+   */
   readonly patches: boolean;
   /** A file can be given another name. */
   readonly moves: boolean;
@@ -98,13 +103,20 @@ class Probe {
       if (!TELLS_NOTHING.has(answer.status)) return false;
       throw refusal(this.#place.nameOf(url), 'cannot be written', answer);
     }
-    return (await this.#read(url))?.equals(PATCHED) ?? false;
+    return ((await this.#read(url))?.equals(PATCHED) ?? false) && (await this.#readsRanges(url));
+  }
+
+  /** By ranges is read back what is on record, when a copy goes on. */
+  async #readsRanges(url: URL): Promise<boolean> {
+    const headers = { range: rangeHeader({ offset: RANGE_AT, length: RANGE.length }) };
+    const { status, bytes } = await this.#place.ask({ method: 'GET', url, headers }, this.#signal);
+    return status === 206 && bytes.equals(RANGE);
   }
 
   /** Moves the file, writes another one where it was, and tries to move that one onto the first. */
   async #moves(from: URL, to: URL): Promise<{ readonly moves: boolean; readonly guards: boolean }> {
     const before = await this.#read(from);
-    const moved = await this.#place.move(from, to, false, this.#signal);
+    const moved = await this.#move(from, to);
     if (!succeeded(moved)) {
       if (!TELLS_NOTHING.has(moved.status)) return { moves: false, guards: false };
       throw refusal(this.#place.nameOf(from), 'cannot be renamed', moved);
@@ -114,8 +126,12 @@ class Probe {
     if (before === undefined || !after?.equals(before)) return { moves: false, guards: false };
     if ((await this.#read(from)) !== undefined) return { moves: false, guards: false };
     if (!succeeded(await this.#put(from, RANGE))) return { moves: true, guards: false };
-    const again = await this.#place.move(from, to, false, this.#signal);
+    const again = await this.#move(from, to);
     return { moves: true, guards: again.status === 412 && ((await this.#read(to))?.equals(before) ?? false) };
+  }
+
+  #move(from: URL, to: URL): Promise<WebAnswer> {
+    return this.#place.move({ from, to, overwrite: false, silenceMsMax: SILENCE_MS_MAX }, this.#signal);
   }
 
   /** Undefined: there is nothing, or nothing that can be read. */

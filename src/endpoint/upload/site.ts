@@ -1,12 +1,13 @@
 /** Where a file on a web server would be, what is there now, and in which of three ways it can be written there. */
-import type { EndpointRef, FileIdentity, Location } from '../../core/endpoint.js';
+import type { EndpointRef, Location } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import { NEVER } from '../../core/stop.js';
 import { CHUNK_LIMITS, type TargetSite } from '../../core/target.js';
 import { type HttpAccess, httpAccess } from '../http/access.js';
 import { connectionsOfThread } from '../http/client.js';
 import { locationOptions } from '../location-options.js';
-import { remoteJournalPath } from '../remote-journal.js';
+import { remoteJournalPath, remotePartTag } from '../remote-journal.js';
+import { identityAt } from '../url-path.js';
 import { childOf, fileNameOf, folderOf, nameOfUrl, partOf, urlOf, withoutQuery } from './names.js';
 import { type Found, UploadPlace } from './place.js';
 import { type Abilities, abilitiesAt, NO_ABILITIES } from './probe.js';
@@ -23,6 +24,8 @@ export interface UploadRef extends EndpointRef {
   /** Without user and password. */
   readonly url: string;
   readonly access: HttpAccess;
+  /** Where the bytes go until the commit. */
+  readonly writtenTo: string;
   /** As it was given: another URL of it may be that of a folder. */
   readonly given: Location;
   readonly way: Way;
@@ -57,40 +60,45 @@ export async function locateUpload(location: Location, sourceName: string, threa
   const folder = speaks === 'webdav' ? await findFolder(place, url) : undefined;
   const abilities = await abilitiesOf(place, url, { way: given.way, sourceName });
   const way = wayBy(abilities, given.way);
-  const part = way === 'in-place' ? undefined : await place.find(partOf(url), NEVER);
+  const { device, inode } = identityAt(url);
+  const journalPath = remoteJournalPath(`${device}${inode}`);
+  const writtenTo = way === 'in-place' ? url : partOf(url, remotePartTag(journalPath));
+  const part = way === 'in-place' ? undefined : await place.find(writtenTo, NEVER);
   const exists = there.kind === 'file';
   const ref: UploadRef = {
-    ...{ scheme: location.scheme, speaks, url: url.href, access: place.access, given: location },
-    ...{ way, guards: abilities.guards, exists },
+    ...{ scheme: location.scheme, speaks, given: location, access: place.access },
+    ...{ url: url.href, writtenTo: writtenTo.href, way, guards: abilities.guards, exists },
   };
   return {
     ref,
     name: place.nameOf(url),
     fileName: fileNameOf(url),
-    journalPath: remoteJournalPath(withoutQuery(url).href),
+    journalPath,
     publish: way === 'in-place' ? 'in-place' : 'atomic',
     limits: way === 'ranges' ? CHUNK_LIMITS : { ...CHUNK_LIMITS, chunkCountMax: 1 },
     writesPerWorker: Math.min(WRITES_PER_WORKER, connectionsOfThread(place.access, threads)),
     vouchesForNothing: true,
-    notes: [...WAYS[way], ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`)],
+    notes: [
+      ...WAYS[way],
+      ...(there.kind === 'unknown' ? [UNSEEN] : []),
+      ...abilities.left.map((name) => `${name} was made to try the server out, and stayed there`),
+    ],
     ...(way !== 'ranges' && { wholeChunks: true }),
     ...(exists && { existing: identityAt(url) }),
-    ...(part?.kind === 'file' && { partial: { identity: identityAt(partOf(url)), allocatedBytes: part.size ?? 0 } }),
+    ...(part?.kind === 'file' && { partial: { identity: identityAt(writtenTo), allocatedBytes: part.size ?? 0 } }),
     ...(folder?.freeBytes !== undefined && { freeBytes: folder.freeBytes }),
   };
 }
 
 const ONE_PUT = 'the server takes whole files alone: the file is sent in one piece, and a stop costs all of it';
+const UNSEEN =
+  'the server does not show whether a file is there: it is asked to leave one as it is (If-None-Match), unless ' +
+  '--overwrite is said, and may not know how to do that';
 const WAYS: Readonly<Record<Way, readonly string[]>> = {
   ranges: [],
   whole: [ONE_PUT],
   'in-place': [ONE_PUT, 'it is written straight to its name, where it may be seen unfinished meanwhile'],
 };
-
-/** A name for what stands at a URL: web servers tell no inode. */
-export function identityAt(url: URL): FileIdentity {
-  return { device: url.origin, inode: url.pathname };
-}
 
 async function findTarget(
   place: UploadPlace,

@@ -39,7 +39,7 @@ class UploadTarget implements Target {
   }
 
   openChunk({ length }: ByteRange, signal: AbortSignal): ChunkWriter {
-    if (length !== this.ref.size) throw new TransferError('E_BUG', 'a file that is sent whole was cut into chunks');
+    if (length !== this.ref.size) throw inChunks(this.parts.place.nameOf(new URL(this.ref.url)));
     return new WholeWriter(this.parts, this.ref.way === 'in-place' && !this.ref.exists, signal);
   }
 
@@ -56,12 +56,25 @@ class UploadTarget implements Target {
   }
 
   commit(request: CommitRequest): Promise<readonly string[]> {
-    return commitUpload(this.parts.place, this.ref, request);
+    return commitUpload(this.parts.place, this.ref, request, this.parts.silenceMsMax);
   }
 
   async close(): Promise<void> {
     // The connections belong to the thread.
   }
+}
+
+/** An option, or the server, has become another one since the copy was begun. */
+function inChunks(name: string): TransferError {
+  return new TransferError(
+    'E_USAGE',
+    `the partial copy of ${name} was written by ranges, and cannot go on by one PUT`,
+    {
+      hint:
+        'Leave upload=whole out, or see why the server takes no ranges any more; then it goes on. ' +
+        '--discard throws it away and starts afresh.',
+    },
+  );
 }
 
 class RangesTarget extends UploadTarget {

@@ -10,7 +10,7 @@ import { TransferError } from '../../core/errors.js';
 import type { ChunkWriter } from '../../core/target.js';
 import { KiB, MiB } from '../../core/units.js';
 import { checkStored, sampleOf } from './check.js';
-import type { WebAnswer } from './client.js';
+import { untilStored, type WebAnswer } from './client.js';
 import { refusal, succeeded } from './errors.js';
 import type { Losses } from './losses.js';
 import type { UploadPlace } from './place.js';
@@ -151,8 +151,6 @@ export async function putRange(
 const LOCKED = 423;
 /** How long a server may need to learn that a connection is gone. */
 const LOCKED_MS = 3000;
-/** A server may copy the whole file once more before it answers, at so many bytes in a millisecond. */
-const COPIED_PER_MS = 32 * KiB;
 const AHEAD_BYTES = 512 * KiB;
 
 export class WholeWriter implements ChunkWriter {
@@ -233,7 +231,7 @@ export class WholeWriter implements ChunkWriter {
   async #put(): Promise<WebAnswer | TransferError> {
     const { place, url, size, silenceMsMax } = this.#parts;
     const headers = { 'content-length': String(size), ...(this.#ifAbsent && { 'if-none-match': '*' }) };
-    const untilAnswered = silenceMsMax + Math.ceil(size / COPIED_PER_MS);
+    const untilAnswered = untilStored(size, silenceMsMax);
     const request = { method: 'PUT', url, headers, body: this.#body, silenceMsMax: untilAnswered } as const;
     try {
       return await place.ask(request, this.#signal);
@@ -242,10 +240,16 @@ export class WholeWriter implements ChunkWriter {
     }
   }
 
-  /** A lock may be that of a request of ours that broke: its server will learn that it is over. */
+  /** A lock, and a file, may be those of a request of ours that broke: its server will learn that it is over. */
   #refused(answer: WebAnswer): TransferError {
     const { place, url, losses } = this.#parts;
     const name = place.nameOf(url);
+    if (losses.breaks > 0 && answer.status === 412) {
+      const what = 'what is there may be a piece of this very file, or the file of somebody else';
+      return new TransferError('E_TARGET_EXISTS', `${name}: a request of ours broke, and ${what}`, {
+        hint: 'See what is there. With --overwrite the same command replaces it.',
+      });
+    }
     if (answer.status !== LOCKED || losses.breaks === 0) return refusal(name, 'cannot be written', answer);
     return new TransferError('E_UNAVAILABLE', `${name} is locked there, maybe still by a request of ours that broke`, {
       hint: 'Find out who holds the lock, then run the same command again.',

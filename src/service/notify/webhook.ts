@@ -13,6 +13,8 @@ import { type Limits, within } from './within.js';
 export const WEBHOOK_MS_MAX = 10_000;
 /** Of an answer, which nobody reads. */
 const ANSWER_BYTES_MAX = 64 * 1024;
+/** Who asks for a longer wait is asked earlier: a notice that comes a day late helps nobody. */
+const RETRY_AFTER_MS_MAX = 120_000;
 const TRY_AGAIN: ReadonlySet<number> = new Set([408, 425, 429]);
 
 /** Its scheme, host and path. @throws TransferError E_USAGE for what cannot be posted to */
@@ -68,8 +70,9 @@ function refused(name: string, status: number, after: string | string[] | undefi
   if (status < 500 && !TRY_AGAIN.has(status)) {
     return new TransferError('E_HTTP_STATUS', message, { hint: 'Check the address of the webhook.' });
   }
-  const retryAfterMs = parseRetryAfter(String(after ?? ''), now);
-  return new TransferError('E_UNAVAILABLE', message, retryAfterMs === undefined ? {} : { retryAfterMs });
+  const askedMs = parseRetryAfter(String(after ?? ''), now);
+  const retryAfterMs = askedMs === undefined ? 0 : Math.min(askedMs, RETRY_AFTER_MS_MAX);
+  return new TransferError('E_UNAVAILABLE', message, { retryAfterMs });
 }
 
 function basicOf({ username, password }: URL): string {

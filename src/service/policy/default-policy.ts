@@ -1,4 +1,4 @@
-/** The rules that hold where nobody wrote others, each with its reason; as a value, and as the file that says it. */
+/** The rules that hold where nobody wrote others: as a value, and as the file that says the same, with the reasons. */
 import type { Policy } from '../policy.js';
 
 export const DEFAULT_POLICY: Policy = {

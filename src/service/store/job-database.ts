@@ -24,6 +24,8 @@ export interface JobRows {
   readonly fileCount: number;
 }
 
+/** Somebody may look at it with a program that locks it for a moment. */
+const BUSY_MS_MAX = 2_000;
 /** So many more events than are kept are deleted at once. */
 const TOLD_SLACK = 1000;
 
@@ -37,6 +39,7 @@ export class JobDatabase {
   /** @param database with our newest schema */
   constructor(database: Database.Database) {
     this.#database = database;
+    pragma(database, `busy_timeout = ${BUSY_MS_MAX}`);
     pragma(database, 'journal_mode = WAL');
     this.#statements = statementsOf(database);
   }
@@ -59,8 +62,9 @@ export class JobDatabase {
     if (this.#toldCount > TOLD_MAX + TOLD_SLACK) this.#forgetOldest();
   }
 
-  /** A whole copy, durable, into an empty file. */
+  /** A whole copy, durable, into an empty file. The database itself is never older than that, even without its log. */
   copyTo(path: string): void {
+    this.#emptyLog();
     this.#database.exec(`VACUUM INTO '${path.replaceAll("'", "''")}'`);
     syncPath(path);
   }

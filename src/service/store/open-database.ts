@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { TransferError } from '../../core/errors.js';
 import { assertOnlyOurs } from '../../platform/private-file.js';
+import type { StoredState } from '../job-store.js';
 import { JobDatabase } from './job-database.js';
+import { framesOf, framesRead } from './log-check.js';
 import { migrate, STEPS, versionOf } from './schema.js';
-import { isDamage, pragma, syncFolderOf, syncPath } from './sqlite.js';
+import { isDamage, isSound, pragma, syncFolderOf, syncPath } from './sqlite.js';
 
 export interface Places {
   readonly database: string;
@@ -28,9 +30,13 @@ export function placesIn(folder: string): Places {
 
 interface Opened {
   readonly database: JobDatabase;
-  readonly notes: readonly string[];
+  /** All that is in it. */
+  readonly state: StoredState;
 }
 
+const LOG_CUT =
+  'The last changes to the jobs could not be read: the log of their database is damaged, or the power was lost. ' +
+  'See whether all jobs are there, and in the state in which you left them.';
 const NONE_LEFT =
   'There is no backup, so the service begins with no jobs. What a job had copied is kept beside its target, ' +
   'and a job that is created anew goes on from there.';
@@ -40,16 +46,16 @@ export function openDatabase(places: Places, at: number): Opened {
   const { database: path } = places;
   const notes: string[] = [];
   if (existsSync(path)) {
-    const found = openSound(path);
-    if (found !== 'damaged') return { database: upToDate(found, path, notes), notes };
+    const opened = openWhole(path, at, notes);
+    if (opened !== 'damaged') return opened;
     notes.push(`The database of the jobs was damaged. It is kept as ${moveAside(path, at)}.`);
   } else if (existsSync(`${path}-wal`)) {
     notes.push(`The database of the jobs was missing. Its log is kept beside ${moveAside(path, at)}.`);
   }
   restore(places, at, notes);
   if (!existsSync(path)) make(path);
-  const found = openSound(path);
-  if (found !== 'damaged') return { database: upToDate(found, path, notes), notes };
+  const opened = openWhole(path, at, notes);
+  if (opened !== 'damaged') return opened;
   throw new TransferError('E_STORE', `${path}: what was just written there reads differently`, {
     hint: 'Check that storage, or name a state folder elsewhere with --state.',
   });
@@ -91,15 +97,38 @@ function restore({ database: path, backup }: Places, at: number, notes: string[]
 function make(path: string): void {
   const hidden = newFile(path);
   const database = new Database(hidden);
-  migrate(database, hidden, 0);
+  migrate(database, 0);
   database.close();
   syncPath(hidden);
   giveName(hidden, path);
 }
 
+/** Opens what is there and reads all of it. @param notes told before its own */
+function openWhole(path: string, at: number, notes: readonly string[]): Opened | 'damaged' {
+  const log = existsSync(`${path}-wal`) ? framesOf(`${path}-wal`) : 0;
+  const database = openSound(path);
+  if (database === 'damaged') return database;
+  try {
+    const version = ourVersion(database, path);
+    const more: string[] = [];
+    if (log === 'unreadable' || framesRead(database) < log) more.push(LOG_CUT);
+    if (version < STEPS.length) {
+      migrate(database, version);
+      more.push(`${path} was brought from format ${version} to ${STEPS.length}.`);
+    }
+    const opened = new JobDatabase(database);
+    const state = opened.read(at);
+    return { database: opened, state: { ...state, notes: [...notes, ...more, ...state.notes] } };
+  } catch (thrown) {
+    database.close();
+    if (isDamage(thrown)) return 'damaged';
+    throw thrown;
+  }
+}
+
 /**
- * Opens what is there, when all of it can be read. An empty log tells that the file alone is the whole database, and
- * then it has exactly the pages that it says.
+ * Opens what is there, when SQLite can read all of it. An empty log tells that the file alone is the whole database,
+ * and then it has exactly the pages that it says.
  */
 function openSound(path: string): Database.Database | 'damaged' {
   const stat = statSync(path);
@@ -109,7 +138,7 @@ function openSound(path: string): Database.Database | 'damaged' {
   const database = new Database(path);
   try {
     const bytes = Number(pragma(database, 'page_count')) * Number(pragma(database, 'page_size'));
-    if (pragma(database, 'integrity_check') === 'ok' && (hasLog || bytes === stat.size)) return database;
+    if (isSound(database) && (hasLog || bytes === stat.size)) return database;
   } catch (thrown) {
     if (!isDamage(thrown)) throw thrown;
   }
@@ -117,18 +146,20 @@ function openSound(path: string): Database.Database | 'damaged' {
   return 'damaged';
 }
 
-function upToDate(database: Database.Database, path: string, notes: string[]): JobDatabase {
+/** @throws TransferError E_STORE for what is not for us to touch */
+function ourVersion(database: Database.Database, path: string): number {
   const version = versionOf(database);
   if (version === 'not ours') {
     throw new TransferError('E_STORE', `${path} is a database, but not one of Blockferry's jobs`, {
       hint: 'Move it away, or name another state folder with --state.',
     });
   }
-  migrate(database, path, version);
-  if (version < STEPS.length) {
-    notes.push(`The database of the jobs was brought from format ${version} to ${STEPS.length}.`);
+  if (version > STEPS.length) {
+    throw new TransferError('E_STORE', `${path} was written by a newer Blockferry (format ${version})`, {
+      hint: `This one knows formats up to ${STEPS.length}. Update it, or name another state folder with --state.`,
+    });
   }
-  return new JobDatabase(database);
+  return version;
 }
 
 /** With its log, which belongs to it. The database goes first: it must never stand there without its log. */

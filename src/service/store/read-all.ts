@@ -15,8 +15,11 @@ export const TOLD_MAX = 10_000;
 const NAMED_MAX = 5;
 
 interface Row {
+  /** Of the row itself. */
+  readonly number: number;
+  /** Of the job. */
   readonly id: string;
-  readonly body: string;
+  readonly body: Uint8Array;
 }
 
 interface Broken extends Row {
@@ -26,20 +29,31 @@ interface Broken extends Row {
 
 /** @param at milliseconds since 1970 */
 export function readAll(database: Database.Database, at: number): StoredState {
-  const rows = (sql: string): readonly Row[] => database.prepare(sql).all() as readonly Row[];
   const broken: Broken[] = [];
-  const filesOf = grouped(rows('SELECT job AS id, body FROM files ORDER BY job, number'));
-  const jobs = parsed(rows('SELECT id, body FROM jobs ORDER BY number'), 'job', broken, ({ id, body }): Job => {
-    return parseJob(id, body, filesOf.get(id) ?? []);
+  const filesOf = grouped(rowsOf(database, 'files ORDER BY job, number', 'job'));
+  const jobs = parsed(rowsOf(database, 'jobs ORDER BY number', 'id'), 'job', broken, ({ id, body }): Job => {
+    return parseJob(id, textOf(body), (filesOf.get(id) ?? []).map(textOf));
   });
-  const newest = `SELECT id, body FROM told ORDER BY id DESC LIMIT ${TOLD_MAX}`;
-  const told = parsed(rows(newest), 'event', broken, ({ body }): Told => parseTold(body)).reverse();
+  const newest = `(SELECT id AS number, body FROM told ORDER BY id DESC LIMIT ${TOLD_MAX})`;
+  const told = parsed(rowsOf(database, newest, "''"), 'event', broken, ({ body }): Told => parseTold(textOf(body)));
   if (broken.length > 0) inTransaction(database, () => setAside(database, broken, at));
-  return { jobs, told, notes: notesOn(broken) };
+  return { jobs, told: told.reverse(), notes: notesOn(broken) };
 }
 
-function grouped(rows: readonly Row[]): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
+/** As bytes: what is damaged may be no text. */
+function rowsOf(database: Database.Database, from: string, id: string): readonly Row[] {
+  const sql = `SELECT number, CAST(${id} AS BLOB), CAST(body AS BLOB) FROM ${from}`;
+  const rows = database.prepare(sql).raw().all() as readonly (readonly [number, ArrayBuffer, ArrayBuffer])[];
+  return rows.map(([number, of, body]) => {
+    return { number, id: Buffer.from(of).toString('latin1'), body: new Uint8Array(body) };
+  });
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+const textOf = (bytes: Uint8Array): string => utf8.decode(bytes);
+
+function grouped(rows: readonly Row[]): Map<string, Uint8Array[]> {
+  const groups = new Map<string, Uint8Array[]>();
   for (const { id, body } of rows) {
     const known = groups.get(id);
     if (known) known.push(body);
@@ -60,18 +74,26 @@ function parsed<T>(rows: readonly Row[], what: Broken['what'], broken: Broken[],
 }
 
 function setAside(database: Database.Database, broken: readonly Broken[], at: number): void {
-  const keep = database.prepare('INSERT INTO aside (at, what, body, why) VALUES (?, ?, ?, ?)');
-  const keepFiles = database.prepare(
-    "INSERT INTO aside (at, what, body, why) SELECT ?, 'file', body, ? FROM files WHERE job = ? ORDER BY number",
-  );
-  const dropFiles = database.prepare('DELETE FROM files WHERE job = ?');
-  for (const { id, body, what, why } of broken) {
-    keep.run(at, what, body, why);
+  const keep = (what: string, from: string) =>
+    database.prepare(`INSERT INTO aside (at, what, body, why) SELECT ?, '${what}', body, ? FROM ${from}`);
+  const theirs = 'files WHERE job = (SELECT id FROM jobs WHERE number = ?)';
+  const job = {
+    keep: keep('job', 'jobs WHERE number = ?'),
+    keepFiles: keep('file', `${theirs} ORDER BY number`),
+    dropFiles: database.prepare(`DELETE FROM ${theirs}`),
+    drop: database.prepare('DELETE FROM jobs WHERE number = ?'),
+  };
+  const event = {
+    keep: keep('event', 'told WHERE id = ?'),
+    drop: database.prepare('DELETE FROM told WHERE id = ?'),
+  };
+  for (const { number, id, what, why } of broken) {
+    (what === 'job' ? job : event).keep.run(at, why, number);
     if (what === 'job') {
-      keepFiles.run(at, `of the job ${id}`, id);
-      dropFiles.run(id);
+      job.keepFiles.run(at, `of the job ${id}`, number);
+      job.dropFiles.run(number);
     }
-    database.prepare(`DELETE FROM ${what === 'job' ? 'jobs' : 'told'} WHERE id = ?`).run(id);
+    (what === 'job' ? job : event).drop.run(number);
   }
 }
 

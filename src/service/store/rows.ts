@@ -87,5 +87,5 @@ function parsed<T>(body: string, shape: Shape<T>): T {
 /** The end of a sentence; never what JSON.parse says, which quotes what may be a secret. */
 export function reasonOf(thrown: unknown): string {
   if (thrown instanceof TransferError) return thrown.message.replace(/^a message is not what it should be: /, '');
-  return 'it is no JSON';
+  return 'it is no JSON text';
 }

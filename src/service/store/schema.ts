@@ -3,7 +3,6 @@
  * A step that was ever released is never changed; what is new is a new step.
  */
 import type Database from 'libsql';
-import { TransferError } from '../../core/errors.js';
 import { inTransaction, pragma } from './sqlite.js';
 
 /**
@@ -28,14 +27,8 @@ export function versionOf(database: Database.Database): number | 'not ours' {
   return Number(pragma(database, 'user_version'));
 }
 
-/** Brings it to the newest version, at once or not at all. @throws TransferError E_STORE for one that is newer yet */
-export function migrate(database: Database.Database, path: string, from: number): void {
-  if (from > STEPS.length) {
-    throw new TransferError('E_STORE', `${path} was written by a newer Blockferry (format ${from})`, {
-      hint: `This one knows formats up to ${STEPS.length}. Update it, or name another state folder with --state.`,
-    });
-  }
-  if (from === STEPS.length) return;
+/** Brings it to the newest version, at once or not at all. */
+export function migrate(database: Database.Database, from: number): void {
   const marks = `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${STEPS.length};`;
   inTransaction(database, () => database.exec(`${STEPS.slice(from).join('\n')} ${marks}`));
 }

@@ -111,7 +111,7 @@ export class SqliteStore implements JobStore {
     if (this.#changes.hasProgress) this.#writing ??= this.#write();
   }
 
-  /** One batch after the other, until nobody waits. */
+  /** One batch after the other, until nobody waits; progress that came meanwhile waits for its time. */
   async #write(): Promise<void> {
     do {
       // What is put at the same moment goes together.
@@ -131,13 +131,13 @@ export class SqliteStore implements JobStore {
       }
     } while (this.#waiting.length > 0);
     this.#writing = undefined;
+    this.#batch();
   }
 
   #failed(error: TransferError, waiting: readonly Waiting[]): void {
     for (const one of waiting) one.reject(error);
     if (waiting.length === 0 && !this.#inTrouble) this.#parts.note?.(`progress is not stored: ${error.message}`);
     this.#inTrouble = true;
-    this.#batch();
   }
 
   async #keepBackups(): Promise<void> {
@@ -167,6 +167,9 @@ export class SqliteStore implements JobStore {
       if (this.#changes.hasProgress) await this.#write();
       await this.#backUp();
       await link.ask('close', undefined);
+    } catch (thrown) {
+      // All that was put is in the log, from which the next start reads it.
+      this.#parts.note?.(TransferError.from(thrown).message);
     } finally {
       link.end(new TransferError('E_STORE', 'the store of jobs is closed'));
       await worker.terminate();

@@ -1,7 +1,8 @@
 /**
  * What the rest of the store needs of SQLite, and what its errors mean to a user. libsql keeps a connection open behind
  * a closed one until its statements are collected (libsql-js issue 228); SQLite leaves files alone that were moved
- * under such a connection, so that a database can be set aside while one lingers.
+ * under such a connection, so that a database can be set aside while one lingers. And it ends the process on text that
+ * is no UTF-8, as damage makes it: so text is read as bytes.
  */
 import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -12,6 +13,13 @@ import { errnoOf, TransferError } from '../../core/errors.js';
 export function pragma(database: Database.Database, text: string): unknown {
   const [row] = database.pragma(text) as readonly Readonly<Record<string, unknown>>[];
   return row && Object.values(row)[0];
+}
+
+/** Whether SQLite finds nothing wrong. It is counted, since what it finds may quote bytes that are no text. */
+export function isSound(database: Database.Database): boolean {
+  const sql = "SELECT count(*) FROM pragma_integrity_check WHERE CAST(integrity_check AS BLOB) <> CAST('ok' AS BLOB)";
+  const [row] = database.prepare(sql).raw().all() as readonly (readonly number[])[];
+  return row?.[0] === 0;
 }
 
 /** All of it or nothing. */
@@ -27,9 +35,9 @@ export function inTransaction(database: Database.Database, work: () => void): vo
   }
 }
 
-/** SQLite's own name of what went wrong, with what it means for the file. */
+/** Whether the file is at fault: our own statements are wrong only where the tables are not ours any more. */
 export function isDamage(thrown: unknown): boolean {
-  return /^SQLITE_(CORRUPT|NOTADB)/.test(errnoOf(thrown) ?? '');
+  return /^SQLITE_(CORRUPT|NOTADB|ERROR$)/.test(errnoOf(thrown) ?? '');
 }
 
 /** After a failed write or flush nobody knows what of the log is on the disk. */

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
 import type { DiskCommands } from '../../../src/cli/disk-program.js';
 import type { JobCommands } from '../../../src/cli/job-program.js';
+import type { MigrateCommands } from '../../../src/cli/migrate-program.js';
 import { type CopyFlags, createProgram, usageError } from '../../../src/cli/program.js';
 import type { PeerCommands, ServeCommands } from '../../../src/cli/serve-program.js';
 import type { PolicyCommands, UnitCommands } from '../../../src/cli/service-program.js';
+import type { VmCommands } from '../../../src/cli/vm-program.js';
 import { TransferError } from '../../../src/core/errors.js';
 import { MiB } from '../../../src/core/units.js';
 
@@ -19,7 +21,7 @@ async function parse(...args: readonly string[]): Promise<Called> {
     copy: async (sources, target, flags) => {
       calls.push({ command: 'copy', locations: [...sources, target], flags });
     },
-    verify: async (target, source = '', flags) => {
+    verify: async (target = '', source = '', flags) => {
       calls.push({ command: 'verify', locations: [target, source], flags });
     },
     completion: async (shell) => void calls.push({ command: 'completion', locations: [shell], flags: {} }),
@@ -29,6 +31,8 @@ async function parse(...args: readonly string[]): Promise<Called> {
     job: {} as JobCommands,
     policy: {} as PolicyCommands,
     service: {} as UnitCommands,
+    vm: {} as VmCommands,
+    migrate: {} as MigrateCommands,
     bench: async (locations, flags) => void calls.push({ command: 'bench', locations, flags }),
     leftovers: async (location, flags) => void calls.push({ command: 'leftovers', locations: [location], flags }),
     status: async (target, flags) => void calls.push({ command: 'status', locations: [target], flags }),

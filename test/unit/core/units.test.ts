@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { TransferError } from '../../../src/core/errors.js';
-import { formatBytes, formatDuration, GiB, KiB, MiB, parseBytes, parseRate, TiB } from '../../../src/core/units.js';
+import {
+  formatBytes,
+  formatDuration,
+  GiB,
+  KiB,
+  MiB,
+  parseBytes,
+  parseDuration,
+  parseRate,
+  TiB,
+} from '../../../src/core/units.js';
 
 test.each([
   ['1', 1],
@@ -90,4 +100,20 @@ test.each([
   [-5, '0.0 s'],
 ])('%i ms are written as %s', (ms, text) => {
   expect(formatDuration(ms)).toBe(text);
+});
+
+test.each([
+  ['500ms', 500],
+  ['30s', 30_000],
+  ['1.5 h', 5_400_000],
+  ['15min', 900_000],
+  ['15m', 900_000],
+  ['90d', 90 * 86_400_000],
+  [' 2w ', 14 * 86_400_000],
+])('%s is a time', (text, ms) => {
+  expect(parseDuration(text, '--for')).toBe(ms);
+});
+
+test.each(['', '30', '0s', '-1s', '1 month', 's', '1e3s', '0.1ms', '999999999999w'])('%j is no time', (text) => {
+  expect(() => parseDuration(text, '--for')).toThrow(TransferError);
 });

@@ -74,6 +74,17 @@ test('a token does what its rights say, in the roots that it was given for, and 
   ]);
 });
 
+test('a list of tokens that cannot be read lets nobody in, and says nothing of itself', async () => {
+  const path = join(host.state, 'serve', 'tokens.json');
+  const kept = readFileSync(path);
+  writeFileSync(path, 'this is no list');
+  const { status, answer } = await rawCall(host, 'hello', {});
+  expect(status).toBe(503);
+  expect(JSON.stringify(answer)).not.toContain(host.state);
+  writeFileSync(path, kept);
+  expect((await rawCall(host, 'hello', {})).status).toBe(200);
+});
+
 test('of tokens only hashes are kept, and the files with secrets are for their owner alone', () => {
   const folder = join(host.state, 'serve');
   expect(readFileSync(join(folder, 'tokens.json'), 'utf8')).not.toContain(host.token);
@@ -110,6 +121,17 @@ test.each(ESCAPES)('a path that leads elsewhere is refused: %j', async (path) =>
   const bytes = await rawExchange(host.port, `${headOf('GET', `/v1/source-bytes?${query}`, host.token)}\r\n`);
   expect(bytes.status).toBeGreaterThanOrEqual(400);
 });
+
+test.each(['.disk.blockferry-part', '.a\nb.blockferry-journal', '.disk.blockferry-manifest'])(
+  'what copies keep hidden beside their targets is for nobody else: %j',
+  async (path) => {
+    writeFileSync(join(host.root, path), 'hidden');
+    const place = { root: 'images', path };
+    expect((await rawCall(host, 'open-source', place)).answer.error?.code).toBe('E_USAGE');
+    const prepared = { place, size: 1, partial: 'create', sync: false };
+    expect((await rawCall(host, 'prepare-target', prepared)).answer.error?.code).toBe('E_USAGE');
+  },
+);
 
 test('links are not followed, wherever on the way they stand, to read or to write', async () => {
   symlinkSync(join(outside, 'secret'), join(host.root, 'link'));

@@ -1,3 +1,5 @@
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ServiceClient } from '../../../src/daemon/client.js';
 import { ask, LOOPBACK, startTestControl, type TestControl } from '../../support/control.js';
@@ -10,9 +12,9 @@ const body = JSON.stringify({ files: [{ source: '/a', target: '/b' }] });
 
 beforeAll(async () => {
   control = await startTestControl({ http: { ...LOOPBACK, names: ['Backup.Example'] } });
-  admin = control.token('boss', 'admin');
-  anna = control.token('anna', 'jobs');
-  bert = control.token('bert', 'jobs', 'read');
+  admin = await control.token('boss', 'admin');
+  anna = await control.token('anna', 'jobs');
+  bert = await control.token('bert', 'jobs', 'read');
 });
 
 afterAll(() => control.stop());
@@ -31,16 +33,16 @@ test.each(['/v1/service', '/v1/jobs', '/v1/events', '/v1/policy', '/v1/openapi.j
 );
 
 test('a token that is unknown, or was removed, is refused', async () => {
-  const gone = control.token('gone', 'admin');
+  const gone = await control.token('gone', 'admin');
   expect((await ask(at('/v1/service'), { token: gone })).status).toBe(200);
-  control.forget('gone');
+  await control.forget('gone');
   for (const token of [gone, 'bft_unknown', '']) {
     expect((await ask(at('/v1/service'), { token })).status).toBe(401);
   }
 });
 
 test('a token for files alone is for no jobs', async () => {
-  const token = control.token('peer', 'read', 'write');
+  const token = await control.token('peer', 'read', 'write');
   const { status, json } = await ask(at('/v1/jobs'), { token });
   expect([status, json.error?.code]).toEqual([403, 'E_FORBIDDEN']);
 });
@@ -131,16 +133,26 @@ test('a browser gets a session for a token, and only its own page can use it', a
 });
 
 test('a session outlives a start of the service, and ends with its token', async () => {
-  const token = control.token('carl', 'jobs');
+  const token = await control.token('carl', 'jobs');
   const opened = await ask(at('/v1/session'), { method: 'POST', token });
   const cookie = (opened.headers['set-cookie'] as string[])[0]?.split(';')[0] as string;
   await control.restart();
   expect((await ask(at('/v1/jobs'), { headers: { cookie } })).status).toBe(200);
   const forged = cookie.replace('carl', 'boss');
   expect((await ask(at('/v1/jobs'), { headers: { cookie: forged } })).status).toBe(401);
-  control.forget('carl');
-  control.token('carl', 'jobs');
+  await control.forget('carl');
+  await control.token('carl', 'jobs');
   expect((await ask(at('/v1/jobs'), { headers: { cookie } })).status).toBe(401);
+});
+
+test('where the file of tokens cannot be read nobody is let in, and nobody outside hears why', async () => {
+  const path = join(control.folder, 'tokens.json');
+  chmodSync(path, 0o644);
+  const { status, json, text } = await ask(at('/v1/service'), { token: admin });
+  chmodSync(path, 0o600);
+  expect([status, json.error?.code]).toEqual([503, 'E_UNAVAILABLE']);
+  expect(text).not.toContain(control.folder);
+  expect((await ask(at('/v1/service'), { token: admin })).status).toBe(200);
 });
 
 test('no session begins without a token', async () => {

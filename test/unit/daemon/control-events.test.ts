@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/core/clock.js';
 import { ServiceClient } from '../../../src/daemon/client.js';
 import type { Told } from '../../../src/service/told.js';
 import { ask, LOOPBACK, startTestControl, type TestControl, type TestControlOptions } from '../../support/control.js';
+import { FakeClock } from '../../support/fake-clock.js';
 import { FakeService } from '../../support/fake-service.js';
 
 const boss = { name: 'boss', admin: true };
@@ -75,7 +76,7 @@ test('whoever comes back hears what was told after the last event it heard', asy
 
 test('the events of one job are told alone, and owners hear of their own', async () => {
   const control = await startControl({ http: LOOPBACK });
-  const anna = new ServiceClient({ url: control.url, token: control.token('anna', 'jobs') });
+  const anna = new ServiceClient({ url: control.url, token: await control.token('anna', 'jobs') });
   ends.push(() => anna.close());
   const other = await control.service.create(spec, boss);
   const own = await anna.create(spec);
@@ -97,7 +98,7 @@ test('the events of one job are told alone, and owners hear of their own', async
 
 test('a stream says now and then that it is still there, and ends when its token is removed', async () => {
   const control = await startControl({ http: LOOPBACK, limits: { beatMs: 20 } });
-  const token = control.token('anna', 'jobs');
+  const token = await control.token('anna', 'jobs');
   const sent = request(`${control.url}/v1/events`, {
     headers: { authorization: `Bearer ${token}` },
     agent: false,
@@ -108,14 +109,14 @@ test('a stream says now and then that it is still there, and ends when its token
     heard += piece;
   });
   await until(() => heard.includes(': still here\n\n'));
-  control.forget('anna');
+  await control.forget('anna');
   await once(response, 'end');
   expect(control.service.told.listeners).toBe(0);
 });
 
 test('a caller has so many streams and no more, and is told so', async () => {
   const control = await startControl({ http: LOOPBACK, limits: { perCallerMax: 2, streamsMax: 3 } });
-  const [anna, bert] = [control.token('anna', 'jobs'), control.token('bert', 'jobs')];
+  const [anna, bert] = [await control.token('anna', 'jobs'), await control.token('bert', 'jobs')];
   const open = async (token: string): Promise<number> => {
     const headers = { authorization: `Bearer ${token}` };
     const sent = request(`${control.url}/v1/events`, { headers, agent: false }).end();
@@ -133,8 +134,9 @@ test('a caller has so many streams and no more, and is told so', async () => {
 });
 
 test('a client that never reads is dropped and told so, and others hear everything meanwhile', async () => {
-  const limits = { bufferedBytesMax: 64 * 1024, stallMs: 200 };
-  const control = await startControl({ limits });
+  const clock = new FakeClock();
+  const limits = { bufferedBytesMax: 64 * 1024, stallMs: 1000 };
+  const control = await startControl({ limits, clock });
   const silent = connect(control.socketPath);
   ends.push(() => void silent.destroy());
   silent.pause();
@@ -149,6 +151,9 @@ test('a client that never reads is dropped and told so, and others hear everythi
     if (number % 50 === 0) await systemClock.sleep(0);
   }
   await other.has(`"${notes - 1} x`);
+  // The beat sleeps, and the stream that waits for its reader.
+  await until(() => clock.sleeping === 2);
+  clock.advance(limits.stallMs);
   await until(() => control.service.told.listeners === 1);
   const { text } = await ask({ socketPath: control.socketPath, path: '/metrics' });
   expect(text).toContain('blockferry_event_streams_dropped_total 1');
@@ -179,7 +184,7 @@ test('a reader who is far behind gets all that is kept, at its own speed', async
 test('a thousand clients hear the same event, and a call is answered meanwhile', async () => {
   const control = await startControl({ http: LOOPBACK });
   const port = Number(new URL(control.url).port);
-  const token = control.token('boss', 'admin');
+  const token = await control.token('boss', 'admin');
   const clients = 1000;
   const heard = new Set<Socket>();
   const open = async (): Promise<void> => {

@@ -76,6 +76,15 @@ test('a folder in which others may write is refused, since they could put anothe
   });
 });
 
+test('a page that is not there keeps the service from starting, and nothing is left open', async () => {
+  const socketPath = join(scratch, 'page.sock');
+  await expect(start(socketPath, { page: join(scratch, 'no-page') })).rejects.toMatchObject({
+    code: 'E_USAGE',
+    message: expect.stringContaining('no-page'),
+  });
+  expect(readdirSync(scratch)).not.toContain('page.sock');
+});
+
 test('an address that others can reach needs TLS, and one that is taken is named', async () => {
   const socketPath = join(scratch, 'http.sock');
   const open = start(socketPath, { http: { host: '0.0.0.0', port: 0 } });
@@ -93,7 +102,7 @@ test('an address that others can reach needs TLS, and one that is taken is named
 test('over TLS the client pins the certificate, and sends no token to another one', async () => {
   const identity = ownIdentity(scratch, Date.now());
   const control = await startTestControl({ http: { ...LOOPBACK, tls: identity } });
-  const token = control.token('anna', 'jobs');
+  const token = await control.token('anna', 'jobs');
   const url = control.url;
   expect(url).toMatch(/^https:/);
   const client = new ServiceClient({ url, token, pin: identity.fingerprint });
@@ -110,7 +119,7 @@ test('over TLS the client pins the certificate, and sends no token to another on
 
 test('a session over TLS is for TLS alone', async () => {
   const control = await startTestControl({ http: { ...LOOPBACK, tls: ownIdentity(scratch, Date.now()) } });
-  const token = control.token('anna', 'jobs');
+  const token = await control.token('anna', 'jobs');
   const { Agent, request } = await import('undici');
   const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
   const headers = { authorization: `Bearer ${token}` };
@@ -135,7 +144,7 @@ test('a request that never ends is ended, and a connection that asks nothing is 
     await once(socket, 'close');
     return heard;
   };
-  const token = control.token('anna', 'jobs');
+  const token = await control.token('anna', 'jobs');
   const head = `POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n`;
   expect(await ended(head)).toContain(' 408 ');
   expect(await ended(`${head}Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{`)).toContain(' 408 ');
@@ -149,7 +158,7 @@ test('curl speaks with it over the socket and over HTTP', async (context) => {
   const curl = async (...args: string[]): Promise<string> =>
     (await promisify(execFile)('curl', ['-sS', '--max-time', '20', ...args])).stdout;
   const control = await startTestControl({ http: LOOPBACK });
-  const token = control.token('anna', 'jobs');
+  const token = await control.token('anna', 'jobs');
   const socket = ['--unix-socket', control.socketPath];
   expect(JSON.parse(await curl(...socket, 'http://localhost/v1/service'))).toMatchObject({ version: '1.2.3' });
   const header = ['-H', `Authorization: Bearer ${token}`, '-H', 'Content-Type: application/json'];

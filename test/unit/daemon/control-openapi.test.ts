@@ -8,7 +8,7 @@ let token: string;
 
 beforeAll(async () => {
   control = await startTestControl({ http: LOOPBACK });
-  token = control.token('boss', 'admin');
+  token = await control.token('boss', 'admin');
 });
 
 afterAll(() => control.stop());
@@ -121,7 +121,7 @@ test('the page is its files and nothing else, and needs no token', async () => {
 test('the log says who changed what and what failed, and holds no secrets', async () => {
   const log = join(control.folder, 'log');
   const logged = await startTestControl({ http: LOOPBACK, log });
-  const anna = logged.token('anna', 'jobs');
+  const anna = await logged.token('anna', 'jobs');
   const source = 'https://user:hunter2@host.test/a?X-Amz-Signature=abcdef';
   const body = JSON.stringify({ files: [{ source, target: '/b' }] });
   const made = await ask(`${logged.url}/v1/jobs`, { method: 'POST', token: anna, body });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,6 +31,16 @@ async function digestOf(bytes: Uint8Array): Promise<Uint8Array> {
   return hasher.digest();
 }
 
+function pullFrom(address: { readonly token?: string; readonly host?: string }) {
+  const place = { root: 'images', path: 'new' };
+  const options = {
+    ...{ algorithm: 'xxh64', rateBytesPerSecond: 0, overwrite: false, discard: false },
+    ...{ sync: true, readBack: false, check: true },
+  };
+  const source = { address: { host: 'localhost', port: 1, token: 'bft_x', ...address }, place };
+  return { source, place, sourceName: 'new', options };
+}
+
 test('sizes and counts that no Blockferry sends are refused', async () => {
   const place = { root: 'images', path: 'new' };
   const get = async (query: string): Promise<number> =>
@@ -49,6 +59,8 @@ test('sizes and counts that no Blockferry sends are refused', async () => {
     ['open-source', 'this is no JSON'],
     ['open-source', `"${'x'.repeat(3_000_000)}"`],
     ['flush', { lease: '../../etc', seen: 0 }],
+    ['pull', pullFrom({ token: 'bft_x\r\n\r\nPOST /elsewhere HTTP/1.1' })],
+    ['pull', pullFrom({ host: 'host\r\nx: y' })],
     ['__proto__', {}],
     ['constructor', {}],
   ];
@@ -109,6 +121,26 @@ test('frames that do not fit the range are refused, and nothing beyond it is wri
   ).toBe(true);
 });
 
+test('holes of a file that was changed are not told as those of the one that was asked for', async () => {
+  const path = join(host.root, 'holes');
+  writeFileSync(path, '');
+  truncateSync(path, 1024 * KiB);
+  const place = { root: 'images', path: 'holes' };
+  const { version } = (await rawCall(host, 'open-source', place)).answer.facts;
+  const about = { ...place, version: version.value, algorithm: 'xxh64', offset: '0', length: String(64 * KiB) };
+  const get = () =>
+    rawExchange(host.port, `${headOf('GET', `/v1/source-bytes?${new URLSearchParams(about)}`, host.token)}\r\n`);
+  const extents = () => rawCall(host, 'source-extents', { place, version: version.value, offset: 0, length: KiB });
+  // Asked several times, so that all threads have the file open.
+  for (let n = 0; n < 16; n++) expect([(await get()).body.length, (await extents()).status]).toEqual([24, 200]);
+  utimesSync(path, 1, 1);
+  for (let n = 0; n < 16; n++) {
+    const { status, body } = await get();
+    if (status === 200) expect(body.charCodeAt(11)).toBe(FRAME.failure);
+    expect((await extents()).answer.error?.code).toBe('E_SOURCE_CHANGED');
+  }
+});
+
 test('whoever has lost a part to a new run cannot write to it any more', async () => {
   const bytes = new Seeded(4).bytes(8 * KiB);
   const { lease } = await prepare('taken', bytes.length);
@@ -130,6 +162,30 @@ test('whoever has lost a part to a new run cannot write to it any more', async (
     ).status,
   ).toBe(400);
   expect(existsSync(join(host.root, 'taken'))).toBe(false);
+});
+
+test('a commit that is asked for again while it is made is one commit', async () => {
+  const commit = { overwrite: false, sync: true };
+  for (let round = 0; round < 8; round++) {
+    const { lease } = await prepare(`twice${round}`, 10);
+    const answers = await Promise.all([1, 2].map(() => rawCall(host, 'commit', { lease, commit })));
+    expect(answers).toEqual([1, 2].map(() => ({ status: 200, answer: { sentences: [] } })));
+  }
+});
+
+test('a part is opened again before its commit or after it, and never in the middle', async () => {
+  const commit = { overwrite: false, sync: true };
+  for (let round = 0; round < 8; round++) {
+    const { lease, path } = await prepare(`raced${round}`, 10);
+    const place = { root: 'images', path: `raced${round}` };
+    const [committed, reopened] = await Promise.all([
+      rawCall(host, 'commit', { lease, commit }),
+      rawCall(host, 'prepare-target', { place, size: 10, partial: 'reopen', sync: true }),
+    ]);
+    expect([committed.status, reopened.status].filter((status) => status === 200)).toHaveLength(1);
+    expect(existsSync(path)).toBe(reopened.status === 200);
+    if (reopened.status === 200) expect(committed.answer.error.code).toBe('E_LOCKED');
+  }
 });
 
 test('set-user-id bits, owners and attributes that give rights are not taken from a client', async () => {

@@ -50,16 +50,22 @@ class Endless implements Pulled {
   }
 }
 
-function started() {
+async function started() {
   const clock = new FakeClock();
-  const work = new Endless();
+  const works: Endless[] = [];
   const roots = openRoots([`images=${join(scratch, 'images')}`]);
-  const pulls = new Pulls({ roots, clock, engine: async () => work });
-  return { clock, work, pulls, id: pulls.start(request, 'driver') };
+  const engine = async (): Promise<Pulled> => {
+    const work = new Endless();
+    works.push(work);
+    return work;
+  };
+  const pulls = new Pulls({ roots, clock, engine });
+  const id = await pulls.start(request, 'driver');
+  return { clock, works, work: works[0] as Endless, pulls, id };
 }
 
 test('a pull that nobody asks about for a minute is suspended', async () => {
-  const { clock, work, pulls, id } = started();
+  const { clock, work, pulls, id } = await started();
   expect((await pulls.news(id, 0, 'driver')).lines).toHaveLength(1);
   await clock.advance(59_000);
   expect(work.suspended).toBe(0);
@@ -69,7 +75,7 @@ test('a pull that nobody asks about for a minute is suspended', async () => {
 });
 
 test('what a driver has not confirmed is told again, and the end comes after all of it', async () => {
-  const { pulls, id } = started();
+  const { pulls, id } = await started();
   const first = await pulls.news(id, 0, 'driver');
   expect(await pulls.news(id, 0, 'driver')).toEqual(first);
   pulls.stop(id, 'driver');
@@ -79,8 +85,37 @@ test('what a driver has not confirmed is told again, and the end comes after all
 });
 
 test('a pull is known to its own client alone', async () => {
-  const { pulls, id } = started();
+  const { pulls, id } = await started();
   await expect(pulls.news(id, 0, 'somebody')).rejects.toMatchObject({ code: 'E_STOPPED' });
   expect(() => pulls.stop(id, 'somebody')).toThrow('not known');
   await pulls.close();
+});
+
+test('a copy whose driver was killed is taken over by the next one of the same client', async () => {
+  const { clock, works, pulls, id } = await started();
+  await pulls.news(id, 0, 'driver');
+  const next = await clock.runUntil(pulls.start(request, 'driver'));
+  expect(next).not.toBe(id);
+  expect(works.map(({ suspended }) => suspended)).toEqual([1, 0]);
+  await pulls.close();
+});
+
+test('a copy whose driver is there is left alone by a second one, and by other clients', async () => {
+  const { clock, works, pulls, id } = await started();
+  await expect(pulls.start(request, 'somebody')).rejects.toMatchObject({ code: 'E_LOCKED' });
+  const second = pulls.start(request, 'driver');
+  const refused = expect(second).rejects.toMatchObject({ code: 'E_LOCKED' });
+  let heard = 1;
+  const asking = (async () => {
+    while (heard < 20) await pulls.news(id, heard++, 'driver');
+  })();
+  await clock.runUntil(Promise.all([refused, asking]));
+  expect(works.map(({ suspended }) => suspended)).toEqual([0]);
+  await pulls.close();
+});
+
+test('a host that ends waits for no driver', async () => {
+  const { clock, pulls } = await started();
+  await pulls.close();
+  expect(clock.sleeping).toBe(0);
 });

@@ -19,3 +19,17 @@ test('a location that cannot be understood is refused with what was expected', (
     expect(() => parseLocation(text)).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
   }
 });
+
+test('a password with a ? or # that is not encoded is asked about, and no part of it is taken for a port', () => {
+  for (const text of ['http://me:12#secret@host/disk', 'sftp://me:12?secret@host/disk', 'webdavs://me?x@host/d']) {
+    let message = 'nothing was thrown';
+    try {
+      parseLocation(text);
+    } catch (thrown) {
+      message = JSON.stringify([thrown, String(thrown)]);
+    }
+    expect(message).toMatch(/E_USAGE.*%23/);
+    expect(message).not.toMatch(/secret|12/);
+  }
+  expect(parseLocation('https://host/a@b?mail=me@host#@').name).toBe('https://host/a@b?mail=…');
+});

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { newStop } from '../../../src/core/stop.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
 import { Pace } from '../../../src/transfer/pace.js';
 import { FakeClock } from '../../support/fake-clock.js';
@@ -149,4 +150,21 @@ test('a stop ends the wait for the pace at once', async () => {
   stop.abort();
   await waiting;
   expect(clock.sleeping).toBe(0);
+});
+
+test('whoever leaves before its turn takes nothing from the others', async () => {
+  const clock = new FakeClock();
+  const pace = new Pace(
+    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    clock,
+  );
+  pace.setRate(KiB);
+  const gone = newStop();
+  await pace.take(KiB, never);
+  const waiting = Array.from({ length: 100 }, () => pace.take(64 * KiB, gone.signal));
+  gone.abort();
+  await Promise.all(waiting);
+  const before = clock.seconds;
+  await clock.runUntil(pace.take(KiB, never));
+  expect(clock.seconds - before).toBeLessThanOrEqual(1);
 });

@@ -27,6 +27,18 @@ describe('versions', () => {
     await source.assertUnchanged();
   });
 
+  test('a weak ETag that is another one is a changed source where there is nothing else', async () => {
+    let tag = 'W/"v1"';
+    const weak: Spoil = (good) => ({ ...good, headers: { ...without(good.headers, 'last-modified'), etag: tag } });
+    const server = await serve(fileHandler(disk, weak));
+    const source = await open(`${server.url}/disk.img`);
+    expect(source.version).toEqual({ strength: 'none', value: '' });
+    expect((await readChunk(source, middle)).equals(middleBytes)).toBe(true);
+    tag = 'W/"v2"';
+    expect(await failure(readChunk(source, middle))).toMatchObject({ code: 'E_SOURCE_CHANGED' });
+    expect(await failure(source.assertUnchanged())).toMatchObject({ code: 'E_SOURCE_CHANGED' });
+  });
+
   test('each chunk is one GET of its range, uncompressed, only of the version that was opened', async () => {
     const server = await serve(fileHandler(disk));
     const source = await open(`${server.url}/disk.img`);

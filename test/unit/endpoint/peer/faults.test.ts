@@ -10,6 +10,7 @@ import { FRAME, frame, gapFrame } from '../../../../src/core/frames.js';
 import { KiB } from '../../../../src/core/units.js';
 import { type Identity, ownIdentity } from '../../../../src/daemon/certificate.js';
 import { parseLocation } from '../../../../src/endpoint/location.js';
+import { PeerClient } from '../../../../src/endpoint/peer/client.js';
 import { closePeers, peerScheme } from '../../../../src/endpoint/peer.js';
 import { codeOf, never, readChunk } from '../../../support/reading.js';
 import { Seeded } from '../../../support/seeded.js';
@@ -196,4 +197,32 @@ test('locations that are not understood are refused, and a token in one is not r
     const message = await Promise.resolve(open(text)).catch((error: Error) => JSON.stringify(error));
     expect(message).not.toContain('bft_secret');
   }
+});
+
+test('a token that is none is refused before anything is sent, and not repeated', async () => {
+  process.env.BLOCKFERRY_PEER_TOKEN = 'bft_secret\r\nx: y';
+  try {
+    const open = () => peerScheme().openSource?.(parseLocation('peer://host/images/disk'));
+    expect(await codeOf(open)).toBe('E_USAGE');
+    const message = await Promise.resolve(open()).catch((error: Error) => JSON.stringify(error));
+    expect(message).not.toContain('bft_secret');
+  } finally {
+    delete process.env.BLOCKFERRY_PEER_TOKEN;
+  }
+});
+
+test('whoever waits for a connection gets it, also behind somebody who has given up', { timeout: 20_000 }, async () => {
+  const { url } = await scripted({});
+  if (server) server.keepAliveTimeout = 0;
+  const address = { host: '127.0.0.1', port: Number(new URL(url).port), token: 'bft_x', pin: identity.fingerprint };
+  const client = new PeerClient(address);
+  const gone = new AbortController();
+  const asked = client.callOnce('open-source', { root: 'images', path: 'disk' });
+  const others = Array.from({ length: 15 }, () => client.open());
+  const [first, second] = [client.open(gone.signal), client.open()];
+  gone.abort();
+  await asked;
+  expect(await codeOf(() => first)).toBe('E_STOPPED');
+  for (const exchange of await Promise.all([...others, second])) exchange.end();
+  client.destroy();
 });

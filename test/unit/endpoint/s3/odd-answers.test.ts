@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { EndpointRef, Source } from '../../../../src/core/endpoint.js';
 import type { TransferError } from '../../../../src/core/errors.js';
 import type { Target, TargetLayout } from '../../../../src/core/target.js';
@@ -11,6 +11,7 @@ import { parseLocation } from '../../../../src/endpoint/location.js';
 import { closeS3 } from '../../../../src/endpoint/s3/client.js';
 import { s3Scheme } from '../../../../src/endpoint/s3.js';
 import { errorDocument, type FakeS3, listPage, partLine, serveFakeS3 } from '../../../support/fake-s3.js';
+import { startForwardProxy } from '../../../support/forward-proxy.js';
 import { codeOf, memorySource, never, readChunk } from '../../../support/reading.js';
 
 const CHUNK = 5 * MiB;
@@ -84,6 +85,20 @@ test('a good server gets the whole object, and is asked not to replace another o
   expect(fake.asked.every(({ headers }) => headers['x-amz-security-token'] === 'very-secret-token')).toBe(true);
 });
 
+test('an upload goes through the proxy that the environment names, which may want to know who asks', async () => {
+  const proxy = await startForwardProxy('who:hidden');
+  onTestFinished(proxy.stop);
+  vi.stubEnv('no_proxy', 'elsewhere.test');
+  vi.stubEnv('http_proxy', `http://who:hidden@${proxy.host}`);
+  const { target } = await begin();
+  await sendAll(target);
+  await target.commit(commit);
+  expect(fake.object?.equals(bytes)).toBe(true);
+  expect(proxy.asked).toHaveLength(fake.asked.length);
+  vi.stubEnv('http_proxy', `http://who:else@${proxy.host}`);
+  expect(await errorOf(begin())).toMatchObject({ code: 'E_AUTH', hint: expect.stringContaining('HTTP_PROXY') });
+});
+
 test('a part that the server is too busy for is tried again when the server says', async () => {
   const { target } = await begin();
   fake.script = () => ({ status: 503, headers: { 'retry-after': '7' }, body: errorDocument('SlowDown') });
@@ -155,6 +170,27 @@ test('a server that refuses to replace what came in the last moment is believed'
   expect(await codeOf(() => target.commit(commit))).toBe('E_TARGET_EXISTS');
 });
 
+test('a server that knows no condition for a commit gets it without one, after a last look', async () => {
+  const { target } = await begin();
+  await sendAll(target);
+  fake.script = ({ method, headers }) =>
+    method === 'POST' && headers['if-none-match'] ? { status: 501, body: errorDocument('NotImplemented') } : undefined;
+  expect(await target.commit(commit)).toEqual([expect.stringContaining('may replace')]);
+  expect(fake.object?.equals(bytes)).toBe(true);
+});
+
+test('a conflict with somebody else at the commit is no object that exists: it is tried again', async () => {
+  const { target } = await begin();
+  await sendAll(target);
+  let commits = 0;
+  fake.script = ({ method }) =>
+    method === 'POST' && commits++ === 0
+      ? { status: 409, body: errorDocument('ConditionalRequestConflict') }
+      : undefined;
+  await target.commit(commit);
+  expect(commits).toBe(2);
+});
+
 test('an object that is shorter than what was sent is not called a copy', async () => {
   const { target } = await begin();
   await sendAll(target);
@@ -193,6 +229,17 @@ test('a list of many pages is read to its end', async () => {
     query.has('max-parts') ? { body: pages[markers.indexOf(query.get('part-number-marker'))] ?? '' } : undefined;
   await target.commit(commit);
   expect(fake.object?.equals(bytes)).toBe(true);
+});
+
+test('a list of parts that could not be had at first is had when it is asked for again', async () => {
+  const { target } = await begin();
+  const token = (await send(target, 0)) as string;
+  const holds = () =>
+    target.holds?.({ offset: 0, length: CHUNK }, { algorithm: 'xxh64', digest: new Uint8Array(8), token }, never);
+  fake.script = () => ({ status: 403, body: errorDocument('ExpiredToken') });
+  expect(await codeOf(async () => holds())).toBe('E_AUTH');
+  fake.script = () => undefined;
+  expect(await holds()).toBe(true);
 });
 
 test('a source whose ETag changes between two chunks is told, not mixed', async () => {

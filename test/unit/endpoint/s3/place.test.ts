@@ -49,6 +49,13 @@ test('the environment says what the location leaves open, and the location wins'
   expect(place('s3://vms/disk?endpoint=http://own.example').endpoint).toBe('http://own.example');
 });
 
+test('a variable that is empty says nothing', () => {
+  vi.stubEnv('AWS_REGION', '');
+  vi.stubEnv('AWS_ENDPOINT_URL_S3', '');
+  vi.stubEnv('AWS_ENDPOINT_URL', 'http://all.example');
+  expect(place('s3://vms/disk')).toMatchObject({ region: 'us-east-1', endpoint: 'http://all.example' });
+});
+
 test('a location without a key, or with one that ends with a slash, is a folder', () => {
   expect(nameOf(placeInside(place('s3://vms'), 'disk'))).toBe('s3://vms/disk');
   expect(nameOf(placeInside(place('s3://vms/'), 'disk'))).toBe('s3://vms/disk');
@@ -72,6 +79,8 @@ test.each([
   's3://vms/disk?region=a%2Fb',
   's3://vms/disk?style=virtual',
   's3://With_Capitals/disk?style=host',
+  's3://vms/disk?style=host&endpoint=http://127.0.0.1:7480',
+  's3://vms/disk?style=host&endpoint=http://[::1]:7480',
   's3://vms/disk?endpoint=ftp://host',
   's3://vms/disk?endpoint=http://user:secret@host',
   's3://vms/disk?endpoint=http://host/%3Fx?y',

@@ -73,8 +73,19 @@ describe('known hosts', () => {
     ])
       expect(known('', '# comment', line(host)).judge(server, key)).toEqual({ is: 'known' });
     const other = { ...server, port: 2222 };
-    expect(known(line('vault.example.org')).judge(other, key)).toMatchObject({ is: 'unknown' });
     expect(known(line('[vault.example.org]:2222')).judge(other, key)).toEqual({ is: 'known' });
+  });
+
+  test('the very key of a host is known at its other ports, too, where nothing else is said of them', () => {
+    const other = { ...server, port: 2222 };
+    const plain = line('vault.example.org');
+    const two = keyOf('ssh-ed25519', 'two');
+    expect(known(plain).judge(other, key)).toEqual({ is: 'known' });
+    expect(known(plain).typesOf(other)).toEqual(['ssh-ed25519']);
+    expect(known(plain).judge(other, two)).toEqual({ is: 'unknown', otherTypes: [] });
+    expect(known(plain, `@revoked ${plain}`).judge(other, key)).toMatchObject({ is: 'revoked' });
+    expect(known(plain, line('[vault.example.org]:2222', two)).judge(other, key)).toMatchObject({ is: 'changed' });
+    expect(known(line('[vault.example.org]:2222')).judge(server, key)).toMatchObject({ is: 'unknown' });
   });
 
   test('another key of the same type is a change, and one of another type is not known', () => {
@@ -129,6 +140,12 @@ describe('where a location leads', () => {
     expect(address).toMatchObject({ host: 'vault.example.org', port: 2222, user: 'root' });
     expect(address.identities).toEqual([join(home, '.ssh/a key'), join(home, '.ssh/root_2222')]);
     expect(address.agent).toBeUndefined();
+  });
+
+  test.each(['abc', '0', '65536', '-1'])('a port that is none is told: %s', (port) => {
+    configure('Host vault', `Port ${port}`);
+    expect(() => place('sftp://vault/x')).toThrow(/is no port/);
+    expect(place('sftp://vault:2022/x').address.port).toBe(2022);
   });
 
   test('files that include each other are told', () => {

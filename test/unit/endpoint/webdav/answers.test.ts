@@ -95,6 +95,17 @@ test('what the journal keeps of a target has no signature of its URL', async () 
   expect(await targets.finishCommit(site.ref, mark, { overwrite: false, sync: true })).toBe(false);
 });
 
+test('what a URL would cut off or leave out is asked about, for what is left would be another file', async () => {
+  const { dav, copy } = await rig();
+  const error = await failureOf(copy({ target: `${dav.url}/disk#1.img` }));
+  expect(error).toMatchObject({ code: 'E_USAGE', hint: expect.stringContaining('%23') });
+  expect(await failureOf(copy({ target: `${dav.http}/disk.img#` }))).toMatchObject({ code: 'E_USAGE' });
+  for (const name of ['a\\b', 'disk.img ', 'di\tsk.img']) {
+    expect(await failureOf(copy({ target: `${dav.url}/${name}` }))).toMatchObject({ code: 'E_USAGE' });
+  }
+  expect(dav.asked).toEqual([]);
+});
+
 test('a query is no place for secrets, nor for what nobody knows', async () => {
   const { dav, copy } = await rig();
   expect((await failureOf(copy({ target: `${dav.url}/disk.img?token=x` }))).code).toBe('E_USAGE');

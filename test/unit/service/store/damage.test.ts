@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { expect, test } from 'vitest';
 import type { Job } from '../../../../src/service/job.js';
+import { openDatabase, placesIn } from '../../../../src/service/store/open-database.js';
+import { storeError } from '../../../../src/service/store/sqlite.js';
 import { Seeded } from '../../../support/seeded.js';
 import { StoreFolder } from '../../../support/store-folder.js';
 import { jobWith, toldOf } from '../../../support/stored-jobs.js';
@@ -35,6 +37,10 @@ const damages: readonly (readonly [name: string, damage: Damage])[] = [
   ['cut in the middle of its last page', (path) => truncateSync(path, statSync(path).size - 100)],
   ['cut to nothing', (path) => truncateSync(path, 0)],
   ['random bytes', (path) => writeFileSync(path, seeded.bytes(statSync(path).size))],
+  [
+    'without the name of a column',
+    (path) => overwrite(path, readFileSync(path).lastIndexOf('body TEXT'), Buffer.from('bodu')),
+  ],
   ['a text', (path) => writeFileSync(path, 'no database')],
   ['without its first page', (path) => overwrite(path, 0, Buffer.alloc(PAGE))],
   ['with a zeroed page', (path) => overwrite(path, 5 * PAGE, Buffer.alloc(PAGE))],
@@ -106,6 +112,29 @@ test('a database that is missing is restored, and its log is not taken for that 
   expect(folder.names.filter((name) => name.endsWith('.sqlite-wal') && name.includes('damaged'))).toHaveLength(1);
 });
 
+test.each([
+  ['a bit of its first frame is another', (log: Buffer) => log.writeUInt8(log.readUInt8(2_000) ^ 1, 2_000)],
+  ['it does not begin as a log', (log: Buffer) => log.fill(0, 0, 32)],
+])('a log of which %s is told, and all before it is there', async (_name, damage) => {
+  const folder = new StoreFolder();
+  const copy = new StoreFolder();
+  const [first, second] = [jobWith(), jobWith()];
+  await folder.use((store) => store.put([first], []));
+  await folder.use(async (store) => {
+    await store.put([second], []);
+    for (const end of ['', '-wal']) copyFileSync(folder.database + end, copy.database + end);
+  });
+  const intact = new StoreFolder();
+  for (const end of ['', '-wal']) copyFileSync(copy.database + end, intact.database + end);
+  expect(await intact.load()).toEqual({ jobs: [first, second], told: [], notes: [] });
+  const log = readFileSync(`${copy.database}-wal`);
+  damage(log);
+  writeFileSync(`${copy.database}-wal`, log);
+  const { jobs, notes } = await copy.load();
+  expect(jobs).toEqual([first]);
+  expect(notes).toEqual([expect.stringContaining('The last changes to the jobs could not be read')]);
+});
+
 test('a backup that was cut short by a crash is no backup', async () => {
   const { folder, jobs } = await filled(3);
   copyFileSync(folder.backup, `${folder.backup}.new`);
@@ -129,13 +158,14 @@ test('a job or an event that does not make sense is told and kept aside, and the
   change("UPDATE files SET body = '{}' WHERE job = ? AND number = 1", torn);
   change('UPDATE jobs SET body = (SELECT body FROM jobs WHERE id = ?) WHERE id = ?', secret, other);
   change("UPDATE jobs SET body = 'https://ada:secret@example.org' WHERE id = ?", secret);
-  change("UPDATE told SET body = '[]' WHERE id IN (3, 5)");
+  change("UPDATE told SET body = '[]' WHERE id = 3");
+  change("UPDATE told SET body = CAST(x'7bff7d' AS TEXT) WHERE id = 5");
   database.close();
   const { jobs: found, told, notes } = await folder.load();
   expect(found).toEqual(jobs.slice(6));
   expect(told).toHaveLength(18);
   expect(notes).toHaveLength(7);
-  expect(notes[0]).toContain(`The stored job ${broken} does not make sense (it is no JSON) and is left out.`);
+  expect(notes[0]).toContain(`The stored job ${broken} does not make sense (it is no JSON text) and is left out.`);
   expect(notes[1]).toContain('(.state is no one of queued, connecting,');
   expect(notes[2]).toContain('(its file 0 is missing)');
   expect(notes[3]).toContain('(.index is no whole number');
@@ -146,6 +176,39 @@ test('a job or an event that does not make sense is told and kept aside, and the
   const { jobs: again, notes: silence } = await folder.load();
   expect([again, silence]).toEqual([found, []]);
   const looked = new Database(folder.database);
-  expect(looked.prepare('SELECT * FROM aside').all()).toHaveLength(6 + 2 + 11);
+  expect(looked.prepare('SELECT what FROM aside').all()).toHaveLength(6 + 2 + 11);
   looked.close();
+});
+
+test('whatever is damaged, a database is opened or refused, and what is opened can be written to', async () => {
+  const { folder, jobs } = await filled(50);
+  const [whole, backup] = [readFileSync(folder.database), readFileSync(folder.backup)];
+  const known = new Set(jobs.map(({ id }) => id));
+  const seeded = new Seeded(7);
+  let restored = 0;
+  for (let round = 0; round < 80; round++) {
+    const database = Buffer.from(whole);
+    const at = seeded.int(0, seeded.chance(0.3) ? 99 : database.length - 1);
+    const length = seeded.chance(0.5) ? 1 : seeded.int(1, 2 * PAGE);
+    const bytes = seeded.chance(0.5) ? seeded.bytes(length) : Buffer.alloc(length);
+    bytes.copy(database, at);
+    const places = placesIn(new StoreFolder().path);
+    for (const [path, content] of [[places.database, database] as const, [places.backup, backup] as const]) {
+      writeFileSync(path, content, { mode: 0o600 });
+    }
+    try {
+      const opened = openDatabase(places, 0);
+      const { jobs: found, notes } = opened.state;
+      restored += notes.length > 0 ? 1 : 0;
+      expect(found.filter(({ id }) => !known.has(id))).toEqual([]);
+      if (notes.length === 0) expect(found).toHaveLength(jobs.length);
+      opened.database.write({ jobs: [], told: [{ id: 2 ** 40, body: '{}' }], removed: [], durable: true });
+      opened.database.close();
+    } catch (thrown) {
+      // The marks in the header may say that it is somebody else's.
+      const told = storeError(thrown, 'refused');
+      expect([told.code, at < 100]).toEqual(['E_STORE', true]);
+    }
+  }
+  expect(restored).toBeGreaterThan(10);
 });

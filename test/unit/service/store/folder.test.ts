@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   statSync,
   symlinkSync,
@@ -28,10 +30,12 @@ const modeOf = (path: string): number => statSync(path).mode & 0o777;
 /** A process that has the store open. */
 async function holder(folder: string): Promise<ChildProcess> {
   const argument = JSON.stringify({ folder, template: jobWith(), random: [0.1, 0.7, 0.3] });
-  const child = spawn(process.execPath, [CHILD, argument], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said = join(folder, 'said');
+  const output = openSync(said, 'w');
+  const child = spawn(process.execPath, [CHILD, argument], { stdio: ['ignore', output, 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
-  await once(child.stdout, 'data');
-  child.stdout.pause();
+  closeSync(output);
+  await until(() => statSync(said).size > 0);
   child.kill('SIGSTOP');
   return child;
 }
@@ -93,6 +97,15 @@ test('within one process too a folder is opened once, and again after it was clo
   await folder.load();
 });
 
+test('a state folder may have any name', async () => {
+  const parent = new StoreFolder();
+  const folder = new StoreFolder(join(parent.path, 'it\'s 100% "odd"? #ü'));
+  const job = jobWith();
+  await folder.use((store) => store.put([job], []));
+  expect(folder.names).toEqual(['jobs.backup.sqlite', 'jobs.lock', 'jobs.sqlite']);
+  expect((await folder.load()).jobs).toEqual([job]);
+});
+
 test('several state folders stand side by side', async () => {
   const folders = Array.from({ length: 3 }, () => ({ folder: new StoreFolder(), job: jobWith() }));
   const stores = folders.map(({ folder }) => folder.open());
@@ -115,7 +128,7 @@ test('a database of the first format is brought up to date, and that is told', a
   database.close();
   chmodSync(folder.database, 0o600);
   const { notes, jobs } = await folder.load();
-  expect(notes).toEqual([`The database of the jobs was brought from format 1 to ${STEPS.length}.`]);
+  expect(notes).toEqual([`${folder.database} was brought from format 1 to ${STEPS.length}.`]);
   expect(jobs).toEqual([job]);
   await folder.use((store) => store.put([], [toldOf(1, job)]));
   expect(await folder.load()).toEqual({ jobs: [job], told: [toldOf(1, job)], notes: [] });
