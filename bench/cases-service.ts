@@ -128,7 +128,7 @@ async function eventDelays(client: ServiceClient, source: string, target: string
 /** From the call that makes the higher job to the last byte of the lower one before it stands still. */
 async function preemptionDelays(client: ServiceClient, source: string, low: string, high: string): Promise<number[]> {
   const policy = (await client.policy()).text;
-  await client.setPolicy(policy.replace(/^#? *jobs-at-once *=.*$/m, 'jobs-at-once = 1'));
+  await client.setPolicy(policy.replace(/^jobs_at_once = .*$/m, 'jobs_at_once = 1'));
   const delays: number[] = [];
   const slow = { limitBytesPerSecond: 64 * KiB };
   for (let turn = 0; turn < PREEMPTIONS; turn++) {

@@ -13,6 +13,9 @@ Examples:
                                                interrupted copy
   blockferry copy -r vms/ /backup/vms          a whole folder
   blockferry copy --limit 50MiB disk.vhd /backup/
+  blockferry copy --background disk.vhd /backup/  as a job of the service
+  blockferry job list                          what the service copies, and why
+                                               a job waits
   blockferry verify /backup/disk.vhd disk.vhd  compare every byte
   blockferry status /backup/disk.vhd           how far an interrupted copy got
   blockferry bench /vms /backup                what these two could do, and the
@@ -20,9 +23,9 @@ Examples:
   blockferry disk info disk.vhdx               what is in a disk image
 
 Exit codes: 0 done, 1 bug, 2 not possible as asked, 3 reading, writing or the
-network failed, 4 different or damaged, 5 journal, 130 interrupted (finished
-work is kept). Where the output itself cannot be written, what would be 0 is 3,
-and the work is done all the same.
+network failed, 4 different or damaged, 5 journal or jobs, 130 interrupted
+(finished work is kept). Where the output itself cannot be written, what would
+be 0 is 3, and the work is done all the same.
 `;
 
 export const COPY_HELP = `
@@ -58,6 +61,9 @@ sftp://user@host/path, webdavs://host/path and peer://host/NAME/path, in any
 pair; docs/ has a page for each. --delta (with --overwrite) takes over from the
 target, at a path or at a peer, the chunks that are the same, and sends only the
 others.
+
+With --background the service ("blockferry serve") makes the copy as a job that
+completes by itself, and this command only prints its id.
 
 Credentials for a web server come from its URL, from a netrc file (NETRC, or
 ~/.netrc), from --token-file or the variable BLOCKFERRY_HTTP_TOKEN, or from a

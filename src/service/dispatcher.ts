@@ -21,11 +21,14 @@ export interface DispatcherParts {
 }
 
 export class Dispatcher {
+  readonly spent = { decisions: 0, decisionMs: 0 };
   readonly #parts: DispatcherParts;
   readonly #backlog = new Backlog();
   readonly #running = new Map<string, Running>();
   #shares = NO_SHARES;
   #nextAt: number | undefined;
+  /** The classes that might run at the last tick: windows begin and end, and clocks are set. */
+  #allowed = '';
   #due = false;
   #closed = false;
 
@@ -41,11 +44,12 @@ export class Dispatcher {
     return this.#backlog.size;
   }
 
-  /** It wants to run. One that runs already goes on, as what it is now. */
+  /** It wants to run. One that runs or waits already goes on, as what it is now. */
   add(contender: Omit<Contender, 'since'>): void {
     const running = this.#running.get(contender.id);
+    const waiting = this.#backlog.get(contender.id);
     if (running) this.#running.set(contender.id, { ...running, ...contender });
-    else this.#backlog.add({ ...contender, since: nowMs(this.#parts.clock) });
+    else this.#backlog.add({ since: nowMs(this.#parts.clock), ...waiting, ...contender });
     this.look();
   }
 
@@ -74,8 +78,12 @@ export class Dispatcher {
 
   /** To be called about once a second: time alone may change who runs, and how fast. */
   tick(): void {
+    const { clock, policy } = this.#parts;
     this.applyRates();
-    if (this.#nextAt !== undefined && nowMs(this.#parts.clock) >= this.#nextAt) this.look();
+    const allowed = classesAt(policy(), clock.wallMs()).classes.join();
+    const windowChanged = allowed !== this.#allowed;
+    this.#allowed = allowed;
+    if (windowChanged || (this.#nextAt !== undefined && nowMs(clock) >= this.#nextAt)) this.look();
   }
 
   /** The rates that hold now, and by which rule. */
@@ -105,7 +113,10 @@ export class Dispatcher {
   }
 
   #carryOut(): void {
+    const before = nowMs(this.#parts.clock);
     const decision = schedule(this.#backlog, [...this.#running.values()], this.#situation());
+    this.spent.decisions++;
+    this.spent.decisionMs += nowMs(this.#parts.clock) - before;
     this.#shares = decision.shares;
     this.#nextAt = decision.nextAt;
     for (const preemption of decision.preempt) {

@@ -2,7 +2,7 @@
  * All jobs as they are, on record and told of: whoever changes a job does it here, so that the store, the events and
  * the notices never disagree with it.
  */
-import type { Clock } from '../core/clock.js';
+import { type Clock, nowMs } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
@@ -26,11 +26,15 @@ export interface Entering {
   readonly retryAt?: number;
 }
 
+/** A store may be out of order for long. */
+const UNKEPT_MAX = 1000;
+
 export class JobBook {
   readonly log: EventLog;
+  readonly spent = { writes: 0, writeMs: 0 };
   readonly #parts: JobBookParts;
   readonly #jobs: Map<string, JobRecord>;
-  readonly #unkept: Told[] = [];
+  #unkept: Told[] = [];
 
   constructor(parts: JobBookParts, stored: StoredState) {
     this.#parts = parts;
@@ -82,7 +86,7 @@ export class JobBook {
     const [source, target] = [first?.source.name ?? '', first?.target.name ?? ''];
     const told = this.log.tell(record.id, { type: 'state', state, source, target, reason, ...(error && { error }) });
     const job = snapshotOf(record);
-    await this.#parts.store.put([job], [...this.#unkept.splice(0), told]);
+    await this.#put([job], [told]);
     this.#parts.entered(job, told);
   }
 
@@ -94,7 +98,7 @@ export class JobBook {
   /** Something else about it changed. @throws TransferError E_STORE */
   async keep(record: JobRecord): Promise<void> {
     record.changedAt = this.#parts.clock.wallMs();
-    await this.#parts.store.put([snapshotOf(record)], this.#unkept.splice(0));
+    await this.#put([snapshotOf(record)], []);
   }
 
   keepSoon(record: JobRecord): void {
@@ -118,7 +122,21 @@ export class JobBook {
   /** What was only told goes on record. */
   flush(): void {
     if (this.#unkept.length === 0) return;
-    this.#parts.store.put([], this.#unkept.splice(0)).catch((thrown) => this.#failed(thrown));
+    this.#put([], []).catch((thrown) => this.#failed(thrown));
+  }
+
+  /** With what was only told until now, which a store that fails leaves for the next time. */
+  async #put(jobs: readonly Job[], told: readonly Told[]): Promise<void> {
+    const kept = [...this.#unkept.splice(0), ...told];
+    const before = nowMs(this.#parts.clock);
+    try {
+      await this.#parts.store.put(jobs, kept);
+      this.spent.writes++;
+      this.spent.writeMs += nowMs(this.#parts.clock) - before;
+    } catch (thrown) {
+      this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
+      throw thrown;
+    }
   }
 
   async forget(ids: readonly string[]): Promise<void> {

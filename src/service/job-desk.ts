@@ -19,6 +19,7 @@ import type { Policy } from './policy.js';
 import { isTransient, retryDelayMs } from './retry-plan.js';
 import type { Borrowed, Runners } from './runners.js';
 import type { Preemption, PreemptRule } from './scheduler.js';
+import { perPriority } from './service-load.js';
 import { endsOf, fileName, storagePath } from './storage-path.js';
 
 export interface JobDeskParts {
@@ -40,6 +41,8 @@ const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
 export class JobDesk {
   readonly dispatcher: Dispatcher;
   readonly runs = new Map<string, JobRun>();
+  /** That were sent since the start, by class. */
+  readonly bytes = perPriority();
   readonly #parts: JobDeskParts;
   /** As of the last tick: jobs are many, and mounts change seldom. */
   #mounts: readonly string[] = mountPoints();
@@ -90,14 +93,21 @@ export class JobDesk {
     const known = this.runs.get(job.id);
     if (known) return known;
     const { book, clock, random, policy } = this.#parts;
+    let [done, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       borrow: (source, target) => this.#borrow(source, target),
       filesAtOnce: () => policy().filesAtOnce,
       onEvent: (event, file) => this.#heard(job, event, file),
       onProgress: (progress, moved) => {
-        job.progressAt = clock.wallMs();
-        job.retries = 0;
+        const { bytesDone, bytesReused, bytesZero } = progress;
+        if (bytesDone > done) {
+          job.progressAt = clock.wallMs();
+          job.retries = 0;
+        }
+        done = bytesDone;
+        this.bytes[job.priority] += Math.max(0, bytesDone - bytesReused - bytesZero - sent);
+        sent = Math.max(sent, bytesDone - bytesReused - bytesZero);
         book.progress(job, progress, moved);
       },
       onFile: () => book.keepSoon(job),

@@ -3,25 +3,37 @@ import { redactedUrl } from '../endpoint/location.js';
 import type { Job, JobFile } from './job.js';
 import type { FileView, JobProgressView, JobView } from './job-service.js';
 
-/** What moves now, of a job that runs. */
-export interface Moving {
-  readonly rateBytesPerSecond: number;
-}
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-export function jobView(job: Job, moving?: Moving): JobView {
+/** `rateBytesPerSecond`: at which it moves now. There may be ten thousand to show at once, so this is kept plain. */
+export function jobView(job: Job, rateBytesPerSecond: number): JobView {
   const { id, owner, kind, state, reason, createdAt, changedAt, error, retryAt, retries } = job;
   const { name, priority, autoComplete, limitBytesPerSecond } = job;
   const { retryDelayMsMin, retryDelayMsMax, noProgressMsMax, transferMsMax, notify, webhook } = job;
-  return {
-    ...{ id, name, owner, kind, priority, state, reason, autoComplete, limitBytesPerSecond },
-    ...{ retryDelayMsMin, retryDelayMsMax, noProgressMsMax, transferMsMax },
-    ...(notify && { notify }),
-    ...(webhook && { webhookUrl: redactedUrl(webhook.url) }),
-    ...(error && { error }),
-    ...(retryAt !== undefined && { retryAt }),
-    progress: progressView(job.files, moving?.rateBytesPerSecond ?? 0),
-    ...{ createdAt, changedAt, retries },
+  const view: Mutable<JobView> = {
+    id,
+    name,
+    owner,
+    kind,
+    priority,
+    state,
+    reason,
+    autoComplete,
+    limitBytesPerSecond,
+    retryDelayMsMin,
+    retryDelayMsMax,
+    noProgressMsMax,
+    transferMsMax,
+    progress: progressView(job.files, rateBytesPerSecond),
+    createdAt,
+    changedAt,
+    retries,
   };
+  if (notify) view.notify = notify;
+  if (webhook) view.webhookUrl = redactedUrl(webhook.url);
+  if (error) view.error = error;
+  if (retryAt !== undefined) view.retryAt = retryAt;
+  return view;
 }
 
 export function fileView({ source, target, mark: _, ...file }: JobFile): FileView {
@@ -39,10 +51,17 @@ function progressView(files: readonly JobFile[], rateBytesPerSecond: number): Jo
     known &&= file.size !== undefined;
     if (file.state === 'transferred' || file.state === 'committed') filesDone++;
   }
-  const remains = known && rateBytesPerSecond > 0;
-  return {
-    ...{ bytesDone, bytesReused, bytesZero, rateBytesPerSecond, filesDone, filesTotal: files.length },
-    ...(known && { bytesTotal }),
-    ...(remains && { remainingMs: Math.round(((bytesTotal - bytesDone) / rateBytesPerSecond) * 1000) }),
+  const view: Mutable<JobProgressView> = {
+    bytesDone,
+    bytesReused,
+    bytesZero,
+    rateBytesPerSecond,
+    filesDone,
+    filesTotal: files.length,
   };
+  if (known) view.bytesTotal = bytesTotal;
+  if (known && rateBytesPerSecond > 0) {
+    view.remainingMs = Math.round(((bytesTotal - bytesDone) / rateBytesPerSecond) * 1000);
+  }
+  return view;
 }

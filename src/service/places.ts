@@ -82,7 +82,10 @@ export class Places {
     return this.fullFor(job).filter((key) => this.at(key).every(({ rank }) => rank < own));
   }
 
-  /** Who has to stop so that it fits: as few as it takes. A key: nobody who holds that limit yields to it. */
+  /**
+   * Who has to stop so that it fits. A key: nobody who holds that limit yields to it. One that stops in vain, since
+   * another holds all that it does, finds its place again when its own turn comes in the same round.
+   */
   roomFor(job: Contender, rank: number): readonly Holder[] | LimitKey {
     const full = this.fullFor(job);
     const chosen: Holder[] = [];
@@ -94,11 +97,6 @@ export class Places {
       const first = yielding.sort((one, other) => this.firstToGo(one, other, covers))[0];
       if (!first) return key;
       chosen.push(first);
-    }
-    // One that was chosen for one limit may be in vain when a later one holds that limit too.
-    for (const holder of [...chosen]) {
-      const others = chosen.filter((other) => other !== holder);
-      if (full.every((key) => others.some((other) => helps(other, key)))) chosen.splice(chosen.indexOf(holder), 1);
     }
     return chosen;
   }

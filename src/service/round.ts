@@ -75,10 +75,21 @@ export class Round {
     }
   }
 
-  /** Lets those run whose class saved up a slice while it was outranked. */
+  /**
+   * Lets those run whose class saved up a slice, strictly in the order in which they wait: where the first of them has
+   * to wait for the end of another's grant nobody else gets one, or such grants could follow each other for ever.
+   */
   grant(): void {
-    for (const priority of PRIORITIES) {
-      while (this.allows(priority) && this.book.hasSlice(priority) && this.#grantOne(priority));
+    for (;;) {
+      const able = PRIORITIES.filter((priority) => this.allows(priority) && this.book.hasSlice(priority));
+      const turns = able.map((priority) => this.#nextByShare(priority)).filter((turn) => turn !== undefined);
+      const first = turns.sort((one, other) => byPlace(one.job, other.job))[0];
+      if (!first) {
+        if (able.some((priority) => this.#grantAgain(priority))) continue;
+        return;
+      }
+      if (typeof this.#take(first, GRANTED) === 'string') return;
+      this.book.spend(first.job.id, first.job.priority);
     }
   }
 
@@ -113,23 +124,29 @@ export class Round {
     }
   }
 
-  #grantOne(priority: Priority): boolean {
-    const higherWaits = PRIORITIES.slice(0, rankOf(priority)).some((higher) => this.#backlog.lines(higher).length > 0);
+  #higherWaits(priority: Priority): boolean {
+    return PRIORITIES.slice(0, rankOf(priority)).some((higher) => this.#backlog.lines(higher).length > 0);
+  }
+
+  #grantAgain(priority: Priority): boolean {
+    const job = this.#running.get(this.book.overOf(priority) ?? '');
+    if (!job || !this.#higherWaits(priority)) return false;
+    this.book.spend(job.id, priority);
+    this.#hold(job, GRANTED);
+    return true;
+  }
+
+  /** The first whom higher jobs keep waiting; whoever waits for equals has its turn among them. */
+  #nextByShare(priority: Priority): Turn | undefined {
+    const higherWaits = this.#higherWaits(priority);
     const lines = this.#backlog.lines(priority);
     for (let at = 0; at < lines.length; at++) {
       const turn = this.#firstWaiting(lines.at(at) as Line, 0);
-      // Whoever waits for equals only has its turn among them.
-      if (!turn || !(this.#isOutranked(turn.job) || (higherWaits && this.places.fullFor(turn.job).length === 0)))
-        continue;
-      if (typeof this.#take(turn, GRANTED) === 'string') continue;
-      this.book.spend(turn.job.id, priority);
-      return true;
+      if (!turn) continue;
+      const full = this.places.fullFor(turn.job);
+      if (full.length === 0 ? higherWaits : this.places.outranked(turn.job).length > 0) return turn;
     }
-    return false;
-  }
-
-  #isOutranked(job: Contender): boolean {
-    return this.places.outranked(job).length > 0;
+    return undefined;
   }
 
   #firstWaiting(line: Line, from: number): Turn | undefined {

@@ -9,10 +9,10 @@ import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { explain } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
-import { isFinal, type Job, type JobCall, type JobSettings, MOVES, PRIORITIES, type Priority } from './job.js';
+import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook } from './job-book.js';
 import { JobDesk } from './job-desk.js';
-import { changeFile, type JobRecord, snapshotOf } from './job-record.js';
+import { changeFile, type JobRecord } from './job-record.js';
 import type {
   Caller,
   Completed,
@@ -30,6 +30,7 @@ import { fileView, jobView } from './job-view.js';
 import type { Policy } from './policy.js';
 import { illegal, noFiles } from './refusals.js';
 import { Runners } from './runners.js';
+import { loadOf } from './service-load.js';
 import type { Notices, ServiceParts } from './service-parts.js';
 import type { Told } from './told.js';
 
@@ -84,7 +85,7 @@ export class Service implements JobService {
     const { policy } = policies;
     if (this.#book.size >= policy.jobsMax) {
       throw new TransferError('E_USAGE', `there are ${this.#book.size} jobs, and the policy allows no more`, {
-        hint: 'Cancel some, or raise jobs-max in the policy.',
+        hint: 'Cancel some, or raise jobs_max in the policy.',
       });
     }
     const job = newJob(spec, { id: randomUUID(), owner: by.name, wallMs: clock.wallMs(), policy });
@@ -242,14 +243,7 @@ export class Service implements JobService {
   }
 
   load(): ServiceLoad {
-    const states = {} as Record<JobState, number>;
-    for (const state of STATES) states[state] = 0;
-    const rates = Object.fromEntries(PRIORITIES.map((priority) => [priority, 0])) as Record<Priority, number>;
-    for (const job of this.#book.all()) {
-      states[job.state]++;
-      rates[job.priority] += this.#desk.runs.get(job.id)?.rate() ?? 0;
-    }
-    return { rates, states, startedAt: this.#startedAt, lastEventId: this.#book.log.lastId };
+    return loadOf(this.#book, this.#desk, this.#startedAt);
   }
 
   close(): Promise<void> {
@@ -265,8 +259,8 @@ export class Service implements JobService {
       const job = this.#book.find(id);
       if (job) await this.#book.keep(job);
     }
-    this.#book.flush();
     await this.#notices?.close();
+    this.#book.flush();
     this.#parts.policies.close();
     await this.#parts.store.close();
     await this.#runners.close();
@@ -284,11 +278,6 @@ export class Service implements JobService {
 
   #view(job: JobRecord): JobView {
     const run = this.#desk.runs.get(job.id);
-    return jobView(snapshotOf(job), run && { rateBytesPerSecond: run.rate() });
+    return jobView(job, run?.rate() ?? 0);
   }
 }
-
-const STATES: readonly JobState[] = [
-  ...(['queued', 'connecting', 'transferring', 'suspended', 'error'] as const),
-  ...(['transient-error', 'transferred', 'acknowledged', 'cancelled'] as const),
-];

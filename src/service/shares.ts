@@ -35,12 +35,15 @@ export class ShareBook {
   readonly #sliceMs: number;
   readonly #now: number;
   #granted: readonly Grant[];
+  /** Whose grant is over now. */
+  readonly #over: readonly Grant[];
 
   constructor(before: Shares, running: ReadonlySet<string>, sliceMs: number, now: number) {
     this.#sliceMs = sliceMs;
     this.#now = now;
     this.#credit = { ...before.credit };
     this.#granted = before.granted.filter(({ until }) => until > now);
+    this.#over = before.granted.filter(({ until }) => until <= now);
     const passed = Math.max(0, now - before.at);
     for (const priority of Object.keys(this.#credit) as Priority[]) {
       this.#earn(priority, before.earning[priority] * passed);
@@ -61,6 +64,11 @@ export class ShareBook {
     return this.#sliceMs - this.#credit[priority] < 0.001;
   }
 
+  /** One whose grant is over; where nobody else of its class waits, it may as well go on. */
+  overOf(priority: Priority): string | undefined {
+    return this.#over.find((grant) => grant.priority === priority && !this.isGranted(grant.id))?.id;
+  }
+
   spend(id: string, priority: Priority): void {
     this.#credit[priority] -= this.#sliceMs;
     this.#granted = [...this.#granted, { id, priority, until: this.#now + this.#sliceMs }];
@@ -78,9 +86,11 @@ export class ShareBook {
     this.#credit[priority] = 0;
   }
 
-  /** When a class that earns so much has its slice; undefined: never, or it has it. */
+  /** When a class that earns so much may spend a slice; undefined: never. */
   sliceAt(priority: Priority, earning: number): number | undefined {
-    if (earning <= 0 || this.hasSlice(priority)) return undefined;
+    if (earning <= 0) return undefined;
+    // Whoever has it and could not spend it waits for the end of a grant, or was displaced in this very moment.
+    if (this.hasSlice(priority)) return Math.min(...this.#granted.map(({ until }) => until), this.#now + this.#sliceMs);
     return this.#now + (this.#sliceMs - this.#credit[priority]) / earning;
   }
 

@@ -105,8 +105,10 @@ describe.skipIf(!browserAvailable())('the page of a service that is at work (nee
   });
 
   test('when the service is away the page says so, and when it is back it is up to date and live again', async () => {
-    await page.getByLabel('Find').fill('');
     const { control } = dashboard;
+    await makeJob(control, 'from the old one');
+    await page.getByLabel('Find').fill('from the');
+    await row('from the old one').waitFor();
     const other = new FakeService();
     const job = await other.create({ name: 'from the new one', files: [{ source: '/a', target: '/b' }] }, ALICE);
     const banner = page.locator('.banner');
@@ -115,7 +117,8 @@ describe.skipIf(!browserAvailable())('the page of a service that is at work (nee
     await page.getByText('Not connected').waitFor();
     await control.restart(other);
     await banner.getByText('The service was started again at').waitFor();
-    await page.getByText('1 job', { exact: true }).waitFor();
+    await row('from the new one').waitFor();
+    await eventually(() => row('from the old one').count()).toBe(0);
     expect(await banner.count()).toBe(1);
     other.move(job.id, 'error', { reason: 'told after the restart' });
     await row('from the new one').getByText('Told after the restart.').waitFor();

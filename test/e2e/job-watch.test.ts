@@ -37,7 +37,7 @@ test('a job is followed to its end: what it waits for is told once, and then how
   service.move(id, 'acknowledged', { reason: 'complete' });
   const { exitCode, out, err } = await watch.ended;
   expect(exitCode).toBe(0);
-  expect(err).toBe('queued: its turn is over\nnote: holes are kept\n');
+  expect(err).toBe('queued: it waits for its turn\nqueued: its turn is over\nnote: holes are kept\n');
   expect(out).toMatch(/^\/vms\/0\.vhdx is copied to \/backup\/0\.vhdx: .*\n {2}root: 0+\n$/);
 });
 
@@ -60,7 +60,7 @@ test('an error ends it with what a copy would have ended with; a transient one d
   const { exitCode, out, err } = await watch.ended;
   expect([exitCode, out]).toEqual([3, '']);
   expect(err).toBe(
-    'transient-error: https://host: no answer; tried again at 12:05\n' +
+    'queued: it waits for its turn\ntransient-error: https://host: no answer; tried again at 12:05\n' +
       'blockferry: /backup needs 1.20 GiB more\n  Free some space.\n',
   );
 });
@@ -104,7 +104,8 @@ test('a service that goes away and comes back is waited for, and its job is foll
   await expect.poll(() => control.service.told.listeners, at).toBe(1);
   control.service.move(id, 'acknowledged');
   const { exitCode, err } = await watch.ended;
-  expect([exitCode, err]).toEqual([0, 'the service is away; waiting for it\nthe service is there again\n']);
+  const around = 'the service is away; waiting for it\nthe service is there again\n';
+  expect([exitCode, err]).toEqual([0, `queued: it waits for its turn\n${around}`]);
 });
 
 test('Ctrl-C ends the watching, and the job goes on', async () => {

@@ -155,3 +155,25 @@ test('whoever listens hears all states in order, and after a while away what was
     break;
   }
 });
+
+test('a maintenance window that begins or ends is minded within a second, though nothing else happens', async () => {
+  const { service, policies } = await testService(new Shelf());
+  const pair = pairIn(scratchFolder(), SIZE);
+  const { id } = await service.create(slowly(pair), OWNER);
+  await moves(service, id, CHUNK);
+  // The rules as a clock would change them: what they allow is looked at anew each second.
+  const always = {
+    name: 'always',
+    days: ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'],
+    from: '00:00',
+    to: '00:00',
+  };
+  policies.policy = { ...policies.policy, maintenance: [{ ...always, classes: ['foreground'] }] };
+  expect(await reaches(service, id, 'queued')).toMatchObject({ reason: expect.stringContaining('maintenance') });
+  expect(service.why(id, OWNER)).toMatchObject({ rule: 'window' });
+  policies.policy = { ...policies.policy, maintenance: [] };
+  await reaches(service, id, 'transferring');
+  await service.change(id, { limitBytesPerSecond: 0 }, OWNER);
+  await reaches(service, id, 'acknowledged');
+  expectDone(pair);
+});

@@ -7,7 +7,7 @@ import { ERROR_KINDS, type ErrorCode, TransferError } from '../../core/errors.js
 import type { JobState } from '../../core/events.js';
 import type { ListenAbout, ServiceClient, WholeJobView } from '../../daemon/client.js';
 import { EXIT_INTERRUPTED, onInterrupt } from '../follow.js';
-import { JobProgress } from '../render/job-progress.js';
+import { JobProgress, WAITING } from '../render/job-progress.js';
 import { settledLines } from '../render/job-text.js';
 import { createReporter, type Reporter } from '../render/reporter.js';
 import type { MapView } from '../render/screen.js';
@@ -79,6 +79,10 @@ class Watch {
     const progress = new JobProgress();
     const done = onInterrupt(this.#session, () => this.#end());
     try {
+      if (WAITING.includes(job.state)) {
+        const { sentence } = await this.#client.why(job.id);
+        reporter.say(`${job.state}: ${sentence}`);
+      }
       const hearing = this.#hear({ job: job.id, after }, progress, reporter).finally(() => this.#wake());
       const settled = this.#look(job.id, progress, reporter).finally(() => this.#end());
       // Whoever fails first ends the other, and is the one that is told.

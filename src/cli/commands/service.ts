@@ -50,9 +50,13 @@ function planOf(flags: InstallFlags): UnitPlan {
     });
   }
   if (runAs !== undefined && !/^[\w.@-]{1,64}$/.test(runAs)) {
-    throw new TransferError('E_USAGE', `--run-as: ${JSON.stringify(runAs)} is no name of a user`);
+    throw new TransferError('E_USAGE', `--run-as: ${JSON.stringify(runAs)} is no name of a user`, {
+      hint: 'Write the name as in /etc/passwd.',
+    });
   }
   const stateMade = kind === 'system' && state === undefined;
+  // One that root makes is for root alone.
+  if (runAs !== undefined && state !== undefined) there('--state', state, 'folder');
   return {
     ...{ kind, stateMade, memoryBytes: memory },
     command: [process.execPath, realpathSync(process.argv[1] ?? '')],

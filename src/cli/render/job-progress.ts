@@ -13,7 +13,7 @@ export interface Shown {
   readonly say?: string;
 }
 
-const WAITING: readonly JobState[] = ['queued', 'suspended', 'transient-error'];
+export const WAITING: readonly JobState[] = ['queued', 'suspended', 'transient-error'];
 /** What is said of a job that simply goes on. */
 const PLAIN: readonly string[] = ['', 'copying', 'goes on'];
 

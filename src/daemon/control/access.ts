@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { userInfo } from 'node:os';
 import type { Clock } from '../../core/clock.js';
+import { sha256Hex } from '../../core/digest.js';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import type { Caller } from '../../service/job-service.js';
 import { TokenBook, type TokenEntry } from '../tokens.js';
@@ -107,7 +108,9 @@ export class Access {
 
   #byToken({ headers }: IncomingMessage): TokenEntry | undefined {
     const [, token] = /^Bearer ([\w-]{1,200})$/i.exec(headers.authorization ?? '') ?? [];
-    return token === undefined ? undefined : this.#read((book, nowMs) => book.find(token, nowMs));
+    if (token === undefined) return undefined;
+    const hash = sha256Hex(Buffer.from(token));
+    return this.#read((book, nowMs) => book.find(hash, nowMs));
   }
 
   #bySession({ headers, method = '' }: IncomingMessage): TokenEntry | undefined {

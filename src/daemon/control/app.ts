@@ -70,10 +70,12 @@ export async function makeApp({ version, access, answered }: AppParts): Promise<
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],
     },
+    // Errors look alike everywhere: said once, and made once.
+    transform: ({ schema, url }) => ({
+      url,
+      schema: { ...schema, response: { ...(schema.response as object), default: failure.ref } },
+    }),
     refResolver: { buildLocalReference: ({ $id }, _uri, _fragment, index) => String($id ?? `schema-${index}`) },
-  });
-  app.addHook('onRoute', ({ schema }) => {
-    if (schema && !schema.hide) schema.response = { ...(schema.response as object), default: failure.ref };
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(ANSWER_HEADERS);

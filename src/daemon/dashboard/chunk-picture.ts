@@ -15,6 +15,8 @@ const WORDS: Readonly<Record<ChunkState, string>> = {
 };
 
 const CELL = 11;
+/** Of a small file there is room for more. */
+const FEW_CELLS = 28;
 const GAP = 2;
 const ROWS_MAX = 16;
 
@@ -62,22 +64,21 @@ export class ChunkPicture {
   }
 
   #draw(): void {
-    const columns = this.#columns();
     const cells = this.#map?.cells ?? [];
-    const rows = Math.ceil(cells.length / columns);
-    const [width, height] = [Math.min(columns, cells.length) * (CELL + GAP), rows * (CELL + GAP)];
-    const scale = devicePixelRatio;
-    this.#canvas.width = width * scale;
-    this.#canvas.height = height * scale;
-    this.#canvas.style.width = `${width}px`;
-    this.#canvas.style.height = `${height}px`;
+    const columns = Math.min(this.#columns(), cells.length);
+    const size = Math.max(CELL, Math.min(FEW_CELLS, Math.floor(this.root.clientWidth / cells.length) - GAP));
+    const [step, rows] = [size + GAP, Math.ceil(cells.length / columns)];
+    this.#canvas.width = columns * step * devicePixelRatio;
+    this.#canvas.height = rows * step * devicePixelRatio;
+    this.#canvas.style.width = `${columns * step}px`;
+    this.#canvas.style.height = `${rows * step}px`;
     const pen = this.#canvas.getContext('2d');
-    if (!pen) return;
-    pen.scale(scale, scale);
+    if (!pen || cells.length === 0) return;
+    pen.scale(devicePixelRatio, devicePixelRatio);
     const colours = Object.fromEntries(CHUNK_STATES.map((state) => [state, themeColour(`--chunk-${state}`)]));
     for (const [at, state] of cells.entries()) {
       pen.fillStyle = colours[state] ?? '';
-      pen.fillRect((at % columns) * (CELL + GAP), Math.floor(at / columns) * (CELL + GAP), CELL, CELL);
+      pen.fillRect((at % columns) * step, Math.floor(at / columns) * step, size, size);
     }
   }
 }

@@ -68,26 +68,27 @@ let lastId = 0;
 
 /** A label above its control. */
 export function field(label: string, control: HTMLElement, hint?: string): HTMLElement {
-  control.id ||= `field-${++lastId}`;
-  const hintId = `${control.id}-hint`;
-  if (hint !== undefined) setAttribute(control, 'aria-describedby', hintId);
-  return element(
-    'div',
-    { class: 'field' },
-    element('label', { for: control.id }, label),
-    control,
-    hint === undefined ? undefined : element('small', { id: hintId }, hint),
-  );
+  const named = nameOf(label, control);
+  return element('div', { class: 'field' }, named, control, hintOf(control, hint));
 }
 
 /** A box to tick, with its label beside it. */
 export function tick(label: string, box: HTMLInputElement, hint?: string): HTMLElement {
-  return element(
-    'label',
-    { class: 'tick' },
-    box,
-    element('span', {}, label, hint === undefined ? undefined : element('small', {}, hint)),
-  );
+  const named = nameOf(label, box);
+  return element('div', { class: 'tick' }, box, element('div', {}, named, hintOf(box, hint)));
+}
+
+function nameOf(label: string, control: HTMLElement): HTMLElement {
+  control.id ||= `field-${++lastId}`;
+  return element('label', { for: control.id }, label);
+}
+
+/** Read aloud after the name, and not as a part of it. */
+function hintOf(control: HTMLElement, hint: string | undefined): HTMLElement | undefined {
+  if (hint === undefined) return undefined;
+  const id = `${control.id}-hint`;
+  control.setAttribute('aria-describedby', id);
+  return element('small', { id }, hint);
 }
 
 /** A button that does something, and cannot be pressed again while it is at it. */

@@ -16,7 +16,7 @@ export class JobBook {
   readonly #jobs = new Map<string, JobView>();
   readonly #watchers = new Set<() => void>();
   /** Of which more has changed than the events told. */
-  #stale = new Set<string>();
+  readonly #stale = new Set<string>();
   #due = false;
   #order = 0;
   #wake: () => void = () => undefined;
@@ -38,10 +38,10 @@ export class JobBook {
     return this.#jobs.get(id);
   }
 
-  /** Until the signal aborts. */
-  watch(watcher: () => void, signal: AbortSignal): void {
+  /** Until the signal aborts; without one, for ever. */
+  watch(watcher: () => void, signal?: AbortSignal): void {
     this.#watchers.add(watcher);
-    signal.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
+    signal?.addEventListener('abort', () => this.#watchers.delete(watcher), { once: true });
   }
 
   /**
@@ -91,16 +91,17 @@ export class JobBook {
     this.#wake();
   }
 
-  /** Waits for jobs that have to be asked for again, and answers them. */
-  async takeStale(signal: AbortSignal): Promise<readonly string[]> {
-    while (this.#stale.size === 0 && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
+  /** Resolves when jobs have to be asked for again. */
+  someStale(): Promise<void> {
+    if (this.#stale.size > 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  takeStale(): readonly string[] {
     const taken = [...this.#stale];
-    this.#stale = new Set();
+    this.#stale.clear();
     return taken;
   }
 

@@ -5,7 +5,7 @@
 import { systemClock } from '../../core/clock.js';
 import { ApiError, type JobDetails, type ServiceView } from './api.js';
 import type { App } from './app.js';
-import { Live, type LiveListener } from './live.js';
+import { Live, type LiveListener, RETRY_MS } from './live.js';
 import { timeWords } from './words.js';
 
 /** Beyond so many jobs the whole list costs less than each of them. */
@@ -29,16 +29,14 @@ export interface KeeperListener {
 export class Keeper {
   readonly #app: App;
   readonly #listener: KeeperListener;
-  readonly #signal: AbortSignal;
   readonly #live: Live;
   #startedAt: number;
   #lost = false;
 
-  constructor(app: App, { startedAt, load }: ServiceView, listener: KeeperListener, signal: AbortSignal) {
+  constructor(app: App, { startedAt, load }: ServiceView, listener: KeeperListener) {
     this.#app = app;
     this.#startedAt = startedAt;
     this.#listener = listener;
-    this.#signal = signal;
     const live: LiveListener = {
       told: (told) => {
         const change = app.jobs.apply(told);
@@ -49,7 +47,6 @@ export class Keeper {
       refused: () => this.#refused(),
     };
     this.#live = new Live(live, load.lastEventId);
-    signal.addEventListener('abort', () => this.#live.close());
     void this.#refresh();
   }
 
@@ -75,9 +72,11 @@ export class Keeper {
       this.#listener.back(again, timeWords(startedAt, systemClock.wallMs()));
       await this.#askOpenJob();
     } catch (thrown) {
-      // It went away again; the stream tells when it is back.
       if (!(thrown instanceof ApiError)) throw thrown;
-      this.#lost = true;
+      this.#lose();
+      await systemClock.sleep(RETRY_MS);
+      // Where the stream broke too, it tells when it is back.
+      if (this.#live.isOpen) await this.#opened();
     }
   }
 
@@ -95,10 +94,10 @@ export class Keeper {
   }
 
   async #refresh(): Promise<void> {
-    while (!this.#signal.aborted) {
-      const ids = await this.#app.jobs.takeStale(this.#signal);
-      await systemClock.sleep(GATHER_MS, this.#signal);
-      if (this.#signal.aborted) return;
+    for (;;) {
+      await this.#app.jobs.someStale();
+      await systemClock.sleep(GATHER_MS);
+      const ids = this.#app.jobs.takeStale();
       const began = systemClock.wallMs();
       try {
         if (ids.length <= SINGLY_MAX) await Promise.all(ids.map((id) => this.#ask(id)));
@@ -107,7 +106,7 @@ export class Keeper {
         // Who is away tells everything anew once it is back.
         if (!(thrown instanceof ApiError)) throw thrown;
       }
-      await systemClock.sleep((systemClock.wallMs() - began) / SHARE_ASKING, this.#signal);
+      await systemClock.sleep((systemClock.wallMs() - began) / SHARE_ASKING);
     }
   }
 

@@ -10,7 +10,7 @@ const EVENT_TYPES: readonly TransferEvent['type'][] = [
   ...(['state', 'progress', 'file', 'retry', 'checkpoint', 'step', 'limit', 'note'] as const),
 ];
 /** As long as the service asks a browser to wait. */
-const RETRY_MS = 1000;
+export const RETRY_MS = 1000;
 
 export interface LiveListener {
   told(told: Told): void;
@@ -23,25 +23,22 @@ export interface LiveListener {
 
 export class Live {
   readonly #listener: LiveListener;
-  readonly #end = new AbortController();
-  #source: EventSource | undefined;
+  #source: EventSource;
   #lastId: string;
 
   /** After that event. */
   constructor(listener: LiveListener, after: number) {
     this.#listener = listener;
     this.#lastId = String(after);
-    this.#connect();
+    this.#source = this.#connect();
   }
 
-  close(): void {
-    this.#end.abort();
-    this.#source?.close();
+  get isOpen(): boolean {
+    return this.#source.readyState === EventSource.OPEN;
   }
 
-  #connect(): void {
+  #connect(): EventSource {
     const source = new EventSource(`/v1/events?after=${this.#lastId}`);
-    this.#source = source;
     source.addEventListener('open', () => this.#listener.opened());
     for (const type of EVENT_TYPES) {
       source.addEventListener(type, (event) => {
@@ -53,11 +50,11 @@ export class Live {
       this.#listener.lost();
       if (source.readyState === EventSource.CLOSED) void this.#again();
     });
+    return source;
   }
 
   async #again(): Promise<void> {
-    await systemClock.sleep(RETRY_MS, this.#end.signal);
-    if (this.#end.signal.aborted) return;
-    if (await this.#listener.refused()) this.#connect();
+    await systemClock.sleep(RETRY_MS);
+    if (await this.#listener.refused()) this.#source = this.#connect();
   }
 }

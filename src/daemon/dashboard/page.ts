@@ -24,12 +24,11 @@ async function start(): Promise<void> {
   listenToHeader();
   const service = await signIn(tokenInAddress());
   const app = appFor(service);
-  const end = new AbortController();
   const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'), () =>
     banners.hide('good'),
   );
-  const keeper = new Keeper(app, service, listener(app, views), end.signal);
-  app.jobs.watch(() => showMigrations(app), end.signal);
+  const keeper = new Keeper(app, service, listener(app, views));
+  app.jobs.watch(() => showMigrations(app));
   setText(byId('caller'), service.caller.name);
   for (const id of ['views', 'who']) byId(id).hidden = false;
   await app.attempt(() => app.reload());

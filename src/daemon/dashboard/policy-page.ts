@@ -5,7 +5,7 @@ import { ApiError } from './api.js';
 import type { App, View } from './app.js';
 import { element, field, setAttribute, setText } from './dom.js';
 import { weekPicture } from './week-picture.js';
-import { sentence } from './words.js';
+import { lineTold, sentence } from './words.js';
 
 export interface PolicyText {
   readonly policy: Policy;
@@ -77,7 +77,7 @@ export class PolicyPage implements View {
       this.#app.tell('The policy is saved and holds from now on.');
     } catch (thrown) {
       if (!(thrown instanceof ApiError)) throw thrown;
-      this.#showWrong(thrown, lineOf(thrown.message));
+      this.#showWrong(thrown, lineTold(thrown.message));
     }
   }
 
@@ -108,10 +108,4 @@ export class PolicyPage implements View {
       setAttribute(line, 'class', at + 1 === this.#wrongLine ? 'bad' : undefined);
     }
   }
-}
-
-/** From 1; the service says it in words. */
-function lineOf(message: string): number | undefined {
-  const found = /\bline (\d+)/i.exec(message)?.[1];
-  return found === undefined ? undefined : Number(found);
 }

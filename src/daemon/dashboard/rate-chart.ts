@@ -98,7 +98,7 @@ export class RateChart {
           splits: ({ width }, _axis, min, max) => minutesBefore(max, min, width),
           values: timeWords,
         },
-        { ...axis, size: 84, incrs: POWERS_OF_TWO, values: (_plot, rates) => rates.map(formatRate) },
+        { ...axis, size: 84, space: 22, incrs: POWERS_OF_TWO, values: (_plot, rates) => rates.map(formatRate) },
       ],
       series: [{}, ...series],
     };

@@ -70,3 +70,10 @@ export function sentence(text: string): string {
   const end = /[.!?…]$/.test(text) ? '' : '.';
   return text.replace(/^[a-z](?=[a-z]*(?:[ ,:;]|$))/, (first) => first.toUpperCase()) + end;
 }
+
+/** The line, from 1, that an error names: `blockferry.toml:3:14: …`, or `line 3, column 14: …`. */
+export function lineTold(message: string): number | undefined {
+  const [, after, word] = /\.toml:(\d+):\d+:|\bline (\d+)/.exec(message) ?? [];
+  const told = after ?? word;
+  return told === undefined ? undefined : Number(told);
+}

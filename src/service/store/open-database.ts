@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { TransferError } from '../../core/errors.js';
 import { assertOnlyOurs } from '../../platform/private-file.js';
+import type { StoredState } from '../job-store.js';
 import { JobDatabase } from './job-database.js';
 import { framesOf, framesRead } from './log-check.js';
 import { migrate, STEPS, versionOf } from './schema.js';
@@ -29,7 +30,8 @@ export function placesIn(folder: string): Places {
 
 interface Opened {
   readonly database: JobDatabase;
-  readonly notes: readonly string[];
+  /** All that is in it. */
+  readonly state: StoredState;
 }
 
 const LOG_CUT =
@@ -44,21 +46,16 @@ export function openDatabase(places: Places, at: number): Opened {
   const { database: path } = places;
   const notes: string[] = [];
   if (existsSync(path)) {
-    const log = existsSync(`${path}-wal`) ? framesOf(`${path}-wal`) : 0;
-    const found = openSound(path);
-    if (found !== 'damaged') {
-      const version = ourVersion(found, path);
-      if (log === 'unreadable' || framesRead(found) < log) notes.push(LOG_CUT);
-      return { database: upToDate(found, version, path, notes), notes };
-    }
+    const opened = openWhole(path, at, notes);
+    if (opened !== 'damaged') return opened;
     notes.push(`The database of the jobs was damaged. It is kept as ${moveAside(path, at)}.`);
   } else if (existsSync(`${path}-wal`)) {
     notes.push(`The database of the jobs was missing. Its log is kept beside ${moveAside(path, at)}.`);
   }
   restore(places, at, notes);
   if (!existsSync(path)) make(path);
-  const found = openSound(path);
-  if (found !== 'damaged') return { database: upToDate(found, ourVersion(found, path), path, notes), notes };
+  const opened = openWhole(path, at, notes);
+  if (opened !== 'damaged') return opened;
   throw new TransferError('E_STORE', `${path}: what was just written there reads differently`, {
     hint: 'Check that storage, or name a state folder elsewhere with --state.',
   });
@@ -106,9 +103,32 @@ function make(path: string): void {
   giveName(hidden, path);
 }
 
+/** Opens what is there and reads all of it. @param notes told before its own */
+function openWhole(path: string, at: number, notes: readonly string[]): Opened | 'damaged' {
+  const log = existsSync(`${path}-wal`) ? framesOf(`${path}-wal`) : 0;
+  const database = openSound(path);
+  if (database === 'damaged') return database;
+  try {
+    const version = ourVersion(database, path);
+    const more: string[] = [];
+    if (log === 'unreadable' || framesRead(database) < log) more.push(LOG_CUT);
+    if (version < STEPS.length) {
+      migrate(database, version);
+      more.push(`${path} was brought from format ${version} to ${STEPS.length}.`);
+    }
+    const opened = new JobDatabase(database);
+    const state = opened.read(at);
+    return { database: opened, state: { ...state, notes: [...notes, ...more, ...state.notes] } };
+  } catch (thrown) {
+    database.close();
+    if (isDamage(thrown)) return 'damaged';
+    throw thrown;
+  }
+}
+
 /**
- * Opens what is there, when all of it can be read. An empty log tells that the file alone is the whole database, and
- * then it has exactly the pages that it says.
+ * Opens what is there, when SQLite can read all of it. An empty log tells that the file alone is the whole database,
+ * and then it has exactly the pages that it says.
  */
 function openSound(path: string): Database.Database | 'damaged' {
   const stat = statSync(path);
@@ -140,14 +160,6 @@ function ourVersion(database: Database.Database, path: string): number {
     });
   }
   return version;
-}
-
-function upToDate(database: Database.Database, version: number, path: string, notes: string[]): JobDatabase {
-  if (version < STEPS.length) {
-    migrate(database, version);
-    notes.push(`${path} was brought from format ${version} to ${STEPS.length}.`);
-  }
-  return new JobDatabase(database);
 }
 
 /** With its log, which belongs to it. The database goes first: it must never stand there without its log. */

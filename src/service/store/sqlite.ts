@@ -35,10 +35,9 @@ export function inTransaction(database: Database.Database, work: () => void): vo
   }
 }
 
-/** Whether SQLite found that the file is no sound database. */
+/** Whether the file is at fault: our own statements are wrong only where the tables are not ours any more. */
 export function isDamage(thrown: unknown): boolean {
-  const said = `${errnoOf(thrown)} ${(thrown as Error).message}`;
-  return /^SQLITE_(CORRUPT|NOTADB|ERROR unsupported file format)/.test(said);
+  return /^SQLITE_(CORRUPT|NOTADB|ERROR$)/.test(errnoOf(thrown) ?? '');
 }
 
 /** After a failed write or flush nobody knows what of the log is on the disk. */

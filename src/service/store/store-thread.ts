@@ -25,7 +25,7 @@ export interface StoreDeeds {
 export function serveStore(port: MessagePort, { folder }: { readonly folder: string }): void {
   const places = placesIn(folder);
   let database: JobDatabase | undefined;
-  const opened = (): JobDatabase => {
+  const open = (): JobDatabase => {
     if (database) return database;
     throw new TransferError('E_BUG', 'the store of jobs was asked before it was open');
   };
@@ -34,13 +34,12 @@ export function serveStore(port: MessagePort, { folder }: { readonly folder: str
       translated(places, 'cannot be opened', async () => {
         makePrivate(folder);
         await lockFolder(places.lock);
-        const found = openDatabase(places, at);
-        database = found.database;
-        const { jobs, told, notes } = database.read(at);
-        return { jobs, told, notes: [...found.notes, ...notes] };
+        const opened = openDatabase(places, at);
+        database = opened.database;
+        return opened.state;
       }),
-    write: (batch) => translated(places, 'nothing could be stored', async () => opened().write(batch)),
-    backUp: () => translated(places, 'no backup could be made', async () => backUp(opened(), places)),
+    write: (batch) => translated(places, 'nothing could be stored', async () => open().write(batch)),
+    backUp: () => translated(places, 'no backup could be made', async () => backUp(open(), places)),
     close: () => translated(places, 'its log could not be put into it', async () => database?.close()),
   };
   new ThreadLink(port, deeds);

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import type { TransferError } from '../../../src/core/errors.js';
 import { RateHistory } from '../../../src/daemon/dashboard/rate-history.js';
 import { segmentsOf, windowWords } from '../../../src/daemon/dashboard/week.js';
-import { sentence } from '../../../src/daemon/dashboard/words.js';
+import { lineTold, sentence } from '../../../src/daemon/dashboard/words.js';
+import { parsePolicy } from '../../../src/service/policy/parse.js';
 
 test('a window that ends on the next day is drawn on both, and that of Sunday on Monday', () => {
   expect(segmentsOf({ days: ['fri', 'sun'], from: '22:30', to: '06:00' })).toEqual([
@@ -51,4 +53,18 @@ test('a reason is shown as a sentence, and a name in it is left alone', () => {
   expect(sentence('vault.example.org does not answer')).toBe('vault.example.org does not answer.');
   expect(sentence('/vm/a: no space is left')).toBe('/vm/a: no space is left.');
   expect(sentence('')).toBe('');
+});
+
+test('the line of an error of the policy is found', () => {
+  const wrong = (text: string): string => {
+    try {
+      parsePolicy(text);
+    } catch (thrown) {
+      return (thrown as TransferError).message;
+    }
+    return 'nothing is wrong';
+  };
+  expect(lineTold(wrong('\n\njobs-at-once = = 3\n'))).toBe(3);
+  expect(lineTold(wrong('# rules\njobs-at-once = "many"\n'))).toBe(2);
+  expect(lineTold('nothing is wrong')).toBeUndefined();
 });

@@ -115,7 +115,6 @@ test('a job stops only for one that starts, and only where it is in its way', ()
 
 test('asked again at once, it changes nothing, so that no two jobs push each other around', () => {
   walks((service) => {
-    service.look();
     expect(service.look()).toMatchObject({ start: [], preempt: [] });
   });
 });

@@ -56,6 +56,25 @@ describe('priorities', () => {
     service.add('urgent', 1000, { priority: 'high', sourcePaths: ['/c'], targetPaths: ['/z'] });
     expect(service.look().preempt.map(({ id }) => id)).toEqual(['both']);
   });
+
+  test('one that stands in two ways stops instead of two that stand in one each', () => {
+    const service = new FakeService({ jobsAtOnce: 9, perSourcePath: 2, perTargetPath: 2 });
+    service.add('a-both', HOUR, { sourcePaths: ['/a'], targetPaths: ['/b'] });
+    service.add('b', HOUR, { sourcePaths: ['/a'], targetPaths: ['/other'] });
+    service.add('c', HOUR, { sourcePaths: ['/other'], targetPaths: ['/b'] });
+    service.look();
+    service.add('urgent', 1000, { priority: 'high', sourcePaths: ['/a'], targetPaths: ['/b'] });
+    expect(service.look().preempt.map(({ id }) => id)).toEqual(['a-both']);
+  });
+
+  test('a lower job goes on where a higher one has to stop anyway', () => {
+    const service = new FakeService({ jobsAtOnce: 2, perTargetPath: 1 });
+    service.add('low', HOUR, { priority: 'low', targetPaths: ['/x'] });
+    service.add('normal', HOUR, { targetPaths: ['/y'] });
+    service.look();
+    service.add('urgent', 1000, { priority: 'high', targetPaths: ['/y'] });
+    expect(service.look().preempt.map(({ id }) => id)).toEqual(['normal']);
+  });
 });
 
 describe('equals', () => {
@@ -102,6 +121,16 @@ describe('equals', () => {
     expect(service.ran.get('next')).toBe(2000);
   });
 
+  test('who was displaced by a higher job after its slice takes turns with the equal that was not', () => {
+    const service = new FakeService({ jobsAtOnce: 2 });
+    service.add('one', HOUR);
+    service.add('other', HOUR);
+    service.runUntil(15_000);
+    service.add('high', HOUR, { priority: 'high' });
+    service.runUntil(95_000);
+    expect([service.ran.get('one'), service.ran.get('other')].sort()).toEqual([55_000, 55_000]);
+  });
+
   test('who needs two storages is not passed for ever by those who need one of them', () => {
     const service = new FakeService({ jobsAtOnce: 10, perSourcePath: 1, perTargetPath: 1 });
     const forEver = 1000 * HOUR;
@@ -114,74 +143,6 @@ describe('equals', () => {
     service.runUntil(2 * HOUR);
     const shares = ['a1', 'a2', 'b1', 'b2', 'both'].map((id) => (service.ran.get(id) ?? 0) / (2 * HOUR));
     expect(Math.min(...shares)).toBeGreaterThan(0.25);
-  });
-});
-
-describe('the share', () => {
-  const lowTime = (policy: object): number => {
-    const service = new FakeService(policy);
-    service.add('low', 1000 * HOUR, { priority: 'low' });
-    for (let index = 0; index < 8; index++) service.add(`high-${index}`, 1000 * HOUR, { priority: 'high' });
-    service.runUntil(4 * HOUR);
-    return (service.ran.get('low') ?? 0) / (4 * HOUR * service.policy.jobsAtOnce);
-  };
-
-  test.each([
-    [5, 1],
-    [5, 4],
-    [20, 1],
-    [20, 2],
-  ])('%i percent is what a low job gets of %i places that higher ones want', (lowSharePercent, jobsAtOnce) => {
-    expect(lowTime({ lowSharePercent, jobsAtOnce })).toBeCloseTo(lowSharePercent / 100, 2);
-  });
-
-  test('at 0 percent a low job waits until all higher ones are done, as in BITS', () => {
-    expect(lowTime({ lowSharePercent: 0 })).toBe(0);
-  });
-
-  test('normal and low jobs each have theirs under high ones, and the small jobs of a class divide it', () => {
-    const service = new FakeService({ lowSharePercent: 10 });
-    service.add('high', 1000 * HOUR, { priority: 'high' });
-    service.add('normal', 1000 * HOUR, { priority: 'normal' });
-    for (let index = 0; index < 100; index++) service.add(`low-${index}`, 1000, { priority: 'low' });
-    service.runUntil(HOUR);
-    expect(service.ran.get('normal')).toBeGreaterThan(0.09 * HOUR);
-    expect([...service.ended.keys()].filter((id) => id.startsWith('low')).length).toBe(100);
-    expect(service.ran.get('high')).toBeGreaterThan(0.8 * HOUR);
-  });
-
-  test('a stream of short high jobs that never ends does not keep a low job from its share', () => {
-    const service = new FakeService({ lowSharePercent: 10 });
-    service.add('low', 60_000, { priority: 'low' });
-    for (let index = 0; index < 720; index++) {
-      service.add(`high-${index}`, 5000, { priority: 'high' });
-      service.runUntil(service.now + 1000);
-    }
-    expect(service.ended.get('low')).toBeGreaterThan(600_000);
-    expect(service.ended.get('low')).toBeLessThan(680_000);
-  });
-
-  test('a low job that is kept from one path only gets its share of that path', () => {
-    const service = new FakeService({ lowSharePercent: 10, jobsAtOnce: 10, perTargetPath: 1 });
-    service.add('here', 1000 * HOUR, { priority: 'foreground', targetPaths: ['/busy'] });
-    service.add('free', 1000 * HOUR, { priority: 'low', targetPaths: ['/free'] });
-    service.add('low', 1000 * HOUR, { priority: 'low', targetPaths: ['/busy'] });
-    service.runUntil(10 * HOUR);
-    expect((service.ran.get('low') ?? 0) / (10 * HOUR)).toBeCloseTo(0.1, 2);
-    expect(service.ran.get('free')).toBe(10 * HOUR);
-  });
-
-  test('a job that runs by its share keeps its place for a slice, whoever comes', () => {
-    const service = new FakeService({ lowSharePercent: 10 });
-    service.add('high', HOUR, { priority: 'high' });
-    service.add('low', HOUR, { priority: 'low' });
-    service.runUntil(100_000);
-    expect(service.look().preempt).toMatchObject([{ id: 'high', by: 'low', rule: 'share' }]);
-    service.add('other', HOUR, { priority: 'high' });
-    service.runUntil(109_999);
-    expect(service.runningIds).toEqual(['low']);
-    service.runUntil(110_001);
-    expect(service.runningIds).toEqual(['other']);
   });
 });
 

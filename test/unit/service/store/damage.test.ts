@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { expect, test } from 'vitest';
 import type { Job } from '../../../../src/service/job.js';
+import { openDatabase, placesIn } from '../../../../src/service/store/open-database.js';
+import { storeError } from '../../../../src/service/store/sqlite.js';
 import { Seeded } from '../../../support/seeded.js';
 import { StoreFolder } from '../../../support/store-folder.js';
 import { jobWith, toldOf } from '../../../support/stored-jobs.js';
@@ -35,6 +37,10 @@ const damages: readonly (readonly [name: string, damage: Damage])[] = [
   ['cut in the middle of its last page', (path) => truncateSync(path, statSync(path).size - 100)],
   ['cut to nothing', (path) => truncateSync(path, 0)],
   ['random bytes', (path) => writeFileSync(path, seeded.bytes(statSync(path).size))],
+  [
+    'without the name of a column',
+    (path) => overwrite(path, readFileSync(path).lastIndexOf('body TEXT'), Buffer.from('bodu')),
+  ],
   ['a text', (path) => writeFileSync(path, 'no database')],
   ['without its first page', (path) => overwrite(path, 0, Buffer.alloc(PAGE))],
   ['with a zeroed page', (path) => overwrite(path, 5 * PAGE, Buffer.alloc(PAGE))],
@@ -172,4 +178,37 @@ test('a job or an event that does not make sense is told and kept aside, and the
   const looked = new Database(folder.database);
   expect(looked.prepare('SELECT what FROM aside').all()).toHaveLength(6 + 2 + 11);
   looked.close();
+});
+
+test('whatever is damaged, a database is opened or refused, and what is opened can be written to', async () => {
+  const { folder, jobs } = await filled(50);
+  const [whole, backup] = [readFileSync(folder.database), readFileSync(folder.backup)];
+  const known = new Set(jobs.map(({ id }) => id));
+  const seeded = new Seeded(7);
+  let restored = 0;
+  for (let round = 0; round < 80; round++) {
+    const database = Buffer.from(whole);
+    const at = seeded.int(0, seeded.chance(0.3) ? 99 : database.length - 1);
+    const length = seeded.chance(0.5) ? 1 : seeded.int(1, 2 * PAGE);
+    const bytes = seeded.chance(0.5) ? seeded.bytes(length) : Buffer.alloc(length);
+    bytes.copy(database, at);
+    const places = placesIn(new StoreFolder().path);
+    for (const [path, content] of [[places.database, database] as const, [places.backup, backup] as const]) {
+      writeFileSync(path, content, { mode: 0o600 });
+    }
+    try {
+      const opened = openDatabase(places, 0);
+      const { jobs: found, notes } = opened.state;
+      restored += notes.length > 0 ? 1 : 0;
+      expect(found.filter(({ id }) => !known.has(id))).toEqual([]);
+      if (notes.length === 0) expect(found).toHaveLength(jobs.length);
+      opened.database.write({ jobs: [], told: [{ id: 2 ** 40, body: '{}' }], removed: [], durable: true });
+      opened.database.close();
+    } catch (thrown) {
+      // The marks in the header may say that it is somebody else's.
+      const told = storeError(thrown, 'refused');
+      expect([told.code, at < 100]).toEqual(['E_STORE', true]);
+    }
+  }
+  expect(restored).toBeGreaterThan(10);
 });

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   statSync,
   symlinkSync,
@@ -28,10 +30,12 @@ const modeOf = (path: string): number => statSync(path).mode & 0o777;
 /** A process that has the store open. */
 async function holder(folder: string): Promise<ChildProcess> {
   const argument = JSON.stringify({ folder, template: jobWith(), random: [0.1, 0.7, 0.3] });
-  const child = spawn(process.execPath, [CHILD, argument], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said = join(folder, 'said');
+  const output = openSync(said, 'w');
+  const child = spawn(process.execPath, [CHILD, argument], { stdio: ['ignore', output, 'inherit'] });
   onTestFinished(() => void child.kill('SIGKILL'));
-  await once(child.stdout, 'data');
-  child.stdout.pause();
+  closeSync(output);
+  await until(() => statSync(said).size > 0);
   child.kill('SIGSTOP');
   return child;
 }
