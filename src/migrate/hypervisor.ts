@@ -30,8 +30,8 @@ export interface Hypervisor {
   /** Off to running; with a saved state to paused, on the very disks of the description. */
   start(vm: VmDescription, from?: SavedState): Promise<void>;
   /**
-   * All disks at one instant: from then on the guest writes to the overlays, and what they lie on stays as it is. All or
-   * nothing; overlay files of a failed call are removed. Answers the description as it is from then on.
+   * All disks at one instant: from then on the guest writes to the overlays, and what they lie on stays as it is. All
+   * or nothing; overlay files of a failed call are removed. Answers the description as it is from then on.
    */
   snapshot(vm: VmDescription, overlays: readonly Overlay[]): Promise<VmDescription>;
   /** The inverse of a snapshot: merges the overlays into what they lie on, while the guest runs, and removes them. */

@@ -2,7 +2,8 @@
  * The machines of this host. Who may start one is asked and changed under the lock of that machine, so that it never
  * runs twice: a machine that was given away, or is here as a placeholder, is started by its migration alone.
  */
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
@@ -89,7 +90,7 @@ export class LocalHost implements VmHost {
     const sentences: string[] = [];
     if (!machines.includes(vm.machine)) sentences.push(`This host has no machine of the type ${vm.machine}.`);
     if (vm.accelerator === 'kvm' && !existsSync('/dev/kvm')) sentences.push('This host has no KVM.');
-    sentences.push(...this.#strangers(vm.id), ...roomFor(folders, bytes));
+    sentences.push(...this.#strangers(vm.id), ...(await roomFor(folders, bytes)));
     // Of a raw disk there is nothing to be checked, and what its guest wrote must not choose what it is taken for.
     const told = this.#isHere(vm) ? vm.disks.filter(({ chain }) => chain.at(-1)?.format !== 'raw') : [];
     for (const disk of told) sentences.push(...(await this.#whatIsWrong(disk)));
@@ -102,6 +103,7 @@ export class LocalHost implements VmHost {
     await this.#locked(vm.id, async () => {
       if (registry.has(vm.id)) this.#assertFree(vm.id, migration);
       else registry.add(checked, { state: 'placeholder', migration });
+      if (registry.incoming(vm.id)?.taken) return;
       registry.setIncoming(vm.id, { migration, vm: checked });
     });
   }
@@ -109,12 +111,13 @@ export class LocalHost implements VmHost {
   async removePlaceholder(id: string, migration: string): Promise<void> {
     const { registry, hypervisor } = this.#parts;
     await this.#locked(id, async () => {
-      if (!registry.has(id) || registry.incoming(id)?.migration !== migration) return;
-      const ownership = registry.ownership(id);
-      if (ownership.state === 'placeholder') {
-        await hypervisor.stop(registry.get(id));
-        registry.remove(id);
-      } else registry.setIncoming(id, undefined);
+      const incoming = registry.has(id) ? registry.incoming(id) : undefined;
+      if (incoming?.migration !== migration || incoming.taken) return;
+      const { state } = registry.ownership(id);
+      // A machine that is here runs as what it was before.
+      if (state !== 'here') await hypervisor.stop(registry.get(id));
+      if (state === 'placeholder') registry.remove(id);
+      else registry.setIncoming(id, undefined);
     });
   }
 
@@ -125,6 +128,7 @@ export class LocalHost implements VmHost {
       this.#assertComing(vm.id, migration);
       // From here on this is what the machine is, also where its source is this host.
       registry.put(checked);
+      registry.setIncoming(vm.id, { migration, vm: checked });
       await hypervisor.start(checked, from);
     });
   }
@@ -133,16 +137,15 @@ export class LocalHost implements VmHost {
     const { registry, hypervisor } = this.#parts;
     await this.#locked(id, async () => {
       const incoming = registry.incoming(id);
-      if (registry.ownership(id).state !== 'here' || incoming !== undefined) {
-        this.#assertComing(id, migration);
-        // One that was started is known as what it was started as.
-        const started = (await hypervisor.state(registry.get(id))) !== 'off';
-        if (incoming && !started) registry.put(incoming.vm);
-        registry.setOwnership(id, { state: 'here' });
-        registry.setIncoming(id, undefined);
-      }
-      const vm = registry.get(id);
+      if (registry.ownership(id).state === 'here' && incoming === undefined) return;
+      if (!incoming?.taken || incoming.migration !== migration) this.#assertComing(id, migration);
+      const vm = incoming?.vm ?? registry.get(id);
+      // On record before it belongs here: where that is all that was done, the same call goes on from there.
+      registry.setIncoming(id, { migration, vm, taken: true });
+      registry.put(vm);
+      registry.setOwnership(id, { state: 'here' });
       if ((await hypervisor.state(vm)) === 'paused') await hypervisor.resume(vm);
+      registry.setIncoming(id, undefined);
     });
   }
 
@@ -152,6 +155,8 @@ export class LocalHost implements VmHost {
       const ownership = registry.ownership(id);
       if (ownership.state === 'gone' && ownership.migration === migration) return;
       assertHere(id, ownership);
+      const state = await hypervisor.state(registry.get(id));
+      if (state === 'running' || state === 'io-error') throw wrongState(id, 'its guest runs', 'Save its state first.');
       registry.setOwnership(id, { state: 'gone', migration, to });
       await hypervisor.stop(registry.get(id));
     });
@@ -233,13 +238,13 @@ function wrongState(id: string, why: string, next: string): TransferError {
 }
 
 /** Whether the folders are there and together have so much room. */
-function roomFor(folders: readonly string[], bytes: number): string[] {
+async function roomFor(folders: readonly string[], bytes: number): Promise<string[]> {
   const sentences: string[] = [];
   const freeOf = new Map<number, number>();
   for (const folder of folders) {
     try {
-      accessSync(folder, constants.W_OK | constants.X_OK);
-      const { dev } = statSync(`${folder}/`);
+      await access(folder, constants.W_OK | constants.X_OK);
+      const { dev } = await stat(`${folder}/`);
       freeOf.set(dev, freeBytes(folder) ?? Number.POSITIVE_INFINITY);
     } catch (cause) {
       sentences.push(`Nothing can be written to ${showPath(folder)}: ${(cause as Error).message}.`);

@@ -1,7 +1,8 @@
 /**
  * What this host knows of its machines: a folder for each in the state folder, for its user alone. `vm.json` is what
  * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over,
- * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a whole, and is durable before a call returns.
+ * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a
+ * whole, and is durable before a call returns.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -40,6 +41,8 @@ export interface VmRuntime {
 export interface IncomingVm {
   readonly migration: string;
   readonly vm: VmDescription;
+  /** It is here, and was about to run. */
+  readonly taken?: true;
 }
 
 export type MergedAway = Readonly<Record<string, readonly ImageFile[]>>;

@@ -12,6 +12,8 @@ const BEFORE: readonly (readonly [string, (at: Scene) => { reached: Promise<void
   ['copy-bases', (at) => gate(at.files, 'digest')],
   ['shrink-delta', (at) => gate(at.world.host('local'), 'memoryInUse')],
   ['save-state', (at) => gate(at.world.host('local'), 'saveState')],
+  ['copy-delta', (at) => gate(at.world.host('local'), 'state', () => at.world.guests(at.vm.id)[0]?.state === 'saved')],
+  ['prove', (at) => gate(at.files, 'digest', (path) => String(path).endsWith('.state'))],
   ['re-point', (at) => gate(at.files, 'repoint')],
 ];
 

@@ -2,9 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { systemClock } from '../../src/core/clock.js';
 import { MiB } from '../../src/core/units.js';
-import { STEPS } from '../../src/migrate/steps.js';
+import { STEPS, type Step } from '../../src/migrate/steps.js';
 import { scratchFolder } from '../support/copying.js';
 import { FakeWorld } from '../support/fake-hosts.js';
 import { expectRuns, filesIn, makeVm, type VmWish } from '../support/migrating.js';
@@ -17,6 +16,7 @@ function begin(wish: VmWish, to: string) {
   const world = new FakeWorld();
   const [source, target] = [join(scratchFolder(), 'vm'), join(scratchFolder(), 'there')];
   const vm = makeVm(source, wish);
+  const before = filesIn(source);
   world.host('local').add(vm, true);
   world.run();
   onTestFinished(async () => {
@@ -26,8 +26,8 @@ function begin(wish: VmWish, to: string) {
   const state = scratchFolder();
   const bootId = world.guests(vm.id)[0]?.bootId;
   const request = { vm: vm.id, to, paths: { folder: target } };
-  const run = async (kill?: Kill) => {
-    const view = await carryOut(world, { state, request, ...(kill && { kill }) });
+  const run = async (kill?: Kill, abortAt?: Step) => {
+    const view = await carryOut(world, { state, request, ...(kill && { kill }), ...(abortAt && { abortAt }) });
     expect(view?.error, view?.reason).toBeUndefined();
     // Never both, and never neither: somebody owns it, or the migration will give it to its target.
     expect(world.guests(vm.id).filter((guest) => guest.state === 'running').length).toBeLessThanOrEqual(1);
@@ -40,7 +40,13 @@ function begin(wish: VmWish, to: string) {
       vm.disks.flatMap(({ chain }) => chain.map(({ path }) => path.split('/').at(-1))).sort(),
     );
   };
-  return { world, vm, run, arrived };
+  const back = async (): Promise<void> => {
+    expectRuns({ world, vm }, 'local', bootId);
+    expect((await world.host('local').get(vm.id)).vm).toEqual(vm);
+    expect(filesIn(target)).toEqual([]);
+    expect(filesIn(source)).toEqual(before);
+  };
+  return { world, vm, run, arrived, back };
 }
 
 test.each(['local', 'other'])(
@@ -83,11 +89,26 @@ test(`killed at any moment, the machine arrives with all that was written (seed 
   }
 });
 
+test(`killed while it aborts, the machine is back at the source, or has arrived (seed ${seed})`, {
+  timeout: 180_000,
+}, async () => {
+  const seeded = new Seeded(seed);
+  const abortAt: readonly Step[] = ['copy-bases', 'save-state', 're-point', 'switch-over'];
+  for (const step of abortAt) {
+    const { run, arrived, back } = begin({ disks: 1, snapshots: 1 }, 'other');
+    let view: Awaited<ReturnType<typeof run>>;
+    for (let child = 0; child < 6 && !view; child++) view = await run({ moment: seeded.int(12, 80) }, step);
+    view ??= await run(undefined, step);
+    expect(['aborted', 'done']).toContain(view?.state);
+    if (view?.state === 'done') arrived();
+    else await back();
+  }
+});
+
 test('both are killed, Blockferry and the machine that stands still: it arrives all the same', async () => {
   const { world, vm, run, arrived } = begin({ disks: 1 }, 'other');
   expect(await run({ step: 'save-state', state: 'done' })).toBeUndefined();
   world.host('local').killGuest(vm.id);
   expect(await run()).toMatchObject({ state: 'done' });
   arrived();
-  await systemClock.sleep(1);
 });

@@ -141,10 +141,11 @@ export async function atStep(
   stop.abort();
 }
 
-/** The next call of that name waits: `reached` resolves when it is made, and `release` lets it go on. */
+/** The next such call of that name waits: `reached` resolves when it is made, and `release` lets it go on. */
 export function gate<K extends string>(
   on: Partial<Record<K, unknown>>,
   name: K,
+  such: (...args: unknown[]) => boolean = () => true,
 ): { readonly reached: Promise<void>; release(): void } {
   const original = on[name] as (...args: unknown[]) => Promise<unknown>;
   let [reach, release] = [(): void => undefined, (): void => undefined];
@@ -155,6 +156,7 @@ export function gate<K extends string>(
     release = resolve;
   });
   on[name] = async (...args: unknown[]) => {
+    if (!such(...args)) return original.apply(on, args);
     on[name] = original;
     reach();
     await released;

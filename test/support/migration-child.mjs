@@ -12,7 +12,7 @@ import { Service } from '../../dist/src/service/service.js';
 import { InlineRunner } from '../../dist/src/transfer/inline-runner.js';
 import { Performer } from '../../dist/src/transfer/perform.js';
 
-const { state, request, kill = {} } = JSON.parse(process.argv[2]);
+const { state, request, kill = {}, abortAt } = JSON.parse(process.argv[2]);
 const note = (sentence) => process.stderr.write(`${sentence}\n`);
 
 let moments = 0;
@@ -81,14 +81,26 @@ function end(name) {
 const jobs = await Service.start({ ...(await serviceParts(state, note)), newRunner });
 const migrations = await Migrations.open({ state, jobs, end, clock, note });
 const stop = new AbortController();
+let aborting;
+/** Refused after the switch-over: then it arrives. */
+async function abort() {
+  try {
+    await migrations.abort(migrations.list()[0].id);
+  } catch (thrown) {
+    if (thrown.code !== 'E_MIGRATION_STATE') throw thrown;
+  }
+}
 void (async () => {
   for await (const { event } of migrations.events({ after: 0 }, stop.signal)) {
     if (event.type === 'step' && event.step === kill.step && event.state === kill.state) die();
+    if (event.type === 'step' && event.step === abortAt) aborting ??= abort();
   }
 })();
 if (kill.afterMs !== undefined) void systemClock.sleep(kill.afterMs).then(die);
 const [known] = migrations.list();
 const { id } = known ?? (await migrations.start(request));
+await migrations.settled(id);
+await aborting;
 const view = await migrations.settled(id);
 stop.abort();
 await migrations.close();

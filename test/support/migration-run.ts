@@ -29,7 +29,7 @@ interface Call {
 /** What the migration came to; undefined when it was killed first. */
 export async function carryOut(
   world: FakeWorld,
-  about: { readonly state: string; readonly request: MigrationRequest; readonly kill?: Kill },
+  about: { readonly state: string; readonly request: MigrationRequest; readonly kill?: Kill; readonly abortAt?: Step },
 ): Promise<MigrationView | undefined> {
   const child = spawn(process.execPath, [CHILD, JSON.stringify(about)], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   let [said, wrong] = ['', ''];

@@ -14,7 +14,7 @@ import type { DescribeDisk } from './image-check.js';
 import { Machine } from './machine.js';
 import { type Merge, type MergeOffline, mergeDisks, removeMerged } from './merge-disks.js';
 import { hookAgain } from './nodes.js';
-import { residentBytes } from './process.js';
+import { hasEnded, type QemuProcess, residentBytes } from './process.js';
 import type { Qmp } from './qmp.js';
 import { save } from './save.js';
 import { dropState } from './saved-state.js';
@@ -33,6 +33,9 @@ export interface QemuParts {
 
 /** Of QEMU's own memory, besides that of the guest: its devices, as they are in a saved state. */
 const DEVICES_BYTES = 16 * 1024 * 1024;
+
+/** A process gives its memory back before it is gone. */
+const ENDING_MS_MAX = 5000;
 
 const STATES: Readonly<Record<string, VmRunState>> = {
   running: 'running',
@@ -64,7 +67,7 @@ export class QemuHypervisor implements LocalHypervisor {
     // A guest that never ran is missed by nobody.
     if (!running) return runtime.phase === 'up' ? 'lost' : 'off';
     if (running.runtime.phase === 'starting') return 'off';
-    const state = await machine.ask(QUERY_SOCKET, stateNow);
+    const state = await this.#askState(machine, running.process);
     // It switched itself off, and waits to be put away.
     if (state === 'off') await machine.end(QUERY_SOCKET);
     return state;
@@ -81,7 +84,7 @@ export class QemuHypervisor implements LocalHypervisor {
         if (state !== 'off') throw wrongState(known, state);
       }
       await machine.end(CONTROL_SOCKET);
-      removeMerged(registry, vm.id);
+      await removeMerged(registry, vm.id);
       await startMachine(machine, known, from, this.#parts);
     });
   }
@@ -106,17 +109,7 @@ export class QemuHypervisor implements LocalHypervisor {
   }
 
   async discardState(vm: VmDescription): Promise<void> {
-    await this.#locked(vm, (machine, known) =>
-      this.#ask(machine, known, async (qmp) => {
-        if ((await stateNow(qmp)) === 'running') return;
-        await hookAgain(qmp, known);
-        await qmp.execute('cont');
-        const { saved, savingTo } = machine.runtime ?? {};
-        machine.forget('saved', 'savingTo');
-        // The guest has gone on since: whoever loaded it now would take its disks back in time.
-        for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) dropState(path);
-      }),
-    );
+    await this.#locked(vm, (machine, known) => this.#ask(machine, known, (qmp) => goOn(qmp, machine, known)));
   }
 
   async resume(vm: VmDescription): Promise<void> {
@@ -124,7 +117,7 @@ export class QemuHypervisor implements LocalHypervisor {
       this.#ask(machine, known, async (qmp) => {
         const state = await stateNow(qmp);
         if (state === 'saved') throw wrongState(known, 'saved', 'Discard its state first.');
-        if (state !== 'running') await qmp.execute('cont');
+        await goOn(qmp, machine, known);
       }),
     );
   }
@@ -144,6 +137,16 @@ export class QemuHypervisor implements LocalHypervisor {
   async memoryInUse({ id, memoryBytes }: VmDescription): Promise<number> {
     const running = this.#machine(id).find();
     return running ? Math.min(residentBytes(running.process), memoryBytes + DEVICES_BYTES) : 0;
+  }
+
+  /** A process that ends while it is asked is lost, and not a failure to ask it. */
+  async #askState(machine: Machine, process_: QemuProcess): Promise<VmRunState> {
+    try {
+      return await machine.ask(QUERY_SOCKET, stateNow);
+    } catch (thrown) {
+      if (await hasEnded(process_, this.#parts.clock, ENDING_MS_MAX)) return 'lost';
+      throw thrown;
+    }
   }
 
   #machine(id: string): Machine {
@@ -168,6 +171,17 @@ export class QemuHypervisor implements LocalHypervisor {
 async function stateNow(qmp: Qmp): Promise<VmRunState> {
   const { status } = await qmp.execute<{ status: string }>('query-status');
   return STATES[status] ?? 'paused';
+}
+
+/** Also after a save that was cut short, which has taken images out of the machine by then. */
+async function goOn(qmp: Qmp, machine: Machine, vm: VmDescription): Promise<void> {
+  if ((await stateNow(qmp)) === 'running') return;
+  await hookAgain(qmp, vm);
+  await qmp.execute('cont');
+  const { saved, savingTo } = machine.runtime ?? {};
+  machine.forget('saved', 'savingTo');
+  // The guest has gone on since: whoever loaded it now would take its disks back in time.
+  for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) await dropState(path);
 }
 
 /** Goes on with a start that was cut short just before the guest ran. */

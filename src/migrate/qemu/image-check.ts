@@ -1,5 +1,5 @@
 /** Looks whether the images of a machine are what its description says, before QEMU takes them at their word. */
-import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { TransferError } from '../../core/errors.js';
 import type { ChainDescription, DiskDescription } from '../../disk/describe.js';
@@ -27,9 +27,17 @@ export interface ParentFolders {
 export type DescribeDisk = (path: string, where: ParentFolders) => Promise<ChainDescription>;
 
 /** Bytes of the disk in each fixed VHD: all but its footer. */
-export function fixedBytesOf({ disks }: VmDescription): ReadonlyMap<string, number> {
+export async function fixedBytesOf({ disks }: VmDescription): Promise<ReadonlyMap<string, number>> {
   const fixed = disks.flatMap(({ chain }) => chain.filter(({ format }) => format === 'vhd-fixed'));
-  return new Map(fixed.map(({ path }) => [path, statSync(path).size - FOOTER_BYTES]));
+  return new Map(await Promise.all(fixed.map(async ({ path }) => [path, await contentBytes(path)] as const)));
+}
+
+async function contentBytes(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size - FOOTER_BYTES;
+  } catch (cause) {
+    throw new TransferError('E_SOURCE_MISSING', `${path} cannot be looked at`, { ...HINT, cause });
+  }
 }
 
 /** @throws TransferError E_DISK_FORMAT, E_DISK_PARENT */

@@ -1,9 +1,6 @@
 /** Merges the overlays of disks away, beside a running guest or in a machine that is off. */
-import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { Clock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
-import { syncFolder } from '../../platform/publish.js';
 import type { MergeProgress } from '../hypervisor.js';
 import type { ImageFile, VmDescription, VmDisk } from '../vm.js';
 import type { MergedAway, VmRegistry } from '../vm-registry.js';
@@ -11,7 +8,7 @@ import { foldersOf, type ParentFolders } from './image-check.js';
 import type { Machine } from './machine.js';
 import { finishMerged, mergeOnline } from './merge.js';
 import { topImages } from './nodes.js';
-import { commitOverlay } from './overlays.js';
+import { commitOverlay, removeImage } from './overlays.js';
 import type { Qmp } from './qmp.js';
 import { CONTROL_SOCKET } from './sockets.js';
 
@@ -45,18 +42,17 @@ export async function mergeDisks(machine: Machine, merge: Merge, parts: MergePar
     const one = { ...merge, disk, at };
     if (running) await machine.ask(CONTROL_SOCKET, (qmp) => mergeRunning(qmp, machine, one, parts));
     else await mergeOff(machine, one, parts);
-    removeMerged(registry, machine.id, id);
+    await removeMerged(registry, machine.id, id);
   }
   return registry.get(machine.id);
 }
 
 /** Files of images that nobody uses any more; all disks, or one. */
-export function removeMerged(registry: VmRegistry, machine: string, disk?: string): void {
+export async function removeMerged(registry: VmRegistry, machine: string, disk?: string): Promise<void> {
   const merged = registry.mergedAway(machine);
   const going = Object.entries(merged).filter(([id]) => disk === undefined || id === disk);
   for (const { path } of going.flatMap(([, images]) => images)) {
-    rmSync(path, { force: true });
-    syncFolder(dirname(path));
+    await removeImage(path);
   }
   const kept = Object.entries(merged).filter(([id]) => disk !== undefined && id !== disk);
   if (going.length > 0) registry.setMergedAway(machine, Object.fromEntries(kept));
@@ -109,7 +105,7 @@ async function mergeOff(machine: Machine, one: One, { registry, mergeOffline }: 
     if (disk.chain.length > 2) await commitOverlay(top.path, below.path, signal);
     else await mergeOffline(top.path, { ...foldersOf(disk), progress, signal });
     cut(registry, machine.id, disk, disk.chain.length - 2);
-    removeMerged(registry, machine.id, disk.id);
+    await removeMerged(registry, machine.id, disk.id);
   }
 }
 

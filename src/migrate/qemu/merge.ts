@@ -11,7 +11,7 @@ import { nodeName, removeNodes, topImages, topNode } from './nodes.js';
 import { syncFile } from './overlays.js';
 import { type Qmp, refused } from './qmp.js';
 
-/** It begins beside the guest and whatever else the storage does, and comes to use all of it when that is not enough. */
+/** It begins beside whatever else the storage does, and comes to use all of it when that is not enough. */
 const SPEED_BYTES_PER_SECOND = 64 * 1024 * 1024;
 const FASTER_EVERY_MS = 5000;
 const DOUBLINGS = 6;
@@ -70,7 +70,7 @@ export async function mergeOnline(qmp: Qmp, merge: OnlineMerge, clock: Clock): P
   await merge.pause();
   try {
     await untilSame(qmp, job, clock);
-    syncFile(pathOf(disk, into));
+    await syncFile(pathOf(disk, into));
     merge.settle();
     await complete(qmp, job);
   } catch (thrown) {

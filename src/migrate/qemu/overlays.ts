@@ -1,6 +1,7 @@
 /** New, empty overlays: durable before a machine is said to have them. */
 import { execFile } from 'node:child_process';
-import { closeSync, constants, fsyncSync, openSync, rmSync } from 'node:fs';
+import { constants } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { basename, dirname, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoOf, TransferError } from '../../core/errors.js';
@@ -26,8 +27,8 @@ export interface NewOverlay {
 
 /** @throws TransferError E_TARGET_EXISTS, E_NO_SPACE, E_HYPERVISOR; nothing is left of it then */
 export async function makeOverlay({ path, sizeBytes, below, again }: NewOverlay): Promise<void> {
-  if (again) rmSync(path, { force: true });
-  claim(path);
+  if (again) await rm(path, { force: true });
+  await claim(path);
   try {
     // Named from its own folder, so that both can be moved together; never taken for a protocol by its colon.
     const named = `./${relative(dirname(path), below.path)}`;
@@ -35,10 +36,10 @@ export async function makeOverlay({ path, sizeBytes, below, again }: NewOverlay)
     const image = ['-f', 'qcow2', '-o', OPTIONS, '-F', format, '-b', named];
     const args = ['create', '-q', '-u', ...image, '--', path, `${sizeBytes}`];
     await run('qemu-img', args, { timeout: MAKE_MS_MAX });
-    syncFile(path);
+    await syncFile(path);
     syncFolder(dirname(path));
   } catch (thrown) {
-    rmSync(path, { force: true });
+    await rm(path, { force: true });
     throw notMade(path, thrown);
   }
 }
@@ -55,23 +56,29 @@ export async function commitOverlay(path: string, below: string, signal: AbortSi
       cause,
     });
   }
-  syncFile(below);
+  await syncFile(below);
 }
 
 /** What others wrote to it is durable then, too. */
-export function syncFile(path: string): void {
-  const fd = openSync(path, O_RDONLY | O_NOFOLLOW);
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, O_RDONLY | O_NOFOLLOW);
   try {
-    fsyncSync(fd);
+    await file.sync();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }
 
+/** A file that nobody uses any more; it may have gone already. */
+export async function removeImage(path: string): Promise<void> {
+  await rm(path, { force: true });
+  syncFolder(dirname(path));
+}
+
 /** The name is ours before another program opens the file. */
-function claim(path: string): void {
+async function claim(path: string): Promise<void> {
   try {
-    closeSync(openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    await (await open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)).close();
   } catch (thrown) {
     if (errnoOf(thrown) !== 'EEXIST') throw notMade(path, thrown);
     throw new TransferError('E_TARGET_EXISTS', `there is a file ${path} already, where an overlay was to be made`, {

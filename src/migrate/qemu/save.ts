@@ -1,25 +1,25 @@
 /** Saves the memory of a guest into a file, and leaves the guest standing still. A save that fails lets it go on. */
 
-import { statSync } from 'node:fs';
 import type { SavedState } from '../hypervisor.js';
 import type { VmDescription } from '../vm.js';
 import type { Machine } from './machine.js';
 import { hookAgain, unhook } from './nodes.js';
 import { type Qmp, refused } from './qmp.js';
-import { assertFree, dropState, receiveState } from './saved-state.js';
+import { assertFree, dropState, receiveState, statOf } from './saved-state.js';
 import { STATE_SOCKET } from './sockets.js';
 
 /** A bound that no storage reaches: QEMU's own would be 128 MiB/s. */
 const BANDWIDTH_BYTES_PER_SECOND = 2 ** 40;
-const LOOK_MS = 20;
+/** It tells by an event when it is done; this is for one that was missed. */
+const LOOK_MS = 100;
 
 /** @throws TransferError E_NO_SPACE and others; the guest goes on then, if it did before */
 export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: string): Promise<SavedState> {
   const { saved, savingTo } = machine.runtime ?? {};
   const before = await statusOf(qmp);
-  if (before === 'postmigrate' && saved?.path === path && isThere(saved)) return saved;
+  if (before === 'postmigrate' && saved?.path === path && (await isThere(saved))) return saved;
   const ours = savingTo === path;
-  assertFree(path, ours);
+  await assertFree(path, ours);
   machine.note({ savingTo: path });
   try {
     if (before === 'postmigrate') {
@@ -41,7 +41,7 @@ export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: 
       await hookAgain(qmp, vm);
       if (before !== 'paused') await qmp.execute('cont');
     }
-    dropState(path);
+    await dropState(path);
     machine.forget('saved', 'savingTo');
     throw thrown;
   }
@@ -64,6 +64,6 @@ async function statusOf(qmp: Qmp): Promise<string> {
   return (await qmp.execute<{ status: string }>('query-status')).status;
 }
 
-function isThere({ path, bytes }: SavedState): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.size === bytes;
+async function isThere({ path, bytes }: SavedState): Promise<boolean> {
+  return (await statOf(path))?.size === bytes;
 }

@@ -4,8 +4,8 @@
  * were compared.
  */
 import { createHash } from 'node:crypto';
-import { constants, lstatSync, renameSync, rmSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, rmSync, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { errnoOf, TransferError } from '../../core/errors.js';
@@ -23,17 +23,27 @@ type Received = Omit<SavedState, 'path'>;
 /** The name it has until it is whole. */
 const unfinished = (path: string): string => `${path}.saving`;
 
+/** Undefined: there is nothing of that name. */
+export async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'ENOENT') return undefined;
+    throw notSaved(path, thrown);
+  }
+}
+
 /** @param ours an earlier save that was cut short has made what is there. @throws TransferError E_TARGET_EXISTS */
-export function assertFree(path: string, ours: boolean): void {
-  if (ours || lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+export async function assertFree(path: string, ours: boolean): Promise<void> {
+  if (ours || (await statOf(path)) === undefined) return;
   throw new TransferError('E_TARGET_EXISTS', `there is a file ${path} already, where a state was to be saved`, {
     hint: 'Name another place for the state. The guest goes on.',
   });
 }
 
 /** Of a save that came to nothing, or is not needed any more. */
-export function dropState(path: string): void {
-  for (const name of [unfinished(path), path]) rmSync(name, { force: true });
+export async function dropState(path: string): Promise<void> {
+  for (const name of [unfinished(path), path]) await rm(name, { force: true });
 }
 
 /**
@@ -52,8 +62,8 @@ export async function receiveState(
     file = opened;
     const received = await withShortPath(folder, (short) => receiveAt(join(short, STATE_SOCKET), opened, send));
     await opened.sync();
-    assertFree(path, ours);
-    renameSync(unfinished(path), path);
+    await assertFree(path, ours);
+    await rename(unfinished(path), path);
     syncFolder(dirname(path));
     return { path, ...received };
   } catch (thrown) {

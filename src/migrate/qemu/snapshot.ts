@@ -2,13 +2,12 @@
  * A snapshot of disks at one instant. The overlays are durable and written down before QEMU uses them: an empty overlay
  * over an image reads as that image, so whatever ends us or QEMU, the machine is started with all that its guest wrote.
  */
-import { rmSync } from 'node:fs';
 import { TransferError } from '../../core/errors.js';
 import type { Overlay } from '../hypervisor.js';
 import type { ImageFile, VmDescription, VmDisk } from '../vm.js';
 import type { VmRegistry } from '../vm-registry.js';
 import { fileNode, formatNode, nodeName, removeNodes, topImages, topNode } from './nodes.js';
-import { makeOverlay } from './overlays.js';
+import { makeOverlay, removeImage } from './overlays.js';
 import type { Qmp } from './qmp.js';
 
 /** A disk as it is, and as it will be. */
@@ -56,7 +55,7 @@ export async function takeSnapshot(
     if (!qmp.isOpen) throw thrown;
     await undo(qmp, changes);
     registry.put(before);
-    for (const path of made) rmSync(path, { force: true });
+    for (const path of made) await removeImage(path);
     throw thrown;
   }
 }

@@ -60,7 +60,7 @@ async function begin(
   file: FileHandle | undefined,
   checked: Promise<unknown>,
 ): Promise<void> {
-  const args = argumentsOf(vm, { fixedBytes: fixedBytesOf(vm), incoming: file !== undefined });
+  const args = argumentsOf(vm, { fixedBytes: await fixedBytesOf(vm), incoming: file !== undefined });
   const process_ = await startProcess(args, machine.folder, file ? [file.fd] : []);
   machine.note({ process: process_ });
   await machine.askNew(process_, CONTROL_SOCKET, async (qmp) => {

@@ -68,7 +68,7 @@ test('answers find their calls in whatever order they come, with events in betwe
   qmp.close();
 });
 
-test('a refusal says what QEMU said, without what a terminal would act on, and a full storage has its own code', async () => {
+test('a refusal says what QEMU said, without what a terminal would act on; a full storage has a code', async () => {
   const path = await monitor(({ id, execute }, socket) => {
     const desc = execute === 'full' ? 'write: No space left on device' : 'no \u001b[2Jsuch node';
     socket.write(`${JSON.stringify({ id, error: { class: 'GenericError', desc } })}\n`);
