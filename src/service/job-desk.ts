@@ -72,7 +72,8 @@ export class JobDesk {
   /** As the job is now: its priority and its storages may have changed. */
   contend(job: JobRecord): void {
     const { id, owner, priority, kind } = job;
-    const open = job.files.filter(({ state }) => state !== 'committed' && state !== 'transferred');
+    const done = job.autoComplete ? ['committed'] : ['committed', 'transferred'];
+    const open = job.files.filter(({ state }) => !done.includes(state));
     const paths = (end: 'source' | 'target') => [
       ...new Set(open.map((file) => storagePath(parseLocation(file[end].text), this.#mounts))),
     ];
@@ -93,7 +94,7 @@ export class JobDesk {
     const known = this.runs.get(job.id);
     if (known) return known;
     const { book, clock, random, policy } = this.#parts;
-    let [done, sent] = [0, 0];
+    let [doneMax, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       borrow: (source, target) => this.#borrow(source, target),
@@ -101,13 +102,15 @@ export class JobDesk {
       onEvent: (event, file) => this.#heard(job, event, file),
       onProgress: (progress, moved) => {
         const { bytesDone, bytesReused, bytesZero } = progress;
-        if (bytesDone > done) {
+        // What is only proven again after a failure has been counted before.
+        if (bytesDone > doneMax) {
           job.progressAt = clock.wallMs();
           job.retries = 0;
         }
-        done = bytesDone;
-        this.bytes[job.priority] += Math.max(0, bytesDone - bytesReused - bytesZero - sent);
-        sent = Math.max(sent, bytesDone - bytesReused - bytesZero);
+        doneMax = Math.max(doneMax, bytesDone);
+        const sentNow = bytesDone - bytesReused - bytesZero;
+        this.bytes[job.priority] += Math.max(0, sentNow - sent);
+        sent = sentNow;
         book.progress(job, progress, moved);
       },
       onFile: () => book.keepSoon(job),

@@ -124,7 +124,7 @@ export class Service implements JobService {
     return this.#call(id, 'suspend', by, async (job) => {
       if (job.state === 'suspended') return;
       this.#desk.dispatcher.remove(id);
-      const kept = this.#book.enter(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
+      const kept = this.#enterNow(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
       await this.#desk.runs.get(id)?.suspend();
       await kept;
       await this.#book.keep(job);
@@ -147,7 +147,7 @@ export class Service implements JobService {
 
   async #cancel(job: JobRecord, reason: string, keepPartial: boolean): Promise<void> {
     this.#desk.dispatcher.remove(job.id);
-    const kept = this.#book.enter(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
+    const kept = this.#enterNow(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
     await this.#desk.runs.get(job.id)?.suspend(true);
     this.#desk.runs.delete(job.id);
     this.#book.log.forgetProgress(job.id);
@@ -160,13 +160,25 @@ export class Service implements JobService {
     await this.#book.keep(job);
   }
 
+  /** To be awaited when its files have stopped; a store that fails until then is no rejection that nobody heard. */
+  #enterNow(job: JobRecord, state: JobState, reason: string): Promise<void> {
+    const kept = this.#book.enter(job, state, reason);
+    kept.catch(() => undefined);
+    return kept;
+  }
+
   async complete(id: string, by: Caller): Promise<JobView & Completed> {
     let done: Completed = { committed: 0, left: 0 };
     const view = await this.#call(id, 'complete', by, async (job) => {
       const whole = job.state === 'transferred';
       this.#desk.dispatcher.remove(id);
       const run = this.#desk.run(job);
-      if (!whole) await run.suspend();
+      if (!whole) {
+        // No retry that is due meanwhile may take it up again, nor a restart.
+        const kept = this.#enterNow(job, 'suspended', `${by.name} completes it`);
+        await run.suspend();
+        await kept;
+      }
       const [error] = await run.complete();
       if (error) {
         const reason = `not complete: ${error.message}`;
@@ -194,6 +206,8 @@ export class Service implements JobService {
       const run = this.#desk.runs.get(id);
       if (given.limitBytesPerSecond !== undefined) run?.setLimit(given.limitBytesPerSecond);
       if (given.priority !== undefined) run?.changeClass();
+      if (given.autoComplete && job.state === 'transferred') this.#desk.queue(job, 'it is to complete itself now');
+      if (given.autoComplete) run?.goOn();
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       await this.#book.keep(job);
     });
@@ -207,6 +221,8 @@ export class Service implements JobService {
       const sources = files.map(({ source }) => named('source', to + source.text.slice(from.length)));
       for (const [at, { index }] of files.entries()) changeFile(job, index, { source: sources[at] });
       changed = files.length;
+      // What a job that makes way has open is of the places before.
+      if (changed > 0) await this.#desk.runs.get(id)?.suspend();
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       await this.#book.keep(job);
     });
@@ -258,7 +274,7 @@ export class Service implements JobService {
     await Promise.all([...this.#desk.runs.values()].map((run) => run.suspend(true)));
     for (const id of this.#desk.runs.keys()) {
       const job = this.#book.find(id);
-      if (job) await this.#book.keep(job);
+      if (job) this.#book.keepSoon(job);
     }
     await this.#notices?.close();
     this.#book.flush();
