@@ -139,9 +139,10 @@ export class JobBook {
     }
   }
 
+  /** @throws TransferError E_STORE: then they are still there */
   async forget(ids: readonly string[]): Promise<void> {
-    for (const id of ids) this.#jobs.delete(id);
     await this.#parts.store.remove(ids);
+    for (const id of ids) this.#jobs.delete(id);
   }
 
   #failed(thrown: unknown): void {

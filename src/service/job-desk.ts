@@ -2,7 +2,7 @@
  * What becomes of jobs between the calls of their owners: they get and lose slots, are whole, fail, wait for a retry,
  * and are taken up again after a restart.
  */
-import type { Clock } from '../core/clock.js';
+import { type Clock, orLate } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
@@ -11,6 +11,7 @@ import { mountPoints } from '../platform/file-system.js';
 import { discardPartial } from '../transfer/discard.js';
 import { newPaceLevel } from '../transfer/pace.js';
 import { Dispatcher } from './dispatcher.js';
+import { Holds } from './holds.js';
 import { isFinal, type JobFile, PRIORITIES, type Priority } from './job.js';
 import type { JobBook } from './job-book.js';
 import { changeFile, type JobRecord } from './job-record.js';
@@ -28,7 +29,11 @@ export interface JobDeskParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly policy: () => Policy;
+  readonly heldMax?: number | undefined;
 }
+
+/** How long the start waits for storages that names were being given on. */
+const RECOVER_MS = 2000;
 
 const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
   priority: 'a job of a higher priority goes first',
@@ -47,10 +52,12 @@ export class JobDesk {
   /** As of the last tick: jobs are many, and mounts change seldom. */
   #mounts: readonly string[] = mountPoints();
   readonly #pace = newPaceLevel();
+  readonly #holds: Holds;
   readonly #classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
 
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
+    this.#holds = new Holds(parts.heldMax);
     this.#classPaces = Object.fromEntries(PRIORITIES.map((priority) => [priority, newPaceLevel()])) as Record<
       Priority,
       SharedArrayBuffer
@@ -99,6 +106,7 @@ export class JobDesk {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       borrow: (source, target) => this.#borrow(source, target),
       filesAtOnce: () => policy().filesAtOnce,
+      holds: this.#holds,
       onEvent: (event, file) => this.#heard(job, event, file),
       onProgress: (progress, moved) => {
         const { bytesDone, bytesReused, bytesZero } = progress;
@@ -194,19 +202,30 @@ export class JobDesk {
     }
   }
 
-  /** After a restart: every job is where it was. */
-  async recover(): Promise<void> {
+  /** After a restart: every job is where it was. `take`: for what asks a storage, which may not answer. */
+  async recover(take: (id: string, work: () => Promise<void>) => Promise<void>): Promise<void> {
+    const asking: Promise<void>[] = [];
     for (const job of this.#parts.book.all()) {
-      for (const { index, state, mark } of job.files) {
-        if (state === 'committing') await this.#recoverCommit(job, index, mark);
-        if (state === 'copying') changeFile(job, index, { state: 'waiting' });
-      }
-      const ran = job.state === 'connecting' || job.state === 'transferring';
-      if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
-      else if (job.state === 'queued') this.contend(job);
-      else if (job.state === 'transferred' && job.files.every(({ state }) => state === 'committed')) {
-        this.#parts.book.pass(job, 'acknowledged', 'its completion was cut short, and is finished now');
-      }
+      for (const { index, state } of job.files) if (state === 'copying') changeFile(job, index, { state: 'waiting' });
+      if (job.files.every(({ state }) => state !== 'committing')) this.#takeUp(job);
+      else asking.push(take(job.id, () => this.#recoverCommits(job)));
+    }
+    await orLate(Promise.all(asking), this.#parts.clock, RECOVER_MS, AbortSignal.abort());
+  }
+
+  async #recoverCommits(job: JobRecord): Promise<void> {
+    for (const { index, state, mark } of job.files) {
+      if (state === 'committing') await this.#recoverCommit(job, index, mark);
+    }
+    this.#takeUp(job);
+  }
+
+  #takeUp(job: JobRecord): void {
+    const ran = job.state === 'connecting' || job.state === 'transferring';
+    if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
+    else if (job.state === 'queued') this.contend(job);
+    else if (job.state === 'transferred' && job.files.every(({ state }) => state === 'committed')) {
+      this.#parts.book.pass(job, 'acknowledged', 'its completion was cut short, and is finished now');
     }
   }
 
@@ -233,7 +252,7 @@ export class JobDesk {
     } catch (thrown) {
       book.tell(job, { type: 'note', message: TransferError.from(thrown).message }, file);
     }
-    await book.keep(job);
+    book.keepSoon(job);
   }
 }
 

@@ -5,12 +5,14 @@
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { ProgressEvent, TimeSpent, TransferEvent } from '../core/events.js';
+import type { ProgressEvent, TransferEvent } from '../core/events.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
 import { type FileEnd, FileRun } from './file-run.js';
+import type { Holds } from './holds.js';
 import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { progressOf } from './job-progress.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type { Borrowed } from './runners.js';
 import { endsOf } from './storage-path.js';
@@ -25,6 +27,7 @@ export interface JobRunParts {
   /** What all jobs share. */
   readonly pace: SharedArrayBuffer;
   readonly filesAtOnce: () => number;
+  readonly holds: Holds;
   readonly onEvent: (event: TransferEvent, file: number) => void;
   /** Of the job, and which of its files have moved since the last. */
   readonly onProgress: (progress: Omit<ProgressEvent, 'schema' | 'at'>, moved: readonly number[]) => void;
@@ -36,8 +39,6 @@ export interface JobRunParts {
   readonly onSettled: () => void;
 }
 
-/** More would hold too many descriptors and locks; the others are proven again when the job is completed. */
-const HELD_MAX = 64;
 /** At most four a second. */
 const PROGRESS_MS = 250;
 
@@ -46,6 +47,8 @@ interface Copying {
   /** Absent until there are threads for it. */
   run?: FileRun;
   held: boolean;
+  /** Others have to wait as it does: it closes what it has open. */
+  lettingGo: boolean;
   latest?: ProgressEvent;
   /** Resolves when how it ended is written down. */
   ended: Promise<FileEnd>;
@@ -127,11 +130,11 @@ export class JobRun {
     return errors;
   }
 
-  #commit(file: number): Promise<FileEnd> {
+  async #commit(file: number): Promise<FileEnd> {
     const held = this.#copies.get(file);
-    if (!held) return this.#copy(file, true);
-    held.run?.commit();
-    return held.ended;
+    if (!held?.lettingGo) held?.run?.commit();
+    const end = await held?.ended;
+    return end && !held?.lettingGo ? end : this.#copy(file, true);
   }
 
   #moving(): Copying[] {
@@ -171,7 +174,8 @@ export class JobRun {
 
   /** `completes`: it is whole already, and was asked to get its name, whether the job has a slot or not. */
   #copy(file: number, completes = false): Promise<FileEnd> {
-    const copying: Copying = { held: false, ended: Promise.resolve({ error: new TransferError('E_STOPPED', '') }) };
+    const ended = Promise.resolve({ error: new TransferError('E_STOPPED', '') });
+    const copying: Copying = { held: false, lettingGo: false, ended };
     this.#copies.set(file, copying);
     copying.ended = this.#run(file, copying, completes).then((end) => {
       this.#copies.delete(file);
@@ -237,9 +241,12 @@ export class JobRun {
     changeFile(this.#job, file, { state: 'transferred', size, bytesDone: size });
     copying.held = true;
     this.#parts.onFile();
-    const held = [...this.#copies.values()].filter((copy) => copy.held);
-    // The oldest has all on record, and is proven again when it is completed.
-    if (held.length > HELD_MAX) held[0]?.run?.suspend();
+    const letGo = (): void => {
+      copying.lettingGo = true;
+      copying.run?.suspend();
+    };
+    this.#parts.holds.add(letGo);
+    void copying.ended.then(() => this.#parts.holds.remove(letGo));
     this.goOn();
   }
 
@@ -252,30 +259,9 @@ export class JobRun {
     const now = nowMs(this.#parts.clock);
     if (now - this.#toldMs < PROGRESS_MS) return;
     this.#toldMs = now;
-    this.#parts.onProgress(this.#sum(event), [...this.#moved]);
+    const spent = [...this.#copies.values()].flatMap(({ latest }) => latest?.spent ?? []);
+    this.#parts.onProgress(progressOf(this.#job, event, this.rate(), spent), [...this.#moved]);
     this.#moved.clear();
-  }
-
-  /** Of the job: its files together. */
-  #sum({ phase, proof }: ProgressEvent): Omit<ProgressEvent, 'schema' | 'at'> {
-    let [bytesDone, bytesTotal, bytesReused, bytesZero, done] = [0, 0, 0, 0, 0];
-    for (const file of this.#job.files) {
-      bytesDone += file.bytesDone;
-      bytesTotal += file.size ?? 0;
-      bytesReused += file.bytesReused;
-      bytesZero += file.bytesZero;
-      if (file.state === 'transferred' || file.state === 'committed') done++;
-    }
-    const rate = this.rate();
-    const failed = this.#job.files.filter(({ state }) => state === 'failed').length;
-    const total = this.#job.files.length;
-    return {
-      type: 'progress',
-      ...{ phase, proof, bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond: rate },
-      ...(rate > 0 && { remainingMs: Math.round(((bytesTotal - bytesDone) / rate) * 1000) }),
-      spent: [...this.#copies.values()].flatMap(({ latest }) => latest?.spent ?? []).reduce(added),
-      ...(total > 1 && { files: { done, total, skipped: 0, failed } }),
-    };
   }
 }
 
@@ -291,9 +277,4 @@ function writeDown(job: JobRecord, file: number, end: FileEnd, whole: boolean): 
   const otherwise = stopped ? 'waiting' : 'failed';
   const error = stopped ? {} : { error: end.error.toJSON() };
   changeFile(job, file, { state: whole ? 'transferred' : otherwise, mark: undefined, ...error });
-}
-
-function added(one: TimeSpent, other: TimeSpent): TimeSpent {
-  const keys = Object.keys(one) as (keyof TimeSpent)[];
-  return Object.fromEntries(keys.map((key) => [key, one[key] + other[key]])) as unknown as TimeSpent;
 }

@@ -46,7 +46,7 @@ export class Service implements JobService {
   #closed: Promise<void> | undefined;
 
   private constructor(parts: ServiceParts, stored: Awaited<ReturnType<JobStore['load']>>) {
-    const { store, clock, random, note, policies } = parts;
+    const { store, clock, random, note, policies, heldMax } = parts;
     this.#parts = parts;
     this.#startedAt = clock.wallMs();
     this.#notices = parts.notices?.((job, message) => {
@@ -57,10 +57,10 @@ export class Service implements JobService {
     this.#book = new JobBook({ store, clock, entered, note }, stored);
     this.#runners = new Runners(parts.newRunner, clock);
     const policy = (): Policy => policies.policy;
-    this.#desk = new JobDesk({ book: this.#book, runners: this.#runners, clock, random, policy });
+    this.#desk = new JobDesk({ book: this.#book, runners: this.#runners, clock, random, policy, heldMax });
     const cancel = (job: JobRecord, reason: string, keepPartial: boolean) => this.#cancel(job, reason, keepPartial);
     this.#housekeeping = new Housekeeping({
-      ...{ book: this.#book, desk: this.#desk, runners: this.#runners, clock, policy, cancel },
+      ...{ book: this.#book, desk: this.#desk, runners: this.#runners, clock, policy, cancel, note },
     });
     policies.onChange(() => {
       this.#desk.dispatcher.applyRates();
@@ -75,7 +75,7 @@ export class Service implements JobService {
     for (const sentence of stored.notes) parts.note(sentence);
     const service = new Service(parts, stored);
     service.#desk.dispatcher.applyRates();
-    await service.#desk.recover();
+    await service.#desk.recover((id, work) => service.#turns.take(id, work));
     service.#housekeeping.start();
     return service;
   }

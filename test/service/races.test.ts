@@ -2,14 +2,11 @@
 import { existsSync, renameSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
-import { TransferError } from '../../src/core/errors.js';
 import { MiB } from '../../src/core/units.js';
-import type { Job } from '../../src/service/job.js';
 import type { JobSpec } from '../../src/service/job-service.js';
-import type { Told } from '../../src/service/told.js';
 import { PoolRunner } from '../../src/transfer/pool-runner.js';
 import { CHUNK, expectDone, failureOf, type Pair, pairIn, scratchFolder } from '../support/copying.js';
-import { MemoryStore, Shelf } from '../support/memory-store.js';
+import { FullStore, Shelf } from '../support/memory-store.js';
 import { moves, OWNER, reaches, testService } from '../support/services.js';
 
 const SIZE = 3 * MiB + 4097;
@@ -152,21 +149,6 @@ test('a cancelled job leaves nothing, however early it is cancelled', async () =
     expect([pair.target, pair.part, pair.journal].map(existsSync)).toEqual([false, false, false]);
   }
 });
-
-/** A store whose disk is full from some moment on. */
-class FullStore extends MemoryStore {
-  full = false;
-
-  override async put(jobs: readonly Job[], told: readonly Told[]): Promise<void> {
-    if (this.full) throw new TransferError('E_STORE', 'the disk of the store is full');
-    return super.put(jobs, told);
-  }
-
-  override async remove(ids: readonly string[]): Promise<void> {
-    if (this.full) throw new TransferError('E_STORE', 'the disk of the store is full');
-    return super.remove(ids);
-  }
-}
 
 test('a call that cannot be put on record says so, and the service lives', async () => {
   const store = new FullStore();

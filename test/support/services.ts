@@ -50,7 +50,7 @@ export interface TestService {
 export async function testService(
   shelf: Shelf,
   change: Partial<Policy> = {},
-  parts: Partial<Pick<ServiceParts, 'clock' | 'newRunner' | 'store'>> = {},
+  parts: Partial<Pick<ServiceParts, 'clock' | 'heldMax' | 'newRunner' | 'store'>> = {},
 ): Promise<TestService> {
   const policies = new TestPolicies(change);
   const notes: string[] = [];
