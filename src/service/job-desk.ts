@@ -217,7 +217,9 @@ export class JobDesk {
     for (const { index, state, mark } of job.files) {
       if (state === 'committing') await this.#recoverCommit(job, index, mark);
     }
-    this.#takeUp(job);
+    const doubtful = job.files.filter(({ state, error }) => state === 'failed' && error?.code === 'E_TARGET_CHANGED');
+    if (doubtful.length > 0) this.fail(job, doubtful);
+    else this.#takeUp(job);
   }
 
   #takeUp(job: JobRecord): void {
@@ -238,13 +240,17 @@ export class JobDesk {
       const { runner, giveBack } = await this.#borrow(from, to);
       try {
         const located = { location: to, sourceName: fileName(from) };
-        const { ref, journalPath: path } = await runner.run('locate-target', located);
+        const site = await runner.run('locate-target', located);
+        const { ref, journalPath: path } = site;
         const { overwrite = false, sync = true } = job.options;
         const request = { overwrite, sync };
         if (mark && (await runner.run('finish-commit', { ref, part: mark, request }))) {
           changeFile(job, file, { state: 'committed' });
           const { ref: journal } = await runner.run('open-journal', { path, forget: true });
           await runner.run('drop-journal', { ref: journal, sync });
+        } else if (mark && !site.partialOnRecord && !site.partial && site.existing) {
+          // It may have had its name, and have been used since: nobody asked for that to be replaced.
+          changeFile(job, file, { state: 'failed', error: usedSince(site.name).toJSON() });
         }
       } finally {
         giveBack();
@@ -254,6 +260,13 @@ export class JobDesk {
     }
     book.keepSoon(job);
   }
+}
+
+function usedSince(target: string): TransferError {
+  const message = `${target} was about to get its name when the service ended, and is not what was copied`;
+  const hint =
+    'It may have been complete, and changed since: look at it. Cancel the job to leave it as it is; resume copies again.';
+  return new TransferError('E_TARGET_CHANGED', message, { hint });
 }
 
 /** Both ends were seen before: what is missing now may come back. */

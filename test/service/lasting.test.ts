@@ -1,5 +1,5 @@
 /** What goes on for long: retries, clocks that are set, files that wait for their names, a storage that hangs. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -154,4 +154,49 @@ test('a storage that does not answer keeps no service from starting again', asyn
   answers();
   await reaches(service, id, 'acknowledged');
   expectDone(pair);
+});
+
+test('a target that was used before the service knew of its name is not replaced unasked', async () => {
+  const shelf = new Shelf();
+  const before = await testService(shelf);
+  const pair = pairIn(scratchFolder(), SIZE);
+  writeFileSync(pair.target, 'the old one');
+  const options = { overwrite: true, reflink: 'never' } as const;
+  const { id } = await before.service.create(specOf([pair], { autoComplete: true, options }), OWNER);
+  const puts: Job[] = [];
+  const put = shelf.jobs.set.bind(shelf.jobs);
+  shelf.jobs.set = (key, job) => {
+    puts.push(job);
+    return put(key, job);
+  };
+  await reaches(before.service, id, 'acknowledged');
+  await before.service.close();
+  // As a service leaves it that is killed when the target has its name.
+  shelf.jobs.set(id, puts.find(({ files }) => files[0]?.state === 'committing') as Job);
+  writeFileSync(pair.target, 'what a guest wrote', { flag: 'r+' });
+  const { service } = await testService(shelf);
+  const { error } = await vi.waitFor(() => {
+    const job = service.get(id, OWNER);
+    expect(job.state).toBe('error');
+    return job;
+  });
+  expect(error).toMatchObject({ code: 'E_TARGET_CHANGED', hint: expect.stringContaining('resume copies again') });
+  expect(readFileSync(pair.target, 'latin1')).toMatch(/^what a guest wrote/);
+  await service.resume(id, OWNER);
+  await reaches(service, id, 'acknowledged');
+  expectDone(pair);
+});
+
+test('what the store could not take is stored as soon as it can, though nothing else happens to the job', async () => {
+  const shelf = new Shelf();
+  const store = new FullStore(shelf);
+  const { service } = await testService(shelf, {}, { store });
+  const pair = pairIn(scratchFolder(), SIZE);
+  renameSync(pair.source, `${pair.source}.away`);
+  const { id } = await service.create(specOf([pair]), OWNER);
+  store.full = true;
+  await reaches(service, id, 'error').catch(() => undefined);
+  expect(shelf.jobs.get(id)?.state).not.toBe('error');
+  store.full = false;
+  await vi.waitFor(() => expect(shelf.jobs.get(id)?.state).toBe('error'), { timeout: 10_000 });
 });
