@@ -93,6 +93,13 @@ export class JobBook {
     this.#parts.entered(job, told);
   }
 
+  /** As {@link enter}, to be awaited later: a store that fails until then is no rejection that nobody heard. */
+  enterNow(record: JobRecord, state: JobState, reason: string): Promise<void> {
+    const kept = this.enter(record, state, reason);
+    kept.catch(() => undefined);
+    return kept;
+  }
+
   /** As {@link enter}, where nobody waits: a store that fails is noted, and the job goes on. */
   pass(record: JobRecord, state: JobState, reason: string, more?: Entering): void {
     this.enter(record, state, reason, more).catch((thrown) => this.#failed(thrown));

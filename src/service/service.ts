@@ -3,6 +3,7 @@
  * what state the job is in, and then done by the desk; all that changes is in the book.
  */
 import { randomUUID } from 'node:crypto';
+import { orLate } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
@@ -34,6 +35,9 @@ import { loadOf } from './service-load.js';
 import type { Notices, ServiceParts } from './service-parts.js';
 import type { Told } from './told.js';
 
+/** How long a storage may take to put down what it has; systemd waits for half a minute in all. */
+const CLOSE_MS = 20_000;
+
 export class Service implements JobService {
   readonly #parts: ServiceParts;
   readonly #book: JobBook;
@@ -43,7 +47,7 @@ export class Service implements JobService {
   readonly #housekeeping: Housekeeping;
   readonly #turns = new Turns();
   readonly #startedAt: number;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<boolean> | undefined;
 
   private constructor(parts: ServiceParts, stored: Awaited<ReturnType<JobStore['load']>>) {
     const { store, clock, random, note, policies, heldMax } = parts;
@@ -124,7 +128,7 @@ export class Service implements JobService {
     return this.#call(id, 'suspend', by, async (job) => {
       if (job.state === 'suspended') return;
       this.#desk.dispatcher.remove(id);
-      const kept = this.#enterNow(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
+      const kept = this.#book.enterNow(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
       await this.#desk.runs.get(id)?.suspend();
       await kept;
       await this.#book.keep(job);
@@ -147,7 +151,7 @@ export class Service implements JobService {
 
   async #cancel(job: JobRecord, reason: string, keepPartial: boolean): Promise<void> {
     this.#desk.dispatcher.remove(job.id);
-    const kept = this.#enterNow(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
+    const kept = this.#book.enterNow(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
     await this.#desk.runs.get(job.id)?.suspend(true);
     this.#desk.runs.delete(job.id);
     this.#book.log.forgetProgress(job.id);
@@ -160,13 +164,6 @@ export class Service implements JobService {
     await this.#book.keep(job);
   }
 
-  /** To be awaited when its files have stopped; a store that fails until then is no rejection that nobody heard. */
-  #enterNow(job: JobRecord, state: JobState, reason: string): Promise<void> {
-    const kept = this.#book.enter(job, state, reason);
-    kept.catch(() => undefined);
-    return kept;
-  }
-
   async complete(id: string, by: Caller): Promise<JobView & Completed> {
     let done: Completed = { committed: 0, left: 0 };
     const view = await this.#call(id, 'complete', by, async (job) => {
@@ -175,7 +172,7 @@ export class Service implements JobService {
       const run = this.#desk.run(job);
       if (!whole) {
         // No retry that is due meanwhile may take it up again, nor a restart.
-        const kept = this.#enterNow(job, 'suspended', `${by.name} completes it`);
+        const kept = this.#book.enterNow(job, 'suspended', `${by.name} completes it`);
         await run.suspend();
         await kept;
       }
@@ -263,15 +260,16 @@ export class Service implements JobService {
     return loadOf(this.#book, this.#desk, this.#startedAt);
   }
 
-  close(): Promise<void> {
+  close(): Promise<boolean> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  async #close(): Promise<void> {
-    await this.#housekeeping.close();
+  async #close(): Promise<boolean> {
+    const { clock } = this.#parts;
     this.#desk.dispatcher.close();
-    await Promise.all([...this.#desk.runs.values()].map((run) => run.suspend(true)));
+    const stopped = [...this.#desk.runs.values()].map((run) => run.suspend(true));
+    await orLate(Promise.all([this.#housekeeping.close(), ...stopped]), clock, CLOSE_MS, AbortSignal.abort());
     for (const id of this.#desk.runs.keys()) {
       const job = this.#book.find(id);
       if (job) this.#book.keepSoon(job);
@@ -280,7 +278,7 @@ export class Service implements JobService {
     this.#book.flush();
     this.#parts.policies.close();
     await this.#parts.store.close();
-    await this.#runners.close();
+    return this.#runners.close();
   }
 
   /** One call of a job after the other. */

@@ -10,6 +10,7 @@ import type { Job } from '../../src/service/job.js';
 import type { JobSpec } from '../../src/service/job-service.js';
 import type { Service } from '../../src/service/service.js';
 import { PoolRunner } from '../../src/transfer/pool-runner.js';
+import type { Work, WorkName } from '../../src/transfer/requests.js';
 import {
   bytesOf,
   CHUNK,
@@ -42,6 +43,13 @@ class SetClock implements Clock {
   nowNs = (): bigint => systemClock.nowNs() + BigInt(this.passedMs) * 1_000_000n;
   wallMs = (): number => systemClock.wallMs() + this.passedMs + this.setMs;
   sleep = systemClock.sleep;
+}
+
+/** A storage that never answers when a target is to get its name. */
+class HungRunner extends PoolRunner {
+  override run<N extends WorkName>(name: N, request: Work[N]['in']): Promise<Work[N]['out']> {
+    return name === 'commit-target' ? new Promise(() => undefined) : super.run(name, request);
+  }
 }
 
 /** A server that has half of a file, and is busy when it is asked for the rest. */
@@ -199,4 +207,15 @@ test('what the store could not take is stored as soon as it can, though nothing 
   expect(shelf.jobs.get(id)?.state).not.toBe('error');
   store.full = false;
   await vi.waitFor(() => expect(shelf.jobs.get(id)?.state).toBe('error'), { timeout: 10_000 });
+});
+
+test('a service ends though a storage does not answer while it gives a target its name', async () => {
+  const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 20, signal) };
+  const { service } = await testService(new Shelf(), {}, { clock, newRunner: async () => new HungRunner(2) });
+  const pair = pairIn(scratchFolder(), CHUNK);
+  const { id } = await service.create(specOf([pair]), OWNER);
+  await reaches(service, id, 'transferred');
+  void service.complete(id, OWNER);
+  await vi.waitFor(() => expect(service.get(id, OWNER).files[0]?.state).toBe('committing'));
+  await service.close();
 });

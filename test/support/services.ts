@@ -60,7 +60,7 @@ export async function testService(
     note: (sentence) => notes.push(sentence),
     ...parts,
   });
-  onTestFinished(() => service.close());
+  onTestFinished(async () => void (await service.close()));
   return { service, policies, notes };
 }
 

@@ -26,11 +26,11 @@ export interface ServedJobs {
 }
 
 /** Jobs that were under way go on. @throws TransferError E_LOCKED: a service has them already */
-export async function serveJobs({ err }: Session, flags: ServeFlags): Promise<ServedJobs> {
+export async function serveJobs(session: Session, flags: ServeFlags): Promise<ServedJobs> {
   const state = resolve(stateFolder());
   const page = fileURLToPath(new URL('../../daemon/dashboard', import.meta.url));
   const web = webOf(flags);
-  const service = await openService({ state, onNote: (sentence) => err.line(`note: ${sentence}`) });
+  const service = await openService({ state, onNote: (sentence) => session.err.line(`note: ${sentence}`) });
   try {
     const control = await startControl({
       ...{ service, version: packageVersion(), socketPath: join(state, SOCKET), tokens: daemonFolder() },
@@ -44,7 +44,7 @@ export async function serveJobs({ err }: Session, flags: ServeFlags): Promise<Se
       ...(web?.identity && { pin: web.identity.fingerprint }),
       close: async () => {
         await control.close();
-        await service.close();
+        session.stuck ||= !(await service.close());
       },
     };
   } catch (thrown) {
