@@ -8,7 +8,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { explain } from './explain.js';
+import { explainTo } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook, maySee } from './job-book.js';
@@ -226,18 +226,7 @@ export class Service implements JobService {
   }
 
   why(id: string, by: Caller): Explanation {
-    const seen = (other: string): JobRecord | undefined => {
-      const job = this.#book.find(other);
-      return job && maySee(job, by) ? job : undefined;
-    };
-    // That others are before it is told to everybody, and which ones to those who may see them.
-    const { behind = [], ...why } = explain(
-      this.#book.get(id, by),
-      this.#desk,
-      (other) => seen(other)?.name ?? "another owner's job",
-    );
-    const known = behind.filter(seen);
-    return { ...why, ...(known.length > 0 && { behind: known }) };
+    return explainTo(by, this.#book.get(id, by), this.#desk, this.#book);
   }
 
   chunkMap(id: string, file: number, cells: number, by: Caller): ChunkMapView | undefined {
