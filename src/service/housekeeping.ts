@@ -102,7 +102,7 @@ export class Housekeeping {
     return true;
   }
 
-  /** Those that are due, and all of them when a network or a volume has come or gone, or their time is none any more. */
+  /** Those that are due, or whose time is none any more; all of them when a network or a volume has come or gone. */
   #retry(clockSet: boolean): void {
     const { desk, book, clock } = this.#parts;
     const waiting = [...book.all()].filter(({ state }) => state === 'transient-error');

@@ -267,7 +267,7 @@ export class JobDesk {
 function usedSince(target: string): TransferError {
   const message = `${target} was about to get its name when the service ended, and is not what was copied`;
   const hint =
-    'It may have been complete, and changed since: look at it. Cancel the job to leave it as it is; resume copies again.';
+    'It may have been complete, and changed since: look at it. Cancel leaves it as it is; resume copies again.';
   return new TransferError('E_TARGET_CHANGED', message, { hint });
 }
 

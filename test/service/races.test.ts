@@ -1,4 +1,4 @@
-/** Calls at awkward moments: while threads start, between files, in a job that failed, and with a store that is full. */
+/** Calls at awkward moments: while threads start, between files, in a job that failed, with a store that is full. */
 import { existsSync, renameSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
