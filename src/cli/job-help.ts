@@ -126,3 +126,12 @@ Examples:
   blockferry policy set policy.toml
   blockferry policy show | sed 's/= 12/= 4/' | blockferry policy set -
 `;
+
+export const TOP_HELP = `
+What moves comes first, then what failed or waits to be completed, then what is
+queued. It is drawn anew each second; Ctrl-C leaves, and the jobs go on.
+
+Examples:
+  blockferry top
+  blockferry top --service https://host:7422 --token-file token
+`;

@@ -15,6 +15,7 @@ import {
   JOB_SET_HELP,
   JOB_WATCH_HELP,
   JOB_WHY_HELP,
+  TOP_HELP,
 } from './job-help.js';
 import { count, duration, LANES_MAX, rate, size } from './option-values.js';
 import type { Reflink } from './program.js';
@@ -69,6 +70,7 @@ export interface JobCommands {
   list(flags: JobListFlags): Promise<void>;
   info(job: string, flags: ServiceFlags): Promise<void>;
   watch(job: string, flags: ServiceFlags): Promise<void>;
+  top(flags: ServiceFlags): Promise<void>;
   move(move: JobMove, jobs: readonly string[], flags: JobCancelFlags): Promise<void>;
   set(job: string, flags: JobSettingFlags): Promise<void>;
   why(job: string, flags: ServiceFlags): Promise<void>;
@@ -110,6 +112,13 @@ export function addJob(program: Command, commands: () => JobCommands): void {
     .action((id: string, from: string, to: string, flags: ServiceFlags) =>
       commands().replacePrefix(id, from, to, flags),
     );
+}
+
+/** `blockferry top`: `job list`, live. */
+export function addTop(program: Command, commands: () => JobCommands): void {
+  addToService(program, 'top', 'the jobs of the service, live on the terminal')
+    .addHelpText('after', TOP_HELP)
+    .action((flags: ServiceFlags) => commands().top(flags));
 }
 
 const JOB_ABOUT = 'its id, the beginning of it, or its name';

@@ -7,7 +7,7 @@ import { addBench, type BenchFlags } from './bench-program.js';
 import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, LEFTOVERS_HELP, STATUS_HELP, VERIFY_HELP } from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
-import { addJob, type JobCommands } from './job-program.js';
+import { addJob, addTop, type JobCommands } from './job-program.js';
 import { addMigrate, type MigrateCommands } from './migrate-program.js';
 import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
@@ -105,6 +105,7 @@ export function createProgram(commands: Commands): Command {
   addServe(program, () => commands.serve);
   addPeerCommands(program, () => commands.peer);
   addJob(program, () => commands.job);
+  addTop(program, () => commands.job);
   addPolicy(program, () => commands.policy);
   addServiceUnit(program, () => commands.service);
   addVm(program, () => commands.vm);

@@ -16,6 +16,7 @@ export function jobCommands(session: Session, ended: Ended): JobCommands {
       const { runJobWatch } = await import('./commands/job-watch.js');
       ended(await runJobWatch(session, id, flags));
     },
+    top: async (flags) => ended(await (await import('./commands/top.js')).runTop(session, flags)),
     move: async (move, ids, flags) => ended(await (await job()).runJobMove(session, move, ids, flags)),
     set: async (id, flags) => ended(await (await job()).runJobSet(session, id, flags)),
     why: async (id, flags) => ended(await (await job()).runJobWhy(session, id, flags)),
