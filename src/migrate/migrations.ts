@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
+import { Turns } from '../core/turns.js';
 import { makeFolders } from '../endpoint/state-folder.js';
 import { writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
@@ -49,7 +50,7 @@ export interface MigrationsParts {
 interface Entry {
   readonly migration: Migration;
   readonly folder: string;
-  aborting: boolean;
+  aborting?: Promise<void> | undefined;
 }
 
 export class Migrations implements MigrationService {
@@ -61,6 +62,7 @@ export class Migrations implements MigrationService {
   readonly #line: MigrationLine;
   readonly #rates: RateBook;
   readonly #key: ReceiptKey;
+  readonly #turns = new Turns();
 
   private constructor(parts: MigrationsParts) {
     this.#parts = parts;
@@ -126,7 +128,11 @@ export class Migrations implements MigrationService {
     return this.#view(entry);
   }
 
-  async abort(id: string): Promise<MigrationView> {
+  abort(id: string): Promise<MigrationView> {
+    return this.#turns.take(id, () => this.#abort(id));
+  }
+
+  async #abort(id: string): Promise<MigrationView> {
     const entry = this.#entry(id);
     const { book } = entry.migration;
     const { state } = this.#view(entry);
@@ -156,6 +162,7 @@ export class Migrations implements MigrationService {
   async settled(id: string): Promise<MigrationView> {
     const entry = this.#entry(id);
     await this.#line.settled(id);
+    await Promise.allSettled([entry.aborting]);
     return this.#view(entry);
   }
 
@@ -171,6 +178,7 @@ export class Migrations implements MigrationService {
   async close(): Promise<void> {
     for (const { migration } of this.#entries.values()) migration.close();
     await this.#line.close();
+    await Promise.allSettled([...this.#entries.values()].map(({ aborting }) => aborting));
     for (const { migration } of this.#entries.values()) migration.book.close();
     this.#entries.clear();
   }
@@ -185,7 +193,11 @@ export class Migrations implements MigrationService {
     return planMigration(request, { ...about, vm: status.vm });
   }
 
-  async #begin(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
+  #begin(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
+    return this.#turns.take(request.vm, () => this.#beginNow(request, prepareOnly));
+  }
+
+  async #beginNow(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
     const plan = await this.#planned(request, prepareOnly);
     for (const other of this.#entries.values()) {
       const { state } = this.#view(other);
@@ -206,7 +218,7 @@ export class Migrations implements MigrationService {
       rates: () => this.#rates.rates(from, to, book.facts('copy-bases')?.took?.copy),
       tell: (event) => this.#log.tell(id, event),
     });
-    const entry = { migration, folder: join(this.#folder, id), aborting: false };
+    const entry = { migration, folder: join(this.#folder, id) };
     this.#entries.set(id, entry);
     return entry;
   }
@@ -246,12 +258,15 @@ export class Migrations implements MigrationService {
   }
 
   async #abortNow(entry: Entry): Promise<void> {
-    entry.aborting = true;
+    entry.aborting = entry.migration.abort();
     try {
-      await entry.migration.abort();
+      await entry.aborting;
+    } catch (thrown) {
+      const { message } = TransferError.from(thrown);
+      this.#log.tell(entry.migration.book.plan.id, { type: 'note', message: `the abort is not over: ${message}` });
+      throw thrown;
     } finally {
-      entry.aborting = false;
-      this.#log.wake();
+      entry.aborting = undefined;
     }
   }
 
@@ -264,15 +279,13 @@ export class Migrations implements MigrationService {
     );
   }
 
-  #view({ migration, aborting }: Entry): MigrationView {
-    const { book, moved } = migration;
-    const { state, reason } = aborting ? ({ state: 'aborting', reason: undefined } as const) : this.#now(book.plan.id);
-    return viewOf(book, { state, reason, moved });
+  #view({ migration: { book, moved } }: Entry): MigrationView {
+    return viewOf(book, { place: this.#place(book.plan.id), moved });
   }
 
-  #now(id: string): { state?: 'running' | 'queued'; reason?: string } {
+  #place(id: string): { state: 'running' | 'queued'; reason: string } | undefined {
     const place = this.#line.place(id);
-    if (place === undefined) return {};
+    if (place === undefined) return undefined;
     if (place === 0) return { state: 'running', reason: 'it is carried out' };
     const before = place === 1 ? 'it is the next' : `${place - 1} are before it`;
     const { migrationsAtOnce } = this.#parts.jobs.policy;

@@ -1,7 +1,7 @@
 /** The steps before the blackout: the guest runs, and what is copied stands still below its overlays. */
 import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
-import { copyFiles, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
+import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import { atTarget, overlaysOf, targetOf, topOf } from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
@@ -19,7 +19,9 @@ export async function check(flow: Flow): Promise<StepFacts> {
       hint: 'Choose another folder, or move it away. Nothing was changed.',
     });
   }
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  // Its memory goes there too, for a while.
+  const memory = plan.running ? plan.vm.memoryBytes : 0;
+  const bytes = files.reduce((sum, file) => sum + file.bytes, memory);
   const folders = [...new Set(files.map(({ target }) => dirname(target)))];
   const problems = [
     // Of one that runs, what stands still is checked when it is copied.
@@ -59,9 +61,8 @@ export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepF
 }
 
 export async function copyBases(flow: Flow): Promise<StepFacts> {
-  const rules = { purpose: 'base', priority: 'low', overwrite: false, urgent: false } as const;
-  const { value: copied, ms } = await timed(flow.clock, async () => copyFiles(flow, await toCopy(flow), rules));
-  const files = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  const rules = { purpose: 'base', priority: 'low', overwrite: false, urgent: false, check: true } as const;
+  const { value: files, ms } = await timed(flow.clock, async () => copyProven(flow, await toCopy(flow), rules));
   return { files, took: { copy: tookFor(sum(files), ms) } };
 }
 
@@ -78,8 +79,7 @@ export async function shrinkRound(flow: Flow, round: number): Promise<StepFacts>
   );
   // Nothing else has such a name: what is there was copied before a crash.
   const rules = { purpose: `round ${round}`, priority: 'high', overwrite: true, urgent: false } as const;
-  const { value: copied, ms } = await timed(flow.clock, () => copyFiles(flow, files, rules));
-  const proven = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  const { value: proven, ms } = await timed(flow.clock, () => copyProven(flow, files, rules));
   return { vm, files: proven, took: { copy: tookFor(sum(proven), ms) } };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
 import type { ImageFile, VmDescription } from '../../src/migrate/vm.js';
 import { buildGuest } from '../support/guest/noticing-guest.js';
 import { type ChainFormats, QemuHost } from '../support/guest/qemu-host.js';
@@ -73,7 +74,10 @@ describe.skipIf(typeof built === 'string')(`a guest goes on from its saved state
     const inside = await guest.verify();
     expect(inside.map(({ wrong }) => wrong)).toEqual(vm.disks.map(() => 0));
     expect(guest.heartbeats.at(-1)).toMatchObject({ corrupt: 0, errors: 0, boot: first.boot });
-    await hypervisor.stop(merged);
+    // A guest that switches itself off is not lost.
+    await guest.switchOff();
+    while ((await hypervisor.state(merged)) !== 'off') await systemClock.sleep(20);
+    expect(hypervisor.pid(vm.id)).toBeUndefined();
     expect(host.scan(built, merged).map(({ digest, wrong }) => ({ digest, wrong }))).toEqual(
       inside.map(({ digest, wrong }) => ({ digest, wrong })),
     );
