@@ -18,7 +18,7 @@ import { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
 import { MigrationLine } from './migration-line.js';
 import { MigrationLog } from './migration-log.js';
-import { atTarget, planMigration } from './migration-plan.js';
+import { planMigration } from './migration-plan.js';
 import type {
   CutoverOptions,
   MigrationPreview,
@@ -29,7 +29,7 @@ import type {
 } from './migration-service.js';
 import { receiptContent, stateOf, viewOf } from './migration-view.js';
 import { predict } from './predict.js';
-import { assertMovable } from './prepare-steps.js';
+import { assertMovable, problemsOf } from './prepare-steps.js';
 import { RateBook } from './rate-book.js';
 import { type Receipt, signReceipt } from './receipt.js';
 import { type ReceiptKey, receiptKey } from './receipt-key.js';
@@ -99,11 +99,7 @@ export class Migrations implements MigrationService {
     const [from, to] = [this.#parts.end(plan.from), this.#parts.end(plan.to)];
     let bytes = 0;
     for (const { source } of plan.images) bytes += (await from.files.stat(source))?.bytes ?? 0;
-    const problems = [
-      // Of one that runs, what stands still is checked when it is copied.
-      ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
-      ...(await to.host.check(atTarget(plan, plan.vm), [...new Set(Object.values(plan.diskFolders))], bytes)),
-    ];
+    const problems = await problemsOf(plan, from, to, bytes);
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;
     const load = { deltaBytes: 0, memoryBytes, deltaBytesPerSecond: 0 };
     return { plan, problems, bytes, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };

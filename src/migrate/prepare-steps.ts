@@ -2,7 +2,8 @@
 import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
-import { atTarget, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import type { MigrationEnd } from './migration-end.js';
+import { atTarget, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -22,16 +23,29 @@ export async function check(flow: Flow): Promise<StepFacts> {
   // Its memory goes there too, for a while.
   const memory = plan.running ? plan.vm.memoryBytes : 0;
   const bytes = files.reduce((sum, file) => sum + file.bytes, memory);
-  const folders = [...new Set(files.map(({ target }) => dirname(target)))];
-  const problems = [
-    // Of one that runs, what stands still is checked when it is copied.
-    ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
-    ...(await to.host.check(atTarget(plan, plan.vm), folders, bytes)),
-  ];
+  for (const folder of foldersOf(plan)) await to.files.makeFolder(folder);
+  const problems = await problemsOf(plan, from, to, bytes);
   if (problems.length === 0) return {};
   throw new TransferError('E_USAGE', `${plan.vm.name} cannot be migrated: ${problems.join('; ')}`, {
     hint: 'Nothing was changed.',
   });
+}
+
+/** Sentences. A host that is both is asked once: about the images as they are, and the folders that they go to. */
+export async function problemsOf(
+  plan: MigrationPlan,
+  from: MigrationEnd,
+  to: MigrationEnd,
+  bytes: number,
+): Promise<readonly string[]> {
+  const folders = foldersOf(plan);
+  if (plan.from === plan.to) return to.host.check(plan.vm, folders, bytes);
+  const there = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
+  return [...(await from.host.check(plan.vm, [], 0)), ...there];
+}
+
+function foldersOf({ images }: MigrationPlan): string[] {
+  return [...new Set(images.map(({ target }) => dirname(target)))];
 }
 
 /** @throws TransferError E_VM_STATE */
@@ -44,7 +58,6 @@ export function assertMovable({ vm, ownership, state }: VmStatus, running: boole
 }
 
 export async function placeholder({ to, book: { plan } }: Flow): Promise<StepFacts> {
-  for (const folder of new Set(plan.images.map(({ target }) => dirname(target)))) await to.files.makeFolder(folder);
   await to.host.placeholder(atTarget(plan, plan.vm), plan.id);
   return {};
 }
