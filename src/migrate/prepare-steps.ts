@@ -31,7 +31,10 @@ export async function check(flow: Flow): Promise<StepFacts> {
   });
 }
 
-/** Sentences. A host that is both is asked once: about the images as they are, and the folders that they go to. */
+/**
+ * Sentences. Images that a guest writes to are checked when they stand still and are copied. A host that is both is
+ * asked once: about the images as they are, and the folders that they go to.
+ */
 export async function problemsOf(
   plan: MigrationPlan,
   from: MigrationEnd,
@@ -39,8 +42,9 @@ export async function problemsOf(
   bytes: number,
 ): Promise<readonly string[]> {
   const folders = foldersOf(plan);
-  if (plan.from === plan.to) return to.host.check(plan.vm, folders, bytes);
+  if (plan.from === plan.to && !plan.running) return to.host.check(plan.vm, folders, bytes);
   const there = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
+  if (plan.running) return there;
   return [...(await from.host.check(plan.vm, [], 0)), ...there];
 }
 
