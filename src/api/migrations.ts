@@ -6,7 +6,6 @@ import { TransferError } from '../core/errors.js';
 import { stateFolder } from '../endpoint/state-folder.js';
 import type { MigrationService } from '../migrate/migration-service.js';
 import type { JobService } from '../service/job-service.js';
-import { localMachines } from './machines.js';
 
 export interface MigrationsOptions {
   /** What copies the images; its state folder is that of the migrations. */
@@ -23,13 +22,15 @@ export interface MigrationsOptions {
  */
 export async function openMigrations(options: MigrationsOptions): Promise<MigrationService> {
   const { service: jobs, state = stateFolder(), onNote: note = () => undefined } = options;
-  const [{ Migrations }, { LocalFiles }, { hypervisor, host }] = await Promise.all([
+  const [{ Migrations }, { LocalFiles }, { QemuHost }] = await Promise.all([
     import('../migrate/migrations.js'),
     import('../migrate/local-files.js'),
-    localMachines(state),
+    import('../migrate/qemu-host.js'),
   ]);
-  const files = new LocalFiles({ newRunner: () => createRunner(), clock: systemClock, random: Math.random });
-  const local = { name: 'local', host, hypervisor, files };
+  const parts = { newRunner: () => createRunner(), clock: systemClock, random: Math.random };
+  const files = new LocalFiles(parts);
+  const qemu = new QemuHost({ ...parts, stateFolder: resolve(state) });
+  const local = { name: 'local', host: qemu.vms, hypervisor: qemu.hypervisor, files };
   const migrations = await Migrations.open({
     ...{ state: resolve(state), jobs, clock: systemClock, note },
     end: (name) => {
@@ -39,13 +40,13 @@ export async function openMigrations(options: MigrationsOptions): Promise<Migrat
       });
     },
   });
-  return Object.assign(migrations, { close: closing(migrations, files) });
+  return Object.assign(migrations, { close: closing(migrations, files, qemu) });
 }
 
-function closing(migrations: MigrationService, files: { close(): Promise<void> }): () => Promise<void> {
+function closing(migrations: MigrationService, ...parts: { close(): Promise<void> }[]): () => Promise<void> {
   const close = migrations.close.bind(migrations);
   return async () => {
     await close();
-    await files.close();
+    for (const part of parts) await part.close();
   };
 }

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import type { ImageFile, VmDescription } from '../../src/migrate/vm.js';
 import { buildGuest } from '../support/guest/noticing-guest.js';
-import { type ChainFormats, QemuHost } from '../support/guest/qemu-host.js';
+import { type ChainFormats, TestHost } from '../support/guest/qemu-host.js';
 
 const built = buildGuest();
 const never = new AbortController().signal;
@@ -14,9 +14,9 @@ const bases = ({ disks }: VmDescription) => disks.map(({ id, chain }) => ({ disk
 const overlays = (vm: VmDescription, name: string) =>
   vm.disks.map(({ id, chain }) => ({ disk: id, path: join(dirname(chain[0]?.path ?? ''), `${id}-${name}.qcow2`) }));
 
-let host: QemuHost;
+let host: TestHost;
 beforeEach(() => {
-  host = new QemuHost();
+  host = new TestHost();
 });
 afterEach(async () => {
   await host.close();
