@@ -30,13 +30,20 @@ export interface Machines {
   importVm(request: ImportRequest): Promise<Imported>;
 }
 
+const outside = { wallMs: systemClock.wallMs, newId: randomUUID };
+
 /** Several processes may have them open: one at a time works on each machine. */
 export async function openMachines(options: MachinesOptions = {}): Promise<Machines> {
   const { state = stateFolder(), onEvent = () => undefined, signal = NEVER } = options;
   const { registry, hypervisor, host } = await localMachines(state);
-  const parts = async (): Promise<PortableParts> => {
-    const { portableFiles: files } = await import('./portable-files.js');
-    return { registry, hypervisor, host, files, wallMs: systemClock.wallMs, newId: randomUUID, tell: onEvent };
+  const withFiles = async <T>(work: (parts: PortableParts) => Promise<T>): Promise<T> => {
+    const { EngineFiles } = await import('./portable-files.js');
+    const files = new EngineFiles();
+    try {
+      return await work({ ...{ registry, hypervisor, host, files, tell: onEvent }, ...outside });
+    } finally {
+      await files.close();
+    }
   };
   return {
     host,
@@ -47,11 +54,11 @@ export async function openMachines(options: MachinesOptions = {}): Promise<Machi
       }),
     exportVm: async (request) => {
       const { exportVm } = await import('../migrate/export-vm.js');
-      return exportVm(request, await parts(), signal);
+      return withFiles((parts) => exportVm(request, parts, signal));
     },
     importVm: async (request) => {
       const { importVm } = await import('../migrate/import-vm.js');
-      return importVm(request, await parts(), signal);
+      return withFiles((parts) => importVm(request, parts, signal));
     },
   };
 }
