@@ -18,7 +18,7 @@ import {
   withMigrations,
 } from '../support/guest/moving.js';
 import { buildGuest } from '../support/guest/noticing-guest.js';
-import { type ChainFormats, QemuHost } from '../support/guest/qemu-host.js';
+import { type ChainFormats, TestHost } from '../support/guest/qemu-host.js';
 
 const built = buildGuest();
 const sha256Of = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -58,9 +58,9 @@ const named = cases.map(({ chains, keepSource }) => {
   return [`${disks}${keepSource ? ', and its source is kept' : ''}`, { chains, keepSource }] as const;
 });
 
-let host: QemuHost;
+let host: TestHost;
 beforeEach(() => {
-  host = new QemuHost();
+  host = new TestHost();
 });
 afterEach(async () => {
   await host.close();

@@ -7,11 +7,11 @@ import { openMigrations, openService } from '../../../src/index.js';
 import type { MigrationService, MigrationTold, MigrationView } from '../../../src/migrate/migration-service.js';
 import type { VmDescription } from '../../../src/migrate/vm.js';
 import type { BuiltGuest, DiskContent, Guest } from './noticing-guest.js';
-import type { QemuHost } from './qemu-host.js';
+import type { TestHost } from './qemu-host.js';
 
 /** All that was told meanwhile comes with the answer. */
 export async function withMigrations<T>(
-  host: QemuHost,
+  host: TestHost,
   work: (migrations: MigrationService, told: readonly MigrationTold[]) => Promise<T>,
 ): Promise<T> {
   const state = join(host.folder, 'state');
@@ -46,8 +46,8 @@ export function imagesIn(folder: string): string[] {
 }
 
 /** Each disk has as many images as before, there and nowhere else, and the machine runs from them. */
-export async function expectAt(host: QemuHost, vm: VmDescription, folder: string): Promise<VmDescription> {
-  const now = await host.host.get(vm.id);
+export async function expectAt(host: TestHost, vm: VmDescription, folder: string): Promise<VmDescription> {
+  const now = await host.vms.get(vm.id);
   expect(now).toMatchObject({ state: 'running', ownership: { state: 'here' } });
   const before = vm.disks.map(({ chain }) => chain.map(({ path }) => join(folder, path.split('/').at(-1) ?? '')));
   expect(now.vm.disks.map(({ chain }) => chain.map(({ path }) => path))).toEqual(before);
@@ -65,7 +65,7 @@ export async function expectAt(host: QemuHost, vm: VmDescription, folder: string
  * from outside once it is off, hold what it says.
  */
 export async function expectNothingLost(
-  host: QemuHost,
+  host: TestHost,
   built: BuiltGuest,
   { vm, guest, boot }: { readonly vm: VmDescription; readonly guest: Guest; readonly boot: string },
 ): Promise<void> {

@@ -22,6 +22,8 @@ const MAKE: Readonly<Record<DiskFormat, readonly string[]>> = {
   qcow2: ['-f', 'qcow2'],
 };
 
+const nameOf = (format: DiskFormat): string => (format.startsWith('vhd-') ? 'vpc' : format);
+
 /** Of a disk, the base first; overlays are qcow2. */
 export type ChainFormats = readonly [DiskFormat, ...'qcow2'[]];
 
@@ -42,7 +44,7 @@ export class TestHost extends QemuHost {
       const chain = formats.map((format, at): ImageFile => ({ path: join(folder, `d${n}-${at}.${format}`), format }));
       chain.forEach(({ path, format }, at) => {
         const below = chain[at - 1];
-        const backing = below ? ['-F', below.format === 'vhd-dynamic' ? 'vpc' : below.format, '-b', below.path] : [];
+        const backing = below ? ['-F', nameOf(below.format), '-b', below.path] : [];
         runTool('qemu-img', ['create', '-q', ...MAKE[format], ...backing, path, `${diskBytes}`]);
       });
       return { id: `d${n}`, sizeBytes: diskBytes, chain, address: `0x${4 + n}` };
@@ -76,8 +78,7 @@ export class TestHost extends QemuHost {
     return disks.map(({ chain }, n) => {
       const raw = join(this.folder, `scan-${n}.raw`);
       const { path, format } = chain.at(-1) as ImageFile;
-      const name = format.startsWith('vhd-') ? 'vpc' : format;
-      runTool('qemu-img', ['convert', '-f', name, '-O', 'raw', path, raw]);
+      runTool('qemu-img', ['convert', '-f', nameOf(format), '-O', 'raw', path, raw]);
       return scanDisk(built, raw, n);
     });
   }
