@@ -20,7 +20,7 @@ import { Seeded } from '../support/seeded.js';
 
 const built = buildGuest();
 const seed = Number(process.env.BLOCKFERRY_CRASH_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const CHILD = join(import.meta.dirname, '../support/guest/moving-child.mjs');
+const CHILD = join(import.meta.dirname, '../support/moving-child.mjs');
 
 interface Kill {
   readonly step: Step;

@@ -27,17 +27,34 @@ const nameOf = (format: DiskFormat): string => (format.startsWith('vhd-') ? 'vpc
 /** Of a disk, the base first; overlays are qcow2. */
 export type ChainFormats = readonly [DiskFormat, ...'qcow2'[]];
 
+export interface MachineWish {
+  readonly diskBytes?: number;
+  readonly memoryBytes?: number;
+  /** Of 4 KiB, at the beginning of each disk: the guest uses no others. */
+  readonly slots?: number;
+}
+
 export class TestHost extends QemuHost {
   readonly folder: string;
 
-  constructor() {
-    const folder = mkdtempSync(join(tmpdir(), 'qemu-host-'));
-    super({ stateFolder: join(folder, 'state'), newRunner: createRunner, clock: systemClock, random: Math.random });
+  /** @param stateFolder of a service that runs; by default its own */
+  constructor(stateFolder?: string, parent = tmpdir()) {
+    const folder = mkdtempSync(join(parent, 'qemu-host-'));
+    super({
+      stateFolder: stateFolder ?? join(folder, 'state'),
+      newRunner: createRunner,
+      clock: systemClock,
+      random: Math.random,
+    });
     this.folder = folder;
   }
 
   /** New, empty disks; nothing is started. */
-  async machine(built: BuiltGuest, chains: readonly ChainFormats[], diskBytes = 8 * MIB): Promise<VmDescription> {
+  async machine(
+    built: BuiltGuest,
+    chains: readonly ChainFormats[],
+    { diskBytes = 8 * MIB, memoryBytes = MEMORY_BYTES, slots }: MachineWish = {},
+  ): Promise<VmDescription> {
     const id = randomUUID();
     const folder = this.place(id);
     const disks = chains.map((formats, n) => {
@@ -51,10 +68,10 @@ export class TestHost extends QemuHost {
     });
     const vm: VmDescription = {
       ...{ schema: 1, id, name: `noticing, ${chains.length} disks`, machine: 'pc-i440fx-7.2', accelerator: 'tcg' },
-      ...{ cpu: 'qemu64', cpus: 1, memoryBytes: MEMORY_BYTES, disks, networks: [] },
+      ...{ cpu: 'qemu64', cpus: 1, memoryBytes, disks, networks: [] },
       kernel: {
         ...{ image: built.kernel, initrd: built.initrd },
-        append: 'console=ttyS0 quiet panic=-1 tsc=unstable',
+        append: `console=ttyS0 quiet panic=-1 tsc=unstable${slots === undefined ? '' : ` slots=${slots}`}`,
       },
       consoleLog: join(folder, 'console, of the guest.log'),
     };

@@ -2,8 +2,8 @@
  * A process that holds the service and its migrations until the one that it is asked for settles, or until it kills
  * itself, so long after a step was told. All comes as JSON in its only argument.
  */
-import { systemClock } from '../../../dist/src/core/clock.js';
-import { openMigrations, openService } from '../../../dist/src/index.js';
+import { systemClock } from '../../dist/src/core/clock.js';
+import { openMigrations, openService } from '../../dist/src/index.js';
 
 const { state, request, kill } = JSON.parse(process.argv[2]);
 const onNote = (sentence) => process.stderr.write(`${sentence}\n`);
