@@ -31,21 +31,18 @@ export async function check(flow: Flow): Promise<StepFacts> {
   });
 }
 
-/**
- * Sentences. Images that a guest writes to are checked when they stand still and are copied. A host that is both is
- * asked once: about the images as they are, and the folders that they go to.
- */
+/** Sentences: what would be in the way. Of a machine that runs, what stands still is checked when it is copied. */
 export async function problemsOf(
   plan: MigrationPlan,
   from: MigrationEnd,
   to: MigrationEnd,
   bytes: number,
 ): Promise<readonly string[]> {
-  const folders = foldersOf(plan);
-  if (plan.from === plan.to && !plan.running) return to.host.check(plan.vm, folders, bytes);
-  const there = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
-  if (plan.running) return there;
-  return [...(await from.host.check(plan.vm, [], 0)), ...there];
+  const here = plan.running ? [] : await from.host.check(plan.vm, [], 0);
+  const there = atTarget(plan, plan.vm);
+  // A host that is both would look for images where none are yet.
+  const asked = plan.from === plan.to ? { ...there, disks: [] } : there;
+  return [...here, ...(await to.host.check(asked, foldersOf(plan), bytes))];
 }
 
 function foldersOf({ images }: MigrationPlan): string[] {
