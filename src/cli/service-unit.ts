@@ -66,6 +66,8 @@ export function unitText(plan: UnitPlan): string {
     'TimeoutStopSec=30s',
     ...userLines(plan),
     ...pathLines(plan),
+    // Virtual machines that it has started go on when it ends, and are found again.
+    'KillMode=process',
     `MemoryMax=${memoryBytes}`,
     'TasksMax=512',
     ...deviceLines(plan),

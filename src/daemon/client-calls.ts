@@ -34,6 +34,9 @@ const ANSWER_MS_MAX = 60_000;
 const SILENCE_MS_MAX = 45_000;
 /** Files are read again before they get their names, which takes as long as they are large. */
 export const LONG_ANSWER_MS_MAX = 24 * 60 * 60 * 1000;
+/** What comes before anything is sent. */
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/;
+const UNREACHED = /^(ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/;
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 export class ClientCalls {
@@ -89,9 +92,17 @@ export class ClientCalls {
         cause: thrown,
       });
     }
+    if (UNTRUSTED.test(code)) {
+      return new TransferError('E_AUTH', `the certificate of the service at ${this.name} is not trusted (${code})`, {
+        hint: 'Nothing was sent to it. Give --pin with the fingerprint that "blockferry serve" prints, or --ca FILE.',
+        cause: thrown,
+      });
+    }
     const kind = code.includes('TIMEOUT') ? 'E_TIMEOUT' : 'E_NETWORK';
     return new TransferError(kind, `the service at ${this.name} did not answer (${code || String(thrown)})`, {
-      hint: 'Whether it did what was asked is not known: look at the job before you ask again.',
+      hint: UNREACHED.test(code)
+        ? 'Nothing was sent to it. Check its address and the network.'
+        : 'Whether it did what was asked is not known: look at the job before you ask again.',
       cause: thrown,
     });
   }

@@ -58,7 +58,7 @@ export class JobBook {
   /** Whose job it is not, to them it does not exist. @throws TransferError E_NO_JOB */
   get(id: string, by: Caller): JobRecord {
     const job = this.#jobs.get(id);
-    if (job && (by.admin || job.owner === by.name)) return job;
+    if (job && maySee(job, by)) return job;
     const hint = 'See blockferry job list --all; finished jobs are forgotten after a while.';
     throw new TransferError('E_NO_JOB', `there is no job ${id.slice(0, 80)}`, { hint });
   }
@@ -147,4 +147,8 @@ export class JobBook {
   #failed(thrown: unknown): void {
     this.#parts.note(TransferError.from(thrown).message);
   }
+}
+
+export function maySee({ owner }: Pick<Job, 'owner'>, by: Caller): boolean {
+  return by.admin || owner === by.name;
 }

@@ -130,7 +130,9 @@ export class JobDesk {
     this.runs.get(id)?.preempt();
     const { book } = this.#parts;
     const job = book.find(id);
-    const whose = by === undefined ? '' : ` (${book.find(by)?.name ?? by})`;
+    const other = by === undefined ? undefined : book.find(by);
+    // What another owner calls a job is theirs alone.
+    const whose = other && other.owner === job?.owner ? ` (${other.name})` : '';
     if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
   }
 

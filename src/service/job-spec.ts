@@ -169,7 +169,7 @@ function isWebhook(value: unknown): boolean {
 /** As a file manager would call it. */
 function shortName(files: readonly JobFile[]): string {
   const [first] = files;
-  if (!first) return 'no files yet';
+  if (!first) return 'unnamed';
   const name =
     first.source.name
       .replace(/[?#].*$/, '')

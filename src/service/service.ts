@@ -10,7 +10,7 @@ import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { explain } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
-import { JobBook } from './job-book.js';
+import { JobBook, maySee } from './job-book.js';
 import { JobDesk } from './job-desk.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type {
@@ -98,7 +98,7 @@ export class Service implements JobService {
   list(by: Caller, { states, all = false }: { states?: readonly JobState[]; all?: boolean } = {}): JobView[] {
     const views: JobView[] = [];
     for (const job of this.#book.all()) {
-      if (!by.admin && job.owner !== by.name) continue;
+      if (!maySee(job, by)) continue;
       if (states ? !states.includes(job.state) : !all && isFinal(job.state)) continue;
       views.push(this.#view(job));
     }
@@ -213,7 +213,18 @@ export class Service implements JobService {
   }
 
   why(id: string, by: Caller): Explanation {
-    return explain(this.#book.get(id, by), this.#desk, (other) => this.#book.find(other)?.name ?? other);
+    const seen = (other: string): JobRecord | undefined => {
+      const job = this.#book.find(other);
+      return job && maySee(job, by) ? job : undefined;
+    };
+    // That others are before it is told to everybody, and which ones to those who may see them.
+    const { behind = [], ...why } = explain(
+      this.#book.get(id, by),
+      this.#desk,
+      (other) => seen(other)?.name ?? "another owner's job",
+    );
+    const known = behind.filter(seen);
+    return { ...why, ...(known.length > 0 && { behind: known }) };
   }
 
   chunkMap(id: string, file: number, cells: number, by: Caller): ChunkMapView | undefined {
@@ -224,7 +235,8 @@ export class Service implements JobService {
     if (about.job !== undefined) this.#book.get(about.job, by);
     const wanted = ({ job }: Told): boolean => {
       if (about.job !== undefined && job !== about.job) return false;
-      return by.admin || this.#book.find(job)?.owner === by.name;
+      const known = this.#book.find(job);
+      return by.admin || (known !== undefined && maySee(known, by));
     };
     return this.#book.log.listen(wanted, about.after, signal);
   }

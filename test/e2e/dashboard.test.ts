@@ -100,6 +100,20 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
     await eventually(() => job().autoComplete).toBe(true);
   });
 
+  test('a job gets another file on its page, as long as it is not over', async () => {
+    const { id } = await makeJob(dashboard.control, 'growing');
+    const files = () => dashboard.control.service.get(id, ALICE).files.map(({ source, target }) => [source, target]);
+    await open(`#/job/${id}`);
+    await page.getByLabel('Source', { exact: true }).fill('/vm/more.vhdx');
+    await page.getByLabel('Target', { exact: true }).fill('/vault/more.vhdx');
+    await page.getByRole('button', { name: 'Add file' }).click();
+    await page.getByRole('heading', { name: 'Files: 2' }).waitFor();
+    expect(files().at(-1)).toEqual(['/vm/more.vhdx', '/vault/more.vhdx']);
+    expect(await page.getByLabel('Source', { exact: true }).inputValue()).toBe('');
+    await dashboard.control.service.cancel(id, { keepPartial: false }, ALICE);
+    await page.getByRole('button', { name: 'Add file' }).waitFor({ state: 'hidden' });
+  });
+
   test('a job that is not transferred is completed only after a question that says what is let go of', async () => {
     const { id } = await makeJob(dashboard.control, 'early', {}, 3);
     await open(`#/job/${id}`);
@@ -225,6 +239,12 @@ describe.skipIf(!browserAvailable())('the page of the service (needs chromium)',
   test('a link to a job that is not there says so', async () => {
     await open('#/job/none');
     await page.getByText('There is no job none').waitFor();
+    refusedWith(404);
+  });
+
+  test('a link that was cut in the middle says so too', async () => {
+    await open('#/job/%e2%8');
+    await page.getByRole('heading', { name: 'Not found' }).waitFor();
     refusedWith(404);
   });
 

@@ -190,6 +190,18 @@ test('the policy is shown and set, and one that cannot be read is refused with l
   const refused = await run(control, 'policy', 'set', 'policy.toml');
   expect(refused).toMatchObject({ exitCode: 2, err: expect.stringMatching(/line 1, column \d+/) });
   expect(control.service.policyText).toBe('jobs-at-once = 7\n');
+  writeFileSync(join(control.folder, 'policy.toml'), '# hours\u202e\n[rates]\n\tall = 0\n');
+  const copied = `"$0" "$1" policy set policy.toml && "$0" "$1" policy show > shown.toml && cmp policy.toml shown.toml`;
+  const same = start(control.folder, [
+    'env',
+    `BLOCKFERRY_STATE=${control.folder}`,
+    'bash',
+    '-c',
+    copied,
+    process.execPath,
+    MAIN,
+  ]);
+  expect(await same.ended).toMatchObject({ exitCode: 0, err: '' });
   const piped = `printf 'jobs-at-once = 9' | "$0" "$1" policy set - --state "$2"`;
   await start(control.folder, ['bash', '-c', piped, process.execPath, MAIN, control.folder]).ended;
   expect(control.service.policyText).toBe('jobs-at-once = 9');

@@ -117,6 +117,17 @@ test('Ctrl-C ends the watching, and the job goes on', async () => {
   expect(control.service.get(id, ROOT).state).toBe('queued');
 });
 
+test('a watch whose reader is gone ends, and the job goes on', async () => {
+  const { control, id } = await withJob();
+  const watch = await watching(control, id, '--json');
+  watch.child.stdout.destroy();
+  const tell = setInterval(() => control.service.tell(id, { type: 'note', message: 'still here' }), 20);
+  onTestFinished(() => clearInterval(tell));
+  const { exitCode, err } = await watch.ended;
+  expect([exitCode, err]).toEqual([130, expect.stringContaining('the job goes on')]);
+  expect(control.service.get(id, ROOT).state).toBe('queued');
+});
+
 test('on a terminal a job has the bar and the map of a copy, and the list fits', async (context) => {
   needsCommands(context, 'tmux');
   const { control, id } = await withJob();

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { readTokens } from '../../src/daemon/tokens.js';
@@ -95,12 +96,23 @@ test.each([
   [['serve', '--root', 'a=.', '--root', 'a=.'], 'no name of its own'],
   [['serve', 'token', 'add', 'a/b'], 'cannot be called'],
   [['serve', 'token', 'add', 'a', '--rights', 'all'], '--rights: cannot use'],
+  [['serve', 'token', 'add', userInfo().username, '--rights', 'jobs'], "the service's own user"],
   [['serve', 'token', 'remove', 'nobody'], 'there is no token'],
   [['peer', 'add', 'https://host'], 'peer://host'],
 ])('what serve and peer cannot do as asked, they say: %j', async (args, said) => {
   const { folder } = await workFolder(1);
   const { exitCode, err } = await command(folder, '', ...args);
   expect([exitCode, err]).toEqual([2, expect.stringContaining(said)]);
+});
+
+test.each([
+  ['read,write', /peer add/, /--token-file/],
+  ['jobs', /--service URL --token-file FILE/, /peer add/],
+])('whoever makes a token with the rights %s is told what its user says', async (rights, said, unsaid) => {
+  const { folder } = await workFolder(1);
+  const { exitCode, err } = await command(folder, '', 'serve', 'token', 'add', 'laptop', '--rights', rights);
+  expect([exitCode, err]).toEqual([0, expect.stringMatching(said)]);
+  expect(err).not.toMatch(unsaid);
 });
 
 test('a copy that a host makes itself is left alone by its peers', async () => {

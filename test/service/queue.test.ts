@@ -44,6 +44,24 @@ test('a higher job takes the place of a lower one, which goes on afterwards with
   expectDone(high);
 });
 
+test('that a job of another owner goes first is told, and neither its name nor its id', async () => {
+  const { service } = await testService(new Shelf(), { jobsAtOnce: 1 });
+  const bob = { name: 'bob', admin: false };
+  const [low, high] = [pairIn(scratchFolder(), SIZE, 'low'), pairIn(scratchFolder(), SIZE, 'high')];
+  const { id } = await service.create(slowly(low, { priority: 'low', name: 'mine' }), bob);
+  await moves(service, id, 1);
+  const higher = await service.create(slowly(high, { priority: 'high', name: 'the secret one' }), OWNER);
+  const { reason } = await reaches(service, id, 'queued');
+  expect(reason).toBe('makes way: a job of a higher priority goes first');
+  const why = service.why(id, bob);
+  expect(why.sentence).toContain("another owner's job");
+  expect(JSON.stringify([why, service.get(id, bob)])).not.toMatch(new RegExp(`secret|${higher.id}`));
+  expect(service.why(id, OWNER)).toMatchObject({
+    behind: [higher.id],
+    sentence: expect.stringContaining('the secret one'),
+  });
+});
+
 test('a job whose priority is raised while it waits goes first', async () => {
   const { service } = await testService(new Shelf(), { jobsAtOnce: 1 });
   const pairs = ['one', 'two', 'three'].map((seed) => pairIn(scratchFolder(), SIZE, seed));

@@ -82,7 +82,11 @@ export interface Answer {
 
 /** One request as any program makes it, with whatever headers it likes. `at`: a URL, or a socket and a path. */
 export function ask(
-  at: string | { readonly socketPath: string; readonly path: string },
+  at:
+    | string
+    | (({ readonly socketPath: string } | { readonly host: string; readonly port: string }) & {
+        readonly path: string;
+      }),
   asked: Asked = {},
 ): Promise<Answer> {
   const { method = 'GET', headers = {}, token, body } = asked;

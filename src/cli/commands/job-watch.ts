@@ -124,6 +124,8 @@ class Watch {
   /** Until the job is settled, or nobody wants to know any more. */
   async #look(id: string, progress: JobProgress, reporter: Reporter): Promise<WholeJobView | undefined> {
     while (!this.#stop.signal.aborted) {
+      // Nobody reads any more what this is for.
+      if (this.#flags.json && !this.#session.out.open) return undefined;
       this.#nap = new AbortController();
       const job = await this.#get(id, reporter);
       if (job && SETTLED.includes(job.state)) {

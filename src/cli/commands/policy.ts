@@ -7,7 +7,9 @@ import type { Session } from '../session.js';
 export async function runPolicyShow({ out }: Session, flags: ServiceFlags): Promise<number> {
   const view = await withService(flags, (client) => client.policy());
   if (flags.json) out.json({ schema: 1, type: 'policy', ...view });
-  else for (const line of view.text.replace(/\n$/, '').split('\n')) out.line(line);
+  // A file or a pipe gets the text as it is, so that it can be set again.
+  else if (!out.stream.isTTY) out.painted(view.text.replace(/\n$/, ''));
+  else for (const line of view.text.replace(/\n$/, '').split('\n')) out.line(line.replaceAll('\t', '    '));
   return 0;
 }
 

@@ -4,6 +4,7 @@ import { createRunner, pulledLocation } from '../../compose.js';
 import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { PORT_DEFAULT } from '../../core/peer-wire.js';
+import { userName } from '../../daemon/control/access.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
 import type { Pulled, PullRequest } from '../../daemon/pulls.js';
 import {
@@ -159,15 +160,31 @@ export async function runTokenAdd(session: Session, name: string, flags: TokenAd
   useState(flags.state);
   const createdAt = systemClock.wallMs();
   const { root, days } = flags;
+  const rights = readRights(flags.rights);
+  if (rights.includes('jobs') && !rights.includes('admin') && name === userName()) {
+    throw new TransferError('E_USAGE', `${name} is the service's own user, whose jobs a token cannot share`, {
+      hint: 'Choose another name, or give it the right admin.',
+    });
+  }
   const token = await addToken(daemonFolder(), {
-    ...{ name, rights: readRights(flags.rights), createdAt },
+    ...{ name, rights, createdAt },
     ...(root && { roots: root }),
     ...(days !== undefined && { expiresAt: createdAt + days * DAY_MS }),
   });
   if (flags.json) session.out.json({ schema: 1, type: 'token', name, token });
   else session.out.line(token);
-  session.err.line('This is told once. Give it to the client, which says: blockferry peer add peer://this-host');
+  session.err.line(`This is told once. Give it to the client, which ${usesOf(rights).join(', and ')}`);
   return 0;
+}
+
+/** What its user does with a token. */
+function usesOf(rights: readonly TokenRight[]): string[] {
+  const files = rights.includes('read') || rights.includes('write');
+  const jobs = rights.includes('jobs') || rights.includes('admin');
+  return [
+    ...(files ? ['says for files: blockferry peer add peer://this-host'] : []),
+    ...(jobs ? ['signs in with it on the page, or says for jobs: --service URL --token-file FILE'] : []),
+  ];
 }
 
 function readRights(text: string): TokenRight[] {

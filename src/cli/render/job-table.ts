@@ -119,7 +119,7 @@ function rowLines({ id, name, cells, reason, job }: Row, layout: Layout, look: T
   const told = job && reason !== '' && !(job.state === 'transferring' && reason === 'copying');
   const below = told ? wrapped(reason, columns - own.length) : [];
   return [
-    bar === undefined ? cut(line, columns).trimEnd() : line.trimEnd(),
+    bar === undefined ? cut(line.trimEnd(), columns) : line.trimEnd(),
     ...below.map((part) => cut(own + part, columns)),
   ];
 }

@@ -71,7 +71,7 @@ export class Access {
   caller(request: IncomingMessage): Caller {
     if (this.#bySocket.has(request)) return this.#user;
     const entry = this.#byToken(request) ?? this.#bySession(request);
-    if (entry) return callerOf(entry);
+    if (entry) return this.#callerOf(entry);
     throw new TransferError('E_AUTH', 'a token is needed that is known here, and has not expired', {
       hint: 'Whoever runs the service makes one: blockferry serve token add NAME --rights jobs',
     });
@@ -93,7 +93,7 @@ export class Access {
     const entry = this.#byToken(request);
     if (!entry) throw new TransferError('E_AUTH', 'a session begins with a token that is known here');
     const session = newSession(entry, this.#clock.wallMs());
-    return { caller: callerOf(entry), cookie: this.#setCookie(session, SESSION_MS / 1000) };
+    return { caller: this.#callerOf(entry), cookie: this.#setCookie(session, SESSION_MS / 1000) };
   }
 
   closedSession(): string {
@@ -122,6 +122,22 @@ export class Access {
     return session === undefined ? undefined : this.#read((book, nowMs) => readSession(session, book, nowMs));
   }
 
+  #callerOf({ name, rights }: TokenEntry): Caller {
+    const admin = rights.includes('admin');
+    if (!admin && !rights.includes('jobs')) {
+      throw new TransferError('E_FORBIDDEN', `the token of ${name} is for files, not for jobs`, {
+        hint: 'A token for jobs has the right jobs, or admin.',
+      });
+    }
+    // Owners are told apart by their names: this one would have all jobs that were made over the socket.
+    if (!admin && name === this.#user.name) {
+      throw new TransferError('E_FORBIDDEN', `${name} is the service's own user, whose jobs are not for this token`, {
+        hint: 'Give the client a token of another name, or one with the right admin.',
+      });
+    }
+    return { name, admin };
+  }
+
   /** What is wrong with the file of tokens is for the log, and no business of whoever asks. */
   #read(find: (book: TokenBook, nowMs: number) => TokenEntry | undefined): TokenEntry | undefined {
     try {
@@ -140,19 +156,12 @@ export class Access {
   }
 }
 
-/** In a container there may be no name for the user's number. */
-function userName(): string {
+/** Whose the jobs are that come over the socket. In a container there may be no name for the user's number. */
+export function userName(): string {
   try {
     return userInfo().username;
   } catch (thrown) {
     if (errnoOf(thrown) === undefined) throw thrown;
     return `uid-${process.getuid?.() ?? 'unknown'}`;
   }
-}
-
-function callerOf({ name, rights }: TokenEntry): Caller {
-  if (rights.includes('admin') || rights.includes('jobs')) return { name, admin: rights.includes('admin') };
-  throw new TransferError('E_FORBIDDEN', `the token of ${name} is for files, not for jobs`, {
-    hint: 'A token for jobs has the right jobs, or admin.',
-  });
 }

@@ -53,6 +53,7 @@ const WORDS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: 'a body of JSON is expected, and there is none',
   FST_ERR_CTP_BODY_TOO_LARGE: 'the body is larger than 1 MiB',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'the body must be application/json, or text/plain for a policy',
+  FST_ERR_BAD_URL: 'this is no path, or a % in it is none of an escape',
   FST_ERR_NOT_FOUND: 'there is nothing of that name here',
 };
 

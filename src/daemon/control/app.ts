@@ -55,6 +55,11 @@ export async function makeApp({ version, access, answered }: AppParts): Promise<
     // What comes is taken as it is or refused: nothing is made to fit.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
     schemaErrorFormatter: schemaError as never,
+    // An address that is none comes to no hook and no handler of errors.
+    frameworkErrors: (thrown, request, reply) => {
+      const { status, error } = failureOf(thrown, request as FastifyRequest);
+      void (reply as FastifyReply).headers(ANSWER_HEADERS).code(status).send({ error: error.toJSON() });
+    },
   }).withTypeProvider<SchemaTypes>();
   app.decorateRequest('caller', null as never);
   for (const schema of COMPONENTS) app.addSchema(schema);

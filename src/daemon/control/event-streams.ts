@@ -105,7 +105,9 @@ export class EventStreams {
     response.on('error', () => undefined);
     response.socket?.setKeepAlive(true, this.#limits.beatMs);
     try {
-      const after = request.after ?? this.#service.load().lastEventId;
+      const { lastEventId } = this.#service.load();
+      // Numbers of a state folder that is no more would keep all that happens from being told.
+      const after = Math.min(request.after ?? lastEventId, lastEventId);
       response.write(`retry: 1000\nid: ${after}\n\n`);
       await this.#tellAll(stream, after);
       await this.#end(stream, '');
@@ -133,7 +135,6 @@ export class EventStreams {
     }
   }
 
-  /** @throws TransferError E_UNAVAILABLE where nothing is read for too long */
   /** @throws TransferError E_UNAVAILABLE where nothing is read for too long */
   async #wait({ response, stop }: Stream): Promise<void> {
     const waited = new AbortController();

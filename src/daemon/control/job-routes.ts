@@ -39,7 +39,7 @@ function addLists(app: ControlApp, service: JobService): void {
       const chosen = state === undefined ? {} : { states: state.split(',') as JobState[] };
       const jobs = service.list(caller, { ...chosen, all: all === 1 });
       // Ten thousand jobs are many: shaping each by its schema would take longer than all the rest.
-      reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
+      void reply.type('application/json; charset=utf-8').serializer(JSON.stringify);
       return { jobs };
     },
   );

@@ -5,6 +5,7 @@ import type {
   Caller,
   Completed,
   Explanation,
+  FileSpec,
   FileView,
   JobSpec,
   JobView,
@@ -58,6 +59,9 @@ export class Api {
   readonly job = (id: string): Promise<JobDetails> => this.#json(jobPath(id));
   readonly why = (id: string): Promise<Explanation> => this.#json(`${jobPath(id)}/why`);
   readonly create = (spec: JobSpec): Promise<JobView> => this.#json('/v1/jobs', 'POST', spec);
+  readonly addFiles = (id: string, files: readonly FileSpec[]): Promise<JobView> =>
+    this.#json(`${jobPath(id)}/files`, 'POST', { files });
+
   readonly suspend = (id: string): Promise<JobView> => this.#json(`${jobPath(id)}/suspend`, 'POST', {});
   readonly resume = (id: string): Promise<JobView> => this.#json(`${jobPath(id)}/resume`, 'POST', {});
   readonly complete = (id: string): Promise<JobView & Completed> => this.#json(`${jobPath(id)}/complete`, 'POST', {});

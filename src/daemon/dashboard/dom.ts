@@ -64,6 +64,11 @@ export function keepFocus(within: HTMLElement, instead: HTMLElement, change: () 
   if (document.activeElement !== focused || !focused.checkVisibility()) instead.focus({ preventScroll: true });
 }
 
+/** For what no dictionary knows: paths, names, rates. */
+export function textInput(): HTMLInputElement {
+  return element('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off' });
+}
+
 let lastId = 0;
 
 /** A label above its control. */

@@ -4,12 +4,10 @@ import type { Priority } from '../../service/job.js';
 import type { JobSpec } from '../../service/job-service.js';
 import { ApiError } from './api.js';
 import type { App, View } from './app.js';
-import { button, element, field, setText, tick } from './dom.js';
+import { button, element, field, setText, textInput, tick } from './dom.js';
 import { LIMIT_HINT, prioritySelect, readLimit } from './job-settings.js';
 import { sentence } from './words.js';
 
-const textInput = (): HTMLInputElement =>
-  element('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'off' });
 const checkbox = (): HTMLInputElement => element('input', { type: 'checkbox' });
 
 interface Pair {

@@ -3,6 +3,7 @@ import { systemClock } from '../../core/clock.js';
 import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
 import type { Explanation, JobView } from '../../service/job-service.js';
+import { AddFile } from './add-file.js';
 import type { JobDetails } from './api.js';
 import type { App, View } from './app.js';
 import { ChunkPicture } from './chunk-picture.js';
@@ -31,6 +32,7 @@ export class JobPage implements View {
   readonly #left = element('span', { class: 'left' });
   readonly #whyWords = element('div', { class: 'why' });
   readonly #files = new FileList();
+  readonly #addFile: AddFile;
   readonly #picture: ChunkPicture;
   readonly #whichFile = element('select', {});
   readonly #whichField = element('div', { class: 'chunks-of' }, field('Of the file', this.#whichFile));
@@ -49,6 +51,7 @@ export class JobPage implements View {
     this.#signal = signal;
     this.#calls = new JobCalls(app, job, true);
     this.#settings = new SettingsForm(app, job);
+    this.#addFile = new AddFile(app, job);
     this.#picture = new ChunkPicture(signal);
     const line = { name: job.id, label: 'This job', colour: job.priority };
     this.#chart = new RateChart('Throughput, last 10 minutes', app.history, [line], signal);
@@ -92,6 +95,7 @@ export class JobPage implements View {
       ),
       element('section', { class: 'card' }, element('h2', {}, 'Chunks'), this.#whichField, this.#picture.root),
       this.#files.root,
+      this.#addFile.root,
       this.#chart.root,
       this.#settings.root,
     );
@@ -111,6 +115,7 @@ export class JobPage implements View {
     setText(this.#left, [rate, remainingWords(job)].filter(Boolean).join(' · '));
     this.#calls.update(job);
     this.#settings.update(job);
+    this.#addFile.update(job);
     this.#showWhy();
   }
 

@@ -38,7 +38,7 @@ export class Views {
     const end = new AbortController();
     this.#end = end;
     const [, name = 'jobs', id = ''] = location.hash.split('/');
-    this.job = name === 'job' ? decodeURIComponent(id) : undefined;
+    this.job = name === 'job' ? id : undefined;
     const view = await this.#open(name, end.signal).catch((thrown: unknown) => whyNot(thrown));
     if (end.signal.aborted) return;
     this.#shown = view;

@@ -76,6 +76,11 @@ test.each([33, 40, 57, 80, 99, 120, 200, 400])('at %i columns no line of the tab
   for (const line of jobTable(jobs, { columns, colour: false })) expect(stringWidth(line)).toBeLessThanOrEqual(columns);
 });
 
+test('where the table is as narrow as can be, a name that fits is whole', () => {
+  const short = ['suspended', 'transient-error'].map((state) => sampleJob({ name: 'own', state } as WholeJobView));
+  expect(jobTable(short, { columns: 30, colour: false })[1]).toMatch(/ own +suspended$/);
+});
+
 test('a name cannot draw on the terminal', () => {
   for (const columns of [40, 80, 200])
     expect(jobTable(jobs, { columns, colour: false }).join('')).not.toContain('\x1b');

@@ -1,4 +1,5 @@
 import { chmodSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ServiceClient } from '../../../src/daemon/client.js';
@@ -153,6 +154,28 @@ test('where the file of tokens cannot be read nobody is let in, and nobody outsi
   expect([status, json.error?.code]).toEqual([503, 'E_UNAVAILABLE']);
   expect(text).not.toContain(control.folder);
   expect((await ask(at('/v1/service'), { token: admin })).status).toBe(200);
+});
+
+test("a token named as the service's user has not that user's jobs, unless it is an administrator's", async () => {
+  const { username } = userInfo();
+  const token = await control.token(username, 'jobs');
+  for (const asked of [{ token }, { token, method: 'POST' }]) {
+    const { status, json } = await ask(at(asked.method ? '/v1/session' : '/v1/jobs'), asked);
+    expect([status, json.error?.message]).toEqual([403, expect.stringContaining(`${username} is the service's own`)]);
+  }
+  await control.forget(username);
+  const whole = await control.token(username, 'admin');
+  expect((await ask(at('/v1/jobs'), { token: whole })).status).toBe(200);
+});
+
+test('an address that cannot be read is refused as everything is, and named', async () => {
+  const { port } = new URL(control.url);
+  for (const path of ['/%zz', '/v1/jobs/%ff']) {
+    const { status, json, headers } = await ask({ host: '127.0.0.1', port, path });
+    expect([status, json.error?.code]).toEqual([400, 'E_USAGE']);
+    expect(json.error?.message).toContain(path);
+    expect(headers['content-security-policy']).toContain("default-src 'none'");
+  }
 });
 
 test('no session begins without a token', async () => {

@@ -74,6 +74,16 @@ test('whoever comes back hears what was told after the last event it heard', asy
   expect(back.text().match(/^id: \d+$/gm)).toEqual(['id: 3', 'id: 4']);
 });
 
+test('whoever has heard of events that this service knows nothing of hears what happens from now on', async () => {
+  const control = await startControl();
+  const { id } = await control.service.create(spec, boss);
+  const asked = await listenTo(control, '/v1/events?after=999999999');
+  await asked.has('id: 1');
+  control.service.move(id, 'connecting');
+  await asked.has('"connecting"');
+  expect(asked.text().match(/^id: \d+$/gm)).toEqual(['id: 1', 'id: 2']);
+});
+
 test('the events of one job are told alone, and owners hear of their own', async () => {
   const control = await startControl({ http: LOOPBACK });
   const anna = new ServiceClient({ url: control.url, token: await control.token('anna', 'jobs') });
