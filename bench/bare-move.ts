@@ -1,6 +1,6 @@
 /**
  * The bare sequence of a move, by hand over QMP: save, copy delta and memory, load, and nothing else. Nothing is
- * hashed, flushed, proven or on record, so it is what a blackout cannot be shorter than; no one should move machines so.
+ * hashed, flushed, proven or on record, so it is what a blackout is measured by; no one should move machines so.
  */
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
 import { copyFile, type FileHandle, open } from 'node:fs/promises';

@@ -1,11 +1,11 @@
-/** The cases of migrations: how long a machine stands still, beside the bare sequence, and whatever size its disk has. */
+/** The cases of migrations: how long a machine stands still, beside the bare sequence, and with disks of any size. */
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { GiB, KiB, MiB } from '../src/core/units.js';
 import { Seeded } from '../test/support/seeded.js';
 import { type Bench, type BenchCase, type CaseResult, leftOut } from './measure.js';
 import { type Moved, type MovedByUs, MovingScene } from './moving-scene.js';
-import { type Finding, ratioFinding, valueFinding } from './statistics.js';
+import { type Finding, median, ratioFinding, valueFinding } from './statistics.js';
 
 const DISK_BYTES = 64 * MiB;
 const HUGE_BYTES = 8 * GiB;
@@ -64,7 +64,7 @@ async function blackout(bench: Bench, scene: MovingScene): Promise<CaseResult> {
     ...deltas('delta, ours', ours),
     ...(await overlays(bench)),
   ];
-  return { contenders: [], findings, notes: [] };
+  return { contenders: [], findings, notes: [`medians of its steps: ${stepsOf(ours)}`] };
 }
 
 async function bySize(bench: Bench, scene: MovingScene): Promise<CaseResult> {
@@ -81,6 +81,12 @@ async function bySize(bench: Bench, scene: MovingScene): Promise<CaseResult> {
     ...deltas('delta, 64 MiB', small),
   ];
   return { contenders: [], findings, notes: [] };
+}
+
+function stepsOf(moves: readonly MovedByUs[]): string {
+  const names = Object.keys(moves[0]?.stepsMs ?? {});
+  const told = names.map((name) => `${name} ${median(moves.map(({ stepsMs }) => stepsMs[name] ?? 0))} ms`);
+  return told.join(', ');
 }
 
 const gaps = (moves: readonly Moved[]): number[] => moves.map(({ gapSeconds }) => gapSeconds);

@@ -6,6 +6,7 @@ import { systemClock } from '../src/core/clock.js';
 import { TransferError } from '../src/core/errors.js';
 import { MiB } from '../src/core/units.js';
 import type { MigrationState, MigrationView } from '../src/migrate/migration-service.js';
+import type { Receipt } from '../src/migrate/receipt.js';
 import type { VmDescription } from '../src/migrate/vm.js';
 import { type BuiltGuest, buildGuest, type Guest } from '../test/support/guest/noticing-guest.js';
 import { TestHost } from '../test/support/guest/qemu-host.js';
@@ -30,6 +31,8 @@ export interface Moved {
 export interface MovedByUs extends Moved {
   readonly predictedMs: number;
   readonly measuredMs: number;
+  /** Of the blackout, by their names. */
+  readonly stepsMs: Readonly<Record<string, number>>;
 }
 
 export class MovingScene {
@@ -71,7 +74,8 @@ export class MovingScene {
     heart.stop();
     await this.#end(vm, guest);
     const predictedMs = prediction?.blackoutMs ?? Number.NaN;
-    return { gapSeconds: heart.gapMs / 1000, ...delta, predictedMs, measuredMs: blackoutMs };
+    const stepsMs = stepsOf(await migrations.receipt(id));
+    return { gapSeconds: heart.gapMs / 1000, ...delta, predictedMs, measuredMs: blackoutMs, stepsMs };
   }
 
   /** The same up to the blackout; {@link moveByHand} is all of that. */
@@ -121,6 +125,12 @@ export class MovingScene {
       await systemClock.sleep(LOOK_MS);
     }
   }
+}
+
+function stepsOf({ steps }: Receipt): Record<string, number> {
+  const [first, last] = ['save-state', 'resume'].map((name) => steps.findIndex(({ step }) => step === name));
+  const dark = steps.slice(first, (last ?? -1) + 1);
+  return Object.fromEntries(dark.map(({ step, startedAt, doneAt }) => [step, doneAt - startedAt]));
 }
 
 async function write(guest: Guest): Promise<void> {

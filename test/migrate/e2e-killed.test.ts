@@ -1,4 +1,4 @@
-/** What moves a real machine is killed, or the machine itself: it is at the target afterwards, or back at the source. */
+/** What moves a real machine is killed, or the machine itself: it is at the target then, or back at the source. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
