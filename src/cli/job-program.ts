@@ -147,7 +147,7 @@ function addCreate(job: Command, commands: () => JobCommands): void {
 /** What is said when a job is made, and may be changed. */
 function addSettings(command: Command): Command {
   return command
-    .option('--name <text>', 'what to call the job (default: its first target)')
+    .option('--name <text>', 'what to call the job (default: its first source)')
     .addOption(new Option('--priority <class>', 'which jobs go first (default: normal)').choices(PRIORITIES))
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
     .option('--retry-delay <time>', 'wait before the first retry, such as 30s; it doubles', duration('--retry-delay'))

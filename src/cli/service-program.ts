@@ -59,7 +59,7 @@ export function addServiceUnit(program: Command, commands: () => UnitCommands): 
     .addHelpText('after', SERVICE_HELP);
   addKind(service.command('install').description('write the unit of the service, enable it and start it'))
     .option('--write <folder>', 'the service may write here; may be repeated', collect)
-    .option('--device <path>', 'the service may write this block device; may be repeated', collect)
+    .option('--device <path>', 'the service may use this device; may be repeated', collect)
     .option('--run-as <user>', 'whose rights the service of the machine has (default: root)')
     .option('--state <folder>', 'its state folder (default: /var/lib/blockferry, or the one of the user)')
     .option('--http <address>', 'where it also listens for HTTP, as for "serve"')

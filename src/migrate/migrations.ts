@@ -250,7 +250,7 @@ export class Migrations implements MigrationService {
     const took = Object.assign({}, ...steps) as Record<string, { bytes: number; ms: number }>;
     const known = Object.values(took).reduce((sum, { ms }) => sum + ms, 0);
     const other = { bytes: 0, ms: Math.max(1, blackoutMs - known) };
-    this.#rates.learn(plan.from, plan.to, { ...took, other });
+    this.#rates.learn(plan.from, plan.to, { ...took, other }, book.prediction?.memoryBytes ?? 0);
   }
 
   async #abortNow(entry: Entry): Promise<void> {

@@ -13,6 +13,8 @@ export interface Rates {
   readonly loadBytesPerSecond: number;
   /** What takes as long however large all is: the processes, the jobs, the records. */
   readonly fixedMs: number;
+  /** What is saved of the memory that is in use at most: pages of zeroes are not. Of 1. */
+  readonly savedShare: number;
 }
 
 /** For a first migration between two ends: modest, so that the first prediction is rather too long than too short. */
@@ -22,6 +24,7 @@ export const ASSUMED_RATES: Rates = {
   proveBytesPerSecond: 500e6,
   loadBytesPerSecond: 500e6,
   fixedMs: 400,
+  savedShare: 1,
 };
 
 export interface Load {
@@ -55,7 +58,8 @@ export function predict(load: Load, rates: Rates): Prediction {
 }
 
 /** One after the other: saved, copied with the delta, proven with it, loaded. */
-function blackout(deltaBytes: number, memoryBytes: number, rates: Rates): number {
+function blackout(deltaBytes: number, memoryInUse: number, rates: Rates): number {
+  const memoryBytes = memoryInUse * rates.savedShare;
   return (
     rates.fixedMs +
     msFor(memoryBytes, rates.saveBytesPerSecond) +

@@ -11,6 +11,8 @@ import type { StepFacts, Took } from './step-records.js';
 const MEMORY = 0.5;
 /** Less tells more of the fixed costs than of a rate. */
 const BYTES_MIN = 1_000_000;
+/** Of bases: less says how long a job takes to begin. */
+const BASES_BYTES_MIN = 500_000_000;
 
 export class RateBook {
   readonly #path: string;
@@ -24,21 +26,24 @@ export class RateBook {
   /** @param copied what the bases took: until more is known, the rest will be as fast */
   rates(from: string, to: string, copied?: Took): Rates {
     const known = this.#pairs[`${from} ${to}`];
-    if (known || !copied || copied.bytes < BYTES_MIN || copied.ms <= 0) return known ?? ASSUMED_RATES;
+    if (known || !copied || copied.bytes < BASES_BYTES_MIN || copied.ms <= 0) return known ?? ASSUMED_RATES;
     return { ...ASSUMED_RATES, copyBytesPerSecond: (copied.bytes / copied.ms) * 1000 };
   }
 
-  learn(from: string, to: string, took: NonNullable<StepFacts['took']>): void {
+  /** @param memoryInUse bytes, as they were known before */
+  learn(from: string, to: string, took: NonNullable<StepFacts['took']>, memoryInUse: number): void {
     const known = this.#pairs[`${from} ${to}`];
     const { save, copy, prove, load, other } = took;
     const before = known ?? ASSUMED_RATES;
     const rate = (one: typeof save, old: number): number =>
       one && one.bytes >= BYTES_MIN && one.ms > 0 ? mixed(known && old, (one.bytes / one.ms) * 1000) : old;
+    const share = save && memoryInUse > 0 ? Math.min(1, save.bytes / memoryInUse) : before.savedShare;
     const rates = {
       saveBytesPerSecond: rate(save, before.saveBytesPerSecond),
       copyBytesPerSecond: rate(copy, before.copyBytesPerSecond),
       proveBytesPerSecond: rate(prove, before.proveBytesPerSecond),
       loadBytesPerSecond: rate(load, before.loadBytesPerSecond),
+      savedShare: mixed(known?.savedShare, share),
       fixedMs: other ? mixed(known && before.fixedMs, fixed(took)) : before.fixedMs,
     };
     this.#pairs = { ...this.#pairs, [`${from} ${to}`]: rates };

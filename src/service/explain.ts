@@ -1,11 +1,23 @@
 /** Why a job is where it is, in a sentence, with the rule that binds it and what one may do. */
 
 import { formatRate } from '../core/units.js';
+import { type JobBook, maySee } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
 import type { JobRecord } from './job-record.js';
-import type { Explanation } from './job-service.js';
+import type { Caller, Explanation } from './job-service.js';
 
-export function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string): Explanation {
+/** That others are before it is told to everybody, and which ones to those who may see them. */
+export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
+  const seen = (id: string): JobRecord | undefined => {
+    const other = book.find(id);
+    return other && maySee(other, by) ? other : undefined;
+  };
+  const { behind = [], ...why } = explain(job, desk, (id) => seen(id)?.name ?? "another owner's job");
+  const known = behind.filter(seen);
+  return { ...why, ...(known.length > 0 && { behind: known }) };
+}
+
+function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string): Explanation {
   const { state, reason, error, retryAt } = job;
   switch (state) {
     case 'queued': {

@@ -21,8 +21,8 @@ export interface FileRunParts {
   /** Shared with others, innermost first, and which of them count. */
   readonly paces: readonly SharedArrayBuffer[];
   readonly counts: (at: number) => boolean;
-  /** It waits for `commit` when all of it is proven. */
-  readonly holds: boolean;
+  /** Asked when all of it is proven: whether it waits for `commit`. */
+  readonly holds: () => boolean;
   readonly onEvent: (event: TransferEvent) => void;
   /** Bytes of the whole. */
   readonly onHeld: (size: number) => void;
@@ -46,7 +46,7 @@ export class FileRun {
     // Nobody may be waiting for it when it is stopped.
     this.#released.catch(() => undefined);
     const beforeCommit = async ({ part }: ProvenPart): Promise<void> => {
-      if (holds) {
+      if (holds()) {
         onHeld(part.size);
         await this.#released;
       }
@@ -99,6 +99,11 @@ export class FileRun {
 
   countPaces(counts: (at: number) => boolean): void {
     this.#transfer.countPaces(counts);
+  }
+
+  /** 0 until its ends are known. */
+  get bytesTotal(): number {
+    return this.#transfer.bytesTotal;
   }
 
   chunkMap(cells: number): ChunkMapView | undefined {

@@ -1,5 +1,6 @@
 /** What time alone does to jobs: retries that are due, limits of time, what is forgotten; looked at once a second. */
 import { type Clock, nowMs } from '../core/clock.js';
+import { TransferError } from '../core/errors.js';
 import { isFinal } from './job.js';
 import type { JobBook } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
@@ -15,16 +16,22 @@ export interface HousekeepingParts {
   readonly clock: Clock;
   readonly policy: () => Policy;
   readonly cancel: (job: JobRecord, reason: string, keepPartial: boolean) => Promise<void>;
+  readonly note: (sentence: string) => void;
 }
 
 const TICK_MS = 1000;
+/** Clocks are brought into step by less than this all the time. */
+const CLOCK_SET_MS = 10_000;
 /** Of what changes by days. */
 const SWEEP_MS = 10 * 60_000;
 
 export class Housekeeping {
   readonly #parts: HousekeepingParts;
   readonly #closing = new AbortController();
-  #around = surroundings();
+  /** When jobs began to wait for a retry; absent: none does. */
+  #around: string | undefined;
+  /** Between the clock on the wall and that which only counts. */
+  #offsetMs: number;
   #sweptMs: number;
   #lastMs: number;
   #ticking: Promise<void> | undefined;
@@ -33,6 +40,7 @@ export class Housekeeping {
     this.#parts = parts;
     this.#sweptMs = nowMs(parts.clock);
     this.#lastMs = this.#sweptMs;
+    this.#offsetMs = parts.clock.wallMs() - this.#sweptMs;
   }
 
   start(): void {
@@ -53,13 +61,13 @@ export class Housekeeping {
       const now = nowMs(clock);
       this.#count(now - this.#lastMs);
       this.#lastMs = now;
-      this.#retry();
+      this.#retry(this.#clockSet(now));
       desk.tick();
       runners.sweep();
       book.flush();
       if (now - this.#sweptMs < SWEEP_MS) continue;
       this.#sweptMs = now;
-      await this.#sweep();
+      await this.#sweep().catch((thrown) => this.#parts.note(TransferError.from(thrown).message));
     }
   }
 
@@ -84,16 +92,26 @@ export class Housekeeping {
     book.keepSoon(job);
   }
 
-  /** Those that are due, and all of them when a network or a volume has come or gone. */
-  #retry(): void {
+  /** Whether the clock on the wall was set; what counts on it as time without progress moves with it. */
+  #clockSet(now: number): boolean {
+    const { clock, book } = this.#parts;
+    const setMs = clock.wallMs() - now - this.#offsetMs;
+    this.#offsetMs += setMs;
+    if (Math.abs(setMs) < CLOCK_SET_MS) return false;
+    for (const job of book.all()) job.progressAt += setMs;
+    return true;
+  }
+
+  /** Those that are due, or whose time is none any more; all of them when a network or a volume has come or gone. */
+  #retry(clockSet: boolean): void {
     const { desk, book, clock } = this.#parts;
     const waiting = [...book.all()].filter(({ state }) => state === 'transient-error');
-    if (waiting.length === 0) return;
-    const around = surroundings();
-    const changed = around !== this.#around;
+    const around = waiting.length === 0 ? undefined : surroundings();
+    const changed = this.#around !== undefined && around !== this.#around;
     this.#around = around;
     for (const job of waiting) {
-      if (changed) desk.queue(job, 'a network or a volume came or went: it tries again at once');
+      if (clockSet) desk.queue(job, 'the clock was set: it tries again at once');
+      else if (changed) desk.queue(job, 'a network or a volume came or went: it tries again at once');
       else if (clock.wallMs() >= (job.retryAt ?? 0)) desk.queue(job, `tries again (${job.retries})`);
     }
   }

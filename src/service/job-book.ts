@@ -35,6 +35,9 @@ export class JobBook {
   readonly #parts: JobBookParts;
   readonly #jobs: Map<string, JobRecord>;
   #unkept: Told[] = [];
+  /** Whose state the store failed to take: it is put again until it does. */
+  readonly #unstored = new Set<string>();
+  #inTrouble = false;
 
   constructor(parts: JobBookParts, stored: StoredState) {
     this.#parts = parts;
@@ -90,6 +93,13 @@ export class JobBook {
     this.#parts.entered(job, told);
   }
 
+  /** As {@link enter}, to be awaited later: a store that fails until then is no rejection that nobody heard. */
+  enterNow(record: JobRecord, state: JobState, reason: string): Promise<void> {
+    const kept = this.enter(record, state, reason);
+    kept.catch(() => undefined);
+    return kept;
+  }
+
   /** As {@link enter}, where nobody waits: a store that fails is noted, and the job goes on. */
   pass(record: JobRecord, state: JobState, reason: string, more?: Entering): void {
     this.enter(record, state, reason, more).catch((thrown) => this.#failed(thrown));
@@ -119,10 +129,15 @@ export class JobBook {
     this.#parts.store.progress([{ id, files, changedAt, progressAt, transferMs }]);
   }
 
-  /** What was only told goes on record. */
+  /** What was only told, or could not be stored, goes on record; to be called now and then. */
   flush(): void {
-    if (this.#unkept.length === 0) return;
-    this.#put([], []).catch((thrown) => this.#failed(thrown));
+    if (this.#unkept.length === 0 && this.#unstored.size === 0) return;
+    const jobs = [...this.#unstored].flatMap((id) => this.#jobs.get(id) ?? []);
+    this.#unstored.clear();
+    const known = this.#inTrouble;
+    this.#put(jobs.map(snapshotOf), []).catch((thrown) => {
+      if (!known) this.#failed(thrown);
+    });
   }
 
   /** With what was only told until now, which a store that fails leaves for the next time. */
@@ -131,17 +146,22 @@ export class JobBook {
     const before = nowMs(this.#parts.clock);
     try {
       await this.#parts.store.put(jobs, kept);
+      this.#inTrouble = false;
+      for (const { id } of jobs) this.#unstored.delete(id);
       this.spent.writes++;
       this.spent.writeMs += nowMs(this.#parts.clock) - before;
     } catch (thrown) {
+      this.#inTrouble = true;
+      for (const { id } of jobs) this.#unstored.add(id);
       this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
       throw thrown;
     }
   }
 
+  /** @throws TransferError E_STORE: then they are still there */
   async forget(ids: readonly string[]): Promise<void> {
-    for (const id of ids) this.#jobs.delete(id);
     await this.#parts.store.remove(ids);
+    for (const id of ids) this.#jobs.delete(id);
   }
 
   #failed(thrown: unknown): void {

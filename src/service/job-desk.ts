@@ -2,7 +2,7 @@
  * What becomes of jobs between the calls of their owners: they get and lose slots, are whole, fail, wait for a retry,
  * and are taken up again after a restart.
  */
-import type { Clock } from '../core/clock.js';
+import { type Clock, orLate } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
@@ -11,6 +11,7 @@ import { mountPoints } from '../platform/file-system.js';
 import { discardPartial } from '../transfer/discard.js';
 import { newPaceLevel } from '../transfer/pace.js';
 import { Dispatcher } from './dispatcher.js';
+import { Holds } from './holds.js';
 import { isFinal, type JobFile, PRIORITIES, type Priority } from './job.js';
 import type { JobBook } from './job-book.js';
 import { changeFile, type JobRecord } from './job-record.js';
@@ -28,7 +29,11 @@ export interface JobDeskParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly policy: () => Policy;
+  readonly heldMax?: number | undefined;
 }
+
+/** How long the start waits for storages that names were being given on. */
+const RECOVER_MS = 2000;
 
 const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
   priority: 'a job of a higher priority goes first',
@@ -47,10 +52,12 @@ export class JobDesk {
   /** As of the last tick: jobs are many, and mounts change seldom. */
   #mounts: readonly string[] = mountPoints();
   readonly #pace = newPaceLevel();
+  readonly #holds: Holds;
   readonly #classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
 
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
+    this.#holds = new Holds(parts.heldMax);
     this.#classPaces = Object.fromEntries(PRIORITIES.map((priority) => [priority, newPaceLevel()])) as Record<
       Priority,
       SharedArrayBuffer
@@ -72,7 +79,8 @@ export class JobDesk {
   /** As the job is now: its priority and its storages may have changed. */
   contend(job: JobRecord): void {
     const { id, owner, priority, kind } = job;
-    const open = job.files.filter(({ state }) => state !== 'committed' && state !== 'transferred');
+    const done = job.autoComplete ? ['committed'] : ['committed', 'transferred'];
+    const open = job.files.filter(({ state }) => !done.includes(state));
     const paths = (end: 'source' | 'target') => [
       ...new Set(open.map((file) => storagePath(parseLocation(file[end].text), this.#mounts))),
     ];
@@ -93,21 +101,24 @@ export class JobDesk {
     const known = this.runs.get(job.id);
     if (known) return known;
     const { book, clock, random, policy } = this.#parts;
-    let [done, sent] = [0, 0];
+    let [doneMax, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       borrow: (source, target) => this.#borrow(source, target),
       filesAtOnce: () => policy().filesAtOnce,
+      holds: this.#holds,
       onEvent: (event, file) => this.#heard(job, event, file),
       onProgress: (progress, moved) => {
         const { bytesDone, bytesReused, bytesZero } = progress;
-        if (bytesDone > done) {
+        // What is only proven again after a failure has been counted before.
+        if (bytesDone > doneMax) {
           job.progressAt = clock.wallMs();
           job.retries = 0;
         }
-        done = bytesDone;
-        this.bytes[job.priority] += Math.max(0, bytesDone - bytesReused - bytesZero - sent);
-        sent = Math.max(sent, bytesDone - bytesReused - bytesZero);
+        doneMax = Math.max(doneMax, bytesDone);
+        const sentNow = bytesDone - bytesReused - bytesZero;
+        this.bytes[job.priority] += Math.max(0, sentNow - sent);
+        sent = sentNow;
         book.progress(job, progress, moved);
       },
       onFile: () => book.keepSoon(job),
@@ -193,19 +204,32 @@ export class JobDesk {
     }
   }
 
-  /** After a restart: every job is where it was. */
-  async recover(): Promise<void> {
+  /** After a restart: every job is where it was. `take`: for what asks a storage, which may not answer. */
+  async recover(take: (id: string, work: () => Promise<void>) => Promise<void>): Promise<void> {
+    const asking: Promise<void>[] = [];
     for (const job of this.#parts.book.all()) {
-      for (const { index, state, mark } of job.files) {
-        if (state === 'committing') await this.#recoverCommit(job, index, mark);
-        if (state === 'copying') changeFile(job, index, { state: 'waiting' });
-      }
-      const ran = job.state === 'connecting' || job.state === 'transferring';
-      if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
-      else if (job.state === 'queued') this.contend(job);
-      else if (job.state === 'transferred' && job.files.every(({ state }) => state === 'committed')) {
-        this.#parts.book.pass(job, 'acknowledged', 'its completion was cut short, and is finished now');
-      }
+      for (const { index, state } of job.files) if (state === 'copying') changeFile(job, index, { state: 'waiting' });
+      if (job.files.every(({ state }) => state !== 'committing')) this.#takeUp(job);
+      else asking.push(take(job.id, () => this.#recoverCommits(job)));
+    }
+    await orLate(Promise.all(asking), this.#parts.clock, RECOVER_MS, AbortSignal.abort());
+  }
+
+  async #recoverCommits(job: JobRecord): Promise<void> {
+    for (const { index, state, mark } of job.files) {
+      if (state === 'committing') await this.#recoverCommit(job, index, mark);
+    }
+    const doubtful = job.files.filter(({ state, error }) => state === 'failed' && error?.code === 'E_TARGET_CHANGED');
+    if (doubtful.length > 0) this.fail(job, doubtful);
+    else this.#takeUp(job);
+  }
+
+  #takeUp(job: JobRecord): void {
+    const ran = job.state === 'connecting' || job.state === 'transferring';
+    if (ran) this.queue(job, 'the service was started again: it goes on from what is on record');
+    else if (job.state === 'queued') this.contend(job);
+    else if (job.state === 'transferred' && job.files.every(({ state }) => state === 'committed')) {
+      this.#parts.book.pass(job, 'acknowledged', 'its completion was cut short, and is finished now');
     }
   }
 
@@ -218,13 +242,17 @@ export class JobDesk {
       const { runner, giveBack } = await this.#borrow(from, to);
       try {
         const located = { location: to, sourceName: fileName(from) };
-        const { ref, journalPath: path } = await runner.run('locate-target', located);
+        const site = await runner.run('locate-target', located);
+        const { ref, journalPath: path } = site;
         const { overwrite = false, sync = true } = job.options;
         const request = { overwrite, sync };
         if (mark && (await runner.run('finish-commit', { ref, part: mark, request }))) {
           changeFile(job, file, { state: 'committed' });
           const { ref: journal } = await runner.run('open-journal', { path, forget: true });
           await runner.run('drop-journal', { ref: journal, sync });
+        } else if (mark && !site.partialOnRecord && !site.partial && site.existing) {
+          // It may have had its name, and have been used since: nobody asked for that to be replaced.
+          changeFile(job, file, { state: 'failed', error: usedSince(site.name).toJSON() });
         }
       } finally {
         giveBack();
@@ -232,8 +260,15 @@ export class JobDesk {
     } catch (thrown) {
       book.tell(job, { type: 'note', message: TransferError.from(thrown).message }, file);
     }
-    await book.keep(job);
+    book.keepSoon(job);
   }
+}
+
+function usedSince(target: string): TransferError {
+  const message = `${target} was about to get its name when the service ended, and is not what was copied`;
+  const hint =
+    'It may have been complete, and changed since: look at it. Cancel leaves it as it is; resume copies again.';
+  return new TransferError('E_TARGET_CHANGED', message, { hint });
 }
 
 /** Both ends were seen before: what is missing now may come back. */

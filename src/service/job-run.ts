@@ -5,12 +5,14 @@
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import type { ProgressEvent, TimeSpent, TransferEvent } from '../core/events.js';
+import type { ProgressEvent, TransferEvent } from '../core/events.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
 import { type FileEnd, FileRun } from './file-run.js';
+import type { Holds } from './holds.js';
 import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { progressOf } from './job-progress.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type { Borrowed } from './runners.js';
 import { endsOf } from './storage-path.js';
@@ -25,6 +27,7 @@ export interface JobRunParts {
   /** What all jobs share. */
   readonly pace: SharedArrayBuffer;
   readonly filesAtOnce: () => number;
+  readonly holds: Holds;
   readonly onEvent: (event: TransferEvent, file: number) => void;
   /** Of the job, and which of its files have moved since the last. */
   readonly onProgress: (progress: Omit<ProgressEvent, 'schema' | 'at'>, moved: readonly number[]) => void;
@@ -36,8 +39,6 @@ export interface JobRunParts {
   readonly onSettled: () => void;
 }
 
-/** More would hold too many descriptors and locks; the others are proven again when the job is completed. */
-const HELD_MAX = 64;
 /** At most four a second. */
 const PROGRESS_MS = 250;
 
@@ -46,6 +47,8 @@ interface Copying {
   /** Absent until there are threads for it. */
   run?: FileRun;
   held: boolean;
+  /** Others have to wait as it does: it closes what it has open. */
+  lettingGo: boolean;
   latest?: ProgressEvent;
   /** Resolves when how it ended is written down. */
   ended: Promise<FileEnd>;
@@ -56,8 +59,8 @@ export class JobRun {
   readonly #parts: JobRunParts;
   readonly #copies = new Map<number, Copying>();
   readonly #pace: SharedArrayBuffer;
-  #preempted = false;
-  #stopping = false;
+  /** Without a slot it is stopped: nothing begins. */
+  #mode: 'running' | 'preempted' | 'stopped' = 'stopped';
   readonly #moved = new Set<number>();
   #toldMs = Number.NEGATIVE_INFINITY;
 
@@ -69,21 +72,20 @@ export class JobRun {
 
   /** Goes on with all files that are not whole: at the start, after a suspend, and when it may run again. */
   proceed(): void {
-    this.#preempted = false;
-    this.#stopping = false;
+    this.#mode = 'running';
     for (const { run } of this.#moving()) run?.proceed();
     this.#fill();
   }
 
   /** Tasks end at their next block; nothing finished is lost, and what is open stays open. */
   preempt(): void {
-    this.#preempted = true;
+    this.#mode = 'preempted';
     for (const { run } of this.#moving()) run?.preempt();
   }
 
   /** What is under way goes on record. What is whole stays held, unless `all`. */
   async suspend(all = false): Promise<void> {
-    this.#stopping = true;
+    this.#mode = 'stopped';
     const copies = all ? [...this.#copies.values()] : this.#moving();
     for (const { run } of copies) run?.suspend();
     await Promise.all(copies.map(({ ended }) => ended));
@@ -99,13 +101,13 @@ export class JobRun {
     for (const { run } of this.#copies.values()) run?.countPaces(this.#counts());
   }
 
-  /** Starts more files after some were added, or more may be copied at once. */
+  /** Starts more files after some were added, or more may be copied at once, where the job has a slot. */
   goOn(): void {
-    if (!this.#preempted && !this.#stopping) this.#fill();
+    if (this.#mode === 'running') this.#fill();
   }
 
   rate(): number {
-    if (this.#preempted) return 0;
+    if (this.#mode === 'preempted') return 0;
     return this.#moving().reduce((sum, { latest }) => sum + (latest?.rateBytesPerSecond ?? 0), 0);
   }
 
@@ -128,11 +130,11 @@ export class JobRun {
     return errors;
   }
 
-  #commit(file: number): Promise<FileEnd> {
+  async #commit(file: number): Promise<FileEnd> {
     const held = this.#copies.get(file);
-    if (!held) return this.#copy(file, false);
-    held.run?.commit();
-    return held.ended;
+    if (!held?.lettingGo) held?.run?.commit();
+    const end = await held?.ended;
+    return end && !held?.lettingGo ? end : this.#copy(file, true);
   }
 
   #moving(): Copying[] {
@@ -144,41 +146,55 @@ export class JobRun {
     let moving = this.#moving().length;
     for (const file of this.#job.files) {
       if (moving >= atOnce) return;
-      if (file.state !== 'waiting') continue;
+      if (!this.#begins(file)) continue;
       moving++;
-      void this.#carryOut(file.index);
     }
-    if (moving === 0) this.#parts.onSettled();
+    if (moving > 0) return;
+    this.#mode = 'stopped';
+    this.#parts.onSettled();
+  }
+
+  /** What waits is copied. What is whole already, in a job that is to complete itself now, gets its name. */
+  #begins({ index, state }: JobFile): boolean {
+    if (state !== 'waiting' && !(state === 'transferred' && this.#job.autoComplete)) return false;
+    const held = this.#copies.get(index);
+    if (held) {
+      held.held = false;
+      held.run?.commit();
+    } else void this.#carryOut(index);
+    return true;
   }
 
   async #carryOut(file: number): Promise<void> {
     changeFile(this.#job, file, { state: 'copying', error: undefined });
-    await this.#copy(file, !this.#job.autoComplete);
+    await this.#copy(file);
     this.#parts.onFile();
     this.goOn();
   }
 
-  #copy(file: number, holds: boolean): Promise<FileEnd> {
-    const copying: Copying = { held: false, ended: Promise.resolve({ error: new TransferError('E_STOPPED', '') }) };
+  /** `completes`: it is whole already, and was asked to get its name, whether the job has a slot or not. */
+  #copy(file: number, completes = false): Promise<FileEnd> {
+    const ended = Promise.resolve({ error: new TransferError('E_STOPPED', '') });
+    const copying: Copying = { held: false, lettingGo: false, ended };
     this.#copies.set(file, copying);
-    copying.ended = this.#run(file, copying, holds).then((end) => {
+    copying.ended = this.#run(file, copying, completes).then((end) => {
       this.#copies.delete(file);
-      writeDown(this.#job, file, end);
+      writeDown(this.#job, file, end, completes || copying.held);
       return end;
     });
     return copying.ended;
   }
 
   /** Never rejects. */
-  async #run(file: number, copying: Copying, holds: boolean): Promise<FileEnd> {
+  async #run(file: number, copying: Copying, completes: boolean): Promise<FileEnd> {
     let giveBack = (): void => undefined;
     try {
       const { source, target } = endsOf(this.#job, file);
       const borrowed = await this.#parts.borrow(source, target);
       giveBack = borrowed.giveBack;
-      if (this.#stopping && holds) throw new TransferError('E_STOPPED', 'stopped before it began');
-      const run = this.#newRun(file, copying, borrowed.runner, holds);
-      if (this.#preempted && holds) run.preempt();
+      if (this.#mode === 'stopped' && !completes) throw new TransferError('E_STOPPED', 'stopped before it began');
+      const run = this.#newRun(file, copying, borrowed.runner, completes);
+      if (this.#mode === 'preempted' && !completes) run.preempt();
       const end = await run.ended;
       const { leftBehind } = run;
       if (!leftBehind) return end;
@@ -193,14 +209,18 @@ export class JobRun {
     }
   }
 
-  #newRun(file: number, copying: Copying, runner: ChunkRunner, holds: boolean): FileRun {
+  #newRun(file: number, copying: Copying, runner: ChunkRunner, completes: boolean): FileRun {
     const { clock, random, classPaces, pace } = this.#parts;
     const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace];
     copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
-      ...{ runner, clock, random, paces, counts: this.#counts(), holds },
+      ...{ runner, clock, random, paces, counts: this.#counts() },
+      holds: () => !completes && !this.#job.autoComplete,
       onEvent: (event) => {
-        if (event.type === 'progress') this.#progress(event, file, copying);
-        else this.#parts.onEvent(event, file);
+        if (event.type === 'progress') return this.#progress(event, file, copying);
+        // From here on there is something that a cancelled job has to throw away.
+        const begins = event.type === 'state' && event.state === 'transferring';
+        if (begins) changeFile(this.#job, file, { size: copying.run?.bytesTotal });
+        this.#parts.onEvent(event, file);
       },
       onHeld: (size) => this.#hold(file, copying, size),
       onCommit: (mark) => {
@@ -221,9 +241,12 @@ export class JobRun {
     changeFile(this.#job, file, { state: 'transferred', size, bytesDone: size });
     copying.held = true;
     this.#parts.onFile();
-    const held = [...this.#copies.values()].filter((copy) => copy.held);
-    // The oldest has all on record, and is proven again when it is completed.
-    if (held.length > HELD_MAX) held[0]?.run?.suspend();
+    const letGo = (): void => {
+      copying.lettingGo = true;
+      copying.run?.suspend();
+    };
+    this.#parts.holds.add(letGo);
+    void copying.ended.then(() => this.#parts.holds.remove(letGo));
     this.goOn();
   }
 
@@ -236,50 +259,22 @@ export class JobRun {
     const now = nowMs(this.#parts.clock);
     if (now - this.#toldMs < PROGRESS_MS) return;
     this.#toldMs = now;
-    this.#parts.onProgress(this.#sum(event), [...this.#moved]);
+    const spent = [...this.#copies.values()].flatMap(({ latest }) => latest?.spent ?? []);
+    this.#parts.onProgress(progressOf(this.#job, event, this.rate(), spent), [...this.#moved]);
     this.#moved.clear();
-  }
-
-  /** Of the job: its files together. */
-  #sum({ phase, proof }: ProgressEvent): Omit<ProgressEvent, 'schema' | 'at'> {
-    let [bytesDone, bytesTotal, bytesReused, bytesZero, done] = [0, 0, 0, 0, 0];
-    for (const file of this.#job.files) {
-      bytesDone += file.bytesDone;
-      bytesTotal += file.size ?? 0;
-      bytesReused += file.bytesReused;
-      bytesZero += file.bytesZero;
-      if (file.state === 'transferred' || file.state === 'committed') done++;
-    }
-    const rate = this.rate();
-    const failed = this.#job.files.filter(({ state }) => state === 'failed').length;
-    const total = this.#job.files.length;
-    return {
-      type: 'progress',
-      ...{ phase, proof, bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond: rate },
-      ...(rate > 0 && { remainingMs: Math.round(((bytesTotal - bytesDone) / rate) * 1000) }),
-      spent: [...this.#copies.values()].flatMap(({ latest }) => latest?.spent ?? []).reduce(added),
-      ...(total > 1 && { files: { done, total, skipped: 0, failed } }),
-    };
   }
 }
 
-/** What is whole stays so, whatever kept it from its name; where nobody will complete it, it is tried again instead. */
-function writeDown(job: JobRecord, file: number, end: FileEnd): void {
+/** What was `whole` stays so, whatever kept it from its name; where nobody will complete it, it is tried again. */
+function writeDown(job: JobRecord, file: number, end: FileEnd, whole: boolean): void {
   if ('result' in end) {
     const { root, bytesTotal, bytesReused, bytesZero } = end.result;
     const bytes = { size: bytesTotal, bytesDone: bytesTotal, bytesReused, bytesZero };
     changeFile(job, file, { state: 'committed', root, ...bytes, mark: undefined, error: undefined });
     return;
   }
-  const before = job.files[file]?.state;
-  const whole = !job.autoComplete && (before === 'transferred' || before === 'committing');
   const stopped = end.error.code === 'E_STOPPED';
   const otherwise = stopped ? 'waiting' : 'failed';
   const error = stopped ? {} : { error: end.error.toJSON() };
   changeFile(job, file, { state: whole ? 'transferred' : otherwise, mark: undefined, ...error });
-}
-
-function added(one: TimeSpent, other: TimeSpent): TimeSpent {
-  const keys = Object.keys(one) as (keyof TimeSpent)[];
-  return Object.fromEntries(keys.map((key) => [key, one[key] + other[key]])) as unknown as TimeSpent;
 }

@@ -120,8 +120,11 @@ export interface JobService {
   readonly policyText: string;
   /** Bytes per second of each class, over the last few seconds; and how many jobs are in which state. */
   load(): ServiceLoad;
-  /** What happens is put on record, and goes on at the next start. */
-  close(): Promise<void>;
+  /**
+   * What happens is put on record, and goes on at the next start. False: a storage does not answer, and a thread that
+   * waits for it is left behind; only the end of the process ends it.
+   */
+  close(): Promise<boolean>;
 }
 
 export interface ServiceLoad {

@@ -29,6 +29,8 @@ export interface ServiceParts {
   readonly newRunner: () => Promise<ChunkRunner>;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Files that wait for their names with all that they have open. */
+  readonly heldMax?: number | undefined;
   /** Hears what concerns no single job. */
   readonly note: (sentence: string) => void;
 }

@@ -3,11 +3,12 @@
  * what state the job is in, and then done by the desk; all that changes is in the book.
  */
 import { randomUUID } from 'node:crypto';
+import { orLate } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { explain } from './explain.js';
+import { explainTo } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook, maySee } from './job-book.js';
@@ -34,6 +35,9 @@ import { loadOf } from './service-load.js';
 import type { Notices, ServiceParts } from './service-parts.js';
 import type { Told } from './told.js';
 
+/** How long a storage may take to put down what it has; systemd waits for half a minute in all. */
+const CLOSE_MS = 20_000;
+
 export class Service implements JobService {
   readonly #parts: ServiceParts;
   readonly #book: JobBook;
@@ -43,10 +47,10 @@ export class Service implements JobService {
   readonly #housekeeping: Housekeeping;
   readonly #turns = new Turns();
   readonly #startedAt: number;
-  #closed: Promise<void> | undefined;
+  #closed: Promise<boolean> | undefined;
 
   private constructor(parts: ServiceParts, stored: Awaited<ReturnType<JobStore['load']>>) {
-    const { store, clock, random, note, policies } = parts;
+    const { store, clock, random, note, policies, heldMax } = parts;
     this.#parts = parts;
     this.#startedAt = clock.wallMs();
     this.#notices = parts.notices?.((job, message) => {
@@ -57,10 +61,10 @@ export class Service implements JobService {
     this.#book = new JobBook({ store, clock, entered, note }, stored);
     this.#runners = new Runners(parts.newRunner, clock);
     const policy = (): Policy => policies.policy;
-    this.#desk = new JobDesk({ book: this.#book, runners: this.#runners, clock, random, policy });
+    this.#desk = new JobDesk({ book: this.#book, runners: this.#runners, clock, random, policy, heldMax });
     const cancel = (job: JobRecord, reason: string, keepPartial: boolean) => this.#cancel(job, reason, keepPartial);
     this.#housekeeping = new Housekeeping({
-      ...{ book: this.#book, desk: this.#desk, runners: this.#runners, clock, policy, cancel },
+      ...{ book: this.#book, desk: this.#desk, runners: this.#runners, clock, policy, cancel, note },
     });
     policies.onChange(() => {
       this.#desk.dispatcher.applyRates();
@@ -75,7 +79,7 @@ export class Service implements JobService {
     for (const sentence of stored.notes) parts.note(sentence);
     const service = new Service(parts, stored);
     service.#desk.dispatcher.applyRates();
-    await service.#desk.recover();
+    await service.#desk.recover((id, work) => service.#turns.take(id, work));
     service.#housekeeping.start();
     return service;
   }
@@ -124,7 +128,7 @@ export class Service implements JobService {
     return this.#call(id, 'suspend', by, async (job) => {
       if (job.state === 'suspended') return;
       this.#desk.dispatcher.remove(id);
-      const kept = this.#book.enter(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
+      const kept = this.#book.enterNow(job, 'suspended', `suspended by ${by.name}: it waits for resume`);
       await this.#desk.runs.get(id)?.suspend();
       await kept;
       await this.#book.keep(job);
@@ -149,7 +153,7 @@ export class Service implements JobService {
     this.#desk.dispatcher.remove(job.id);
     // What is just being opened may have a partial file already, and no size yet.
     const begun = job.files.filter(({ state, size }) => state !== 'committed' && (size || state === 'copying'));
-    const kept = this.#book.enter(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
+    const kept = this.#book.enterNow(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
     await this.#desk.runs.get(job.id)?.suspend(true);
     this.#desk.runs.delete(job.id);
     this.#book.log.forgetProgress(job.id);
@@ -165,7 +169,12 @@ export class Service implements JobService {
       const whole = job.state === 'transferred';
       this.#desk.dispatcher.remove(id);
       const run = this.#desk.run(job);
-      if (!whole) await run.suspend();
+      if (!whole) {
+        // No retry that is due meanwhile may take it up again, nor a restart.
+        const kept = this.#book.enterNow(job, 'suspended', `${by.name} completes it`);
+        await run.suspend();
+        await kept;
+      }
       const [error] = await run.complete();
       if (error) {
         const reason = `not complete: ${error.message}`;
@@ -193,6 +202,8 @@ export class Service implements JobService {
       const run = this.#desk.runs.get(id);
       if (given.limitBytesPerSecond !== undefined) run?.setLimit(given.limitBytesPerSecond);
       if (given.priority !== undefined) run?.changeClass();
+      if (given.autoComplete && job.state === 'transferred') this.#desk.queue(job, 'it is to complete itself now');
+      if (given.autoComplete) run?.goOn();
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       await this.#book.keep(job);
     });
@@ -206,6 +217,8 @@ export class Service implements JobService {
       const sources = files.map(({ source }) => named('source', to + source.text.slice(from.length)));
       for (const [at, { index }] of files.entries()) changeFile(job, index, { source: sources[at] });
       changed = files.length;
+      // What a job that makes way has open is of the places before.
+      if (changed > 0) await this.#desk.runs.get(id)?.suspend();
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       await this.#book.keep(job);
     });
@@ -213,18 +226,7 @@ export class Service implements JobService {
   }
 
   why(id: string, by: Caller): Explanation {
-    const seen = (other: string): JobRecord | undefined => {
-      const job = this.#book.find(other);
-      return job && maySee(job, by) ? job : undefined;
-    };
-    // That others are before it is told to everybody, and which ones to those who may see them.
-    const { behind = [], ...why } = explain(
-      this.#book.get(id, by),
-      this.#desk,
-      (other) => seen(other)?.name ?? "another owner's job",
-    );
-    const known = behind.filter(seen);
-    return { ...why, ...(known.length > 0 && { behind: known }) };
+    return explainTo(by, this.#book.get(id, by), this.#desk, this.#book);
   }
 
   chunkMap(id: string, file: number, cells: number, by: Caller): ChunkMapView | undefined {
@@ -258,24 +260,25 @@ export class Service implements JobService {
     return loadOf(this.#book, this.#desk, this.#startedAt);
   }
 
-  close(): Promise<void> {
+  close(): Promise<boolean> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  async #close(): Promise<void> {
-    await this.#housekeeping.close();
+  async #close(): Promise<boolean> {
+    const { clock } = this.#parts;
     this.#desk.dispatcher.close();
-    await Promise.all([...this.#desk.runs.values()].map((run) => run.suspend(true)));
+    const stopped = [...this.#desk.runs.values()].map((run) => run.suspend(true));
+    await orLate(Promise.all([this.#housekeeping.close(), ...stopped]), clock, CLOSE_MS, AbortSignal.abort());
     for (const id of this.#desk.runs.keys()) {
       const job = this.#book.find(id);
-      if (job) await this.#book.keep(job);
+      if (job) this.#book.keepSoon(job);
     }
     await this.#notices?.close();
     this.#book.flush();
     this.#parts.policies.close();
     await this.#parts.store.close();
-    await this.#runners.close();
+    return this.#runners.close();
   }
 
   /** One call of a job after the other. */

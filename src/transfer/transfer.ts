@@ -114,6 +114,11 @@ export class Transfer {
     return this.#proven;
   }
 
+  /** 0 until both ends are known. */
+  get bytesTotal(): number {
+    return this.#progress.bytesTotal;
+  }
+
   /** What has become of the chunks, in at most so many cells; undefined until both ends are known. */
   chunkMap(cells: number): ChunkMapView | undefined {
     return this.#plan?.map.view(cells);

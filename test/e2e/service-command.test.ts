@@ -136,7 +136,7 @@ test.each([
   [['install', '--user', '--write', 'missing'], '--write: missing cannot be looked at'],
   [['install', '--user', '--write', 'disk.img'], '--write: disk.img is no folder'],
   [['install', '--user', '--run-as', 'nobody'], 'for the service of the machine'],
-  [['install', '--system', '--dry-run', '--device', 'disk.img'], '--device: disk.img is no block device'],
+  [['install', '--system', '--dry-run', '--device', 'disk.img'], '--device: disk.img is no device'],
   [['install', '--system', '--dry-run', '--run-as', 'a\nb'], '--run-as'],
   [['install', '--user', '--memory', 'much'], '--memory: cannot read'],
 ])('service %j is refused, and nothing is written', async (args, said) => {

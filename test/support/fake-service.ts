@@ -243,8 +243,9 @@ export class FakeService implements JobService {
     };
   }
 
-  async close(): Promise<void> {
+  async close(): Promise<boolean> {
     this.told.close();
+    return true;
   }
 
   #entry(id: string, by?: Caller): Entry {

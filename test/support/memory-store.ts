@@ -1,4 +1,5 @@
 /** A job store without a disk: what is kept lives as long as the shelf that it stands on. */
+import { TransferError } from '../../src/core/errors.js';
 import type { Job } from '../../src/service/job.js';
 import type { JobProgress, JobStore, StoredState } from '../../src/service/job-store.js';
 import type { Told } from '../../src/service/told.js';
@@ -42,5 +43,20 @@ export class MemoryStore implements JobStore {
 
   async close(): Promise<void> {
     // Nothing is open.
+  }
+}
+
+/** A store whose disk is full from some moment on. */
+export class FullStore extends MemoryStore {
+  full = false;
+
+  override async put(jobs: readonly Job[], told: readonly Told[]): Promise<void> {
+    if (this.full) throw new TransferError('E_STORE', 'the disk of the store is full');
+    return super.put(jobs, told);
+  }
+
+  override async remove(ids: readonly string[]): Promise<void> {
+    if (this.full) throw new TransferError('E_STORE', 'the disk of the store is full');
+    return super.remove(ids);
   }
 }

@@ -94,7 +94,7 @@ export async function scene(wish: SceneWish = {}): Promise<Scene> {
   const vm = makeVm(join(source, 'vm'), wish);
   world.host('local').add(vm, !off);
   world.run();
-  const service = await testService(new Shelf(), policy, inlineRunner);
+  const service = await testService(new Shelf(), policy, { newRunner: inlineRunner });
   const [told, notes]: [MigrationTold[], string[]] = [[], []];
   const files = newFiles({ newRunner: inlineRunner, clock, random: () => 0 });
   onTestFinished(async () => {

@@ -6,8 +6,7 @@ import type { Caller, JobView } from '../../src/service/job-service.js';
 import { DEFAULT_POLICY } from '../../src/service/policy/default-policy.js';
 import type { Policy } from '../../src/service/policy.js';
 import { Service } from '../../src/service/service.js';
-import type { PolicySource } from '../../src/service/service-parts.js';
-import type { ChunkRunner } from '../../src/transfer/chunk-runner.js';
+import type { PolicySource, ServiceParts } from '../../src/service/service-parts.js';
 import { PoolRunner } from '../../src/transfer/pool-runner.js';
 import { MemoryStore, type Shelf } from './memory-store.js';
 
@@ -51,16 +50,17 @@ export interface TestService {
 export async function testService(
   shelf: Shelf,
   change: Partial<Policy> = {},
-  newRunner: () => Promise<ChunkRunner> = async () => new PoolRunner(2),
+  parts: Partial<Pick<ServiceParts, 'clock' | 'heldMax' | 'newRunner' | 'store'>> = {},
 ): Promise<TestService> {
   const policies = new TestPolicies(change);
   const notes: string[] = [];
   const service = await Service.start({
     ...{ store: new MemoryStore(shelf), policies, clock: systemClock, random: () => 0 },
-    newRunner,
+    newRunner: async () => new PoolRunner(2),
     note: (sentence) => notes.push(sentence),
+    ...parts,
   });
-  onTestFinished(() => service.close());
+  onTestFinished(async () => void (await service.close()));
   return { service, policies, notes };
 }
 

@@ -27,16 +27,16 @@ export interface ServedJobs {
 }
 
 /** Jobs that were under way go on. @throws TransferError E_LOCKED: a service has them already */
-export async function serveJobs({ err }: Session, flags: ServeFlags): Promise<ServedJobs> {
+export async function serveJobs(session: Session, flags: ServeFlags): Promise<ServedJobs> {
   const state = resolve(stateFolder());
   const page = fileURLToPath(new URL('../../daemon/dashboard', import.meta.url));
   const web = webOf(flags);
-  const onNote = (sentence: string): void => err.line(`note: ${sentence}`);
+  const onNote = (sentence: string): void => session.err.line(`note: ${sentence}`);
   const service = await openService({ state, onNote });
   let migrations: MigrationService | undefined;
   const closeAll = async (): Promise<void> => {
     await migrations?.close();
-    await service.close();
+    session.stuck ||= !(await service.close());
   };
   try {
     migrations = await openMigrations({ service, state, onNote });

@@ -78,10 +78,10 @@ function there(option: string, path: string, kind: 'folder' | 'device'): string 
   const whole = resolve(path);
   try {
     const found = lstatSync(encodePath(realpathSync(encodePath(whole))));
-    if (kind === 'folder' ? found.isDirectory() : found.isBlockDevice()) return whole;
+    if (kind === 'folder' ? found.isDirectory() : found.isBlockDevice() || found.isCharacterDevice()) return whole;
     throw new TransferError(
       'E_USAGE',
-      `${option}: ${showPath(path)} is no ${kind === 'folder' ? kind : 'block device'}`,
+      `${option}: ${showPath(path)} is no ${kind === 'folder' ? kind : 'device'}`,
     );
   } catch (thrown) {
     if (thrown instanceof TransferError) throw thrown;

@@ -8,6 +8,7 @@ const RATES: Rates = {
   proveBytesPerSecond: 200 * MiB,
   loadBytesPerSecond: 100 * MiB,
   fixedMs: 300,
+  savedShare: 1,
 };
 const NONE = { rounds: 0, waits: 0 };
 
@@ -22,6 +23,11 @@ describe('the predicted blackout', () => {
       roundMs: 2300,
       nextDeltaBytes: 23 * MiB,
     });
+  });
+
+  test('counts of the memory in use what was saved of it before', () => {
+    const load = { deltaBytes: 0, memoryBytes: 200 * MiB, deltaBytesPerSecond: 0 };
+    expect(predict(load, { ...RATES, savedShare: 0.5 }).blackoutMs).toBe(4800);
   });
 
   test('of a machine without memory and changes is the fixed costs', () => {
