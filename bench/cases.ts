@@ -5,6 +5,7 @@ import { fioCase } from './cases-fio.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
+import { migrateCases } from './cases-migrate.js';
 import { peerCases } from './cases-peer.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
@@ -23,6 +24,7 @@ export const cases: readonly BenchCase[] = [
   s3Case,
   ...peerCases,
   ...serviceCases,
+  ...migrateCases,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

@@ -2,7 +2,7 @@
 import { nowMs, systemClock } from '../src/core/clock.js';
 import type { Guest } from '../test/support/guest/noticing-guest.js';
 
-const LOOK_MS = 10;
+const LOOK_MS = 2;
 /** So often a heartbeat is shown. */
 const SHOWN_EACH_MS = 1000;
 
@@ -26,11 +26,14 @@ async function watch(
   show: (line: string) => void,
   stop: AbortSignal,
 ): Promise<void> {
-  let last = guest.heartbeats.length;
+  let [last, bytes] = [guest.heartbeats.length, guest.saidBytes];
   let [seenAt, shownAt] = [nowMs(systemClock), 0];
-  while (!stop.aborted) {
-    const beats = guest.heartbeats;
+  for (; !stop.aborted; await systemClock.sleep(LOOK_MS, stop)) {
+    // What it says is only read when there is more of it.
+    if (guest.saidBytes === bytes) continue;
     const now = nowMs(systemClock);
+    bytes = guest.saidBytes;
+    const beats = guest.heartbeats;
     if (beats.length > last) {
       heart.gapMs = Math.max(heart.gapMs, now - seenAt);
       heart.beats += beats.length - last;
@@ -41,6 +44,5 @@ async function watch(
         shownAt = now;
       }
     }
-    await systemClock.sleep(LOOK_MS, stop);
   }
 }

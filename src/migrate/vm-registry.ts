@@ -1,8 +1,8 @@
 /**
  * What this host knows of its machines: a folder for each in the state folder, for its user alone. `vm.json` is what
  * the machine is, `owner.json` who may start it, `incoming.json` what it will be when a migration to here is over,
- * `runtime.json` the process that it runs in, and `merged.json` images that it does without. A file is replaced as a
- * whole, and is durable before a call returns.
+ * `runtime.json` the process that it runs in, `merged.json` images that it does without, and `begun.json` overlays that
+ * are being made. A file is replaced as a whole, and is durable before a call returns.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -144,6 +144,15 @@ export class VmRegistry {
 
   setMergedAway(id: string, merged: MergedAway): void {
     this.#put(id, 'merged.json', Object.keys(merged).length > 0 ? merged : undefined);
+  }
+
+  /** Overlays of a snapshot that is about to be made: what stands there is ours to replace. */
+  overlaysBegun(id: string): readonly string[] {
+    return this.#optional<readonly string[]>(id, 'begun.json') ?? [];
+  }
+
+  setOverlaysBegun(id: string, paths: readonly string[]): void {
+    this.#put(id, 'begun.json', paths.length > 0 ? paths : undefined);
   }
 
   runtime(id: string): VmRuntime | undefined {

@@ -83,6 +83,19 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     await assertWell();
   });
 
+  test('an overlay of a snapshot that was cut short before it was written down is made anew', async () => {
+    const before = vm;
+    const path = join(host.place('cut short'), 'd1.qcow2');
+    writeFileSync(path, 'the beginning of an overlay');
+    host.registry.setOverlaysBegun(vm.id, [path]);
+    vm = await host.hypervisor.snapshot(vm, [{ disk: 'd1', path }]);
+    expect(host.registry.overlaysBegun(vm.id)).toEqual([]);
+    await assertWell();
+    vm = await host.hypervisor.merge(vm, into(), nothing, never);
+    expect(vm).toEqual(before);
+    await assertWell();
+  });
+
   test('no state is saved while the guest writes to a VHDX, and the guest goes on', async () => {
     const state = join(host.place('saved'), 'state');
     expect((await refusal(host.hypervisor.saveState(vm, state))).code).toBe('E_VM_STATE');

@@ -32,7 +32,7 @@ export interface QemuParts {
 }
 
 /** Of QEMU's own memory, besides that of the guest: its devices, as they are in a saved state. */
-const DEVICES_BYTES = 16 * 1024 * 1024;
+const DEVICES_BYTES = 1024 * 1024;
 
 /** A process gives its memory back before it is gone. */
 const ENDING_MS_MAX = 5000;
@@ -136,7 +136,7 @@ export class QemuHypervisor implements LocalHypervisor {
 
   async memoryInUse({ id, memoryBytes }: VmDescription): Promise<number> {
     const running = this.#machine(id).find();
-    return running ? Math.min(residentBytes(running.process), memoryBytes + DEVICES_BYTES) : 0;
+    return running ? Math.min(residentBytes(running.process, memoryBytes), memoryBytes + DEVICES_BYTES) : 0;
   }
 
   /** A process that ends while it is asked is lost, and not a failure to ask it. */

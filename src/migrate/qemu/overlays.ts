@@ -1,7 +1,7 @@
 /** New, empty overlays: durable before a machine is said to have them. */
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { lstat, open, rm } from 'node:fs/promises';
 import { basename, dirname, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoOf, TransferError } from '../../core/errors.js';
@@ -23,6 +23,16 @@ export interface NewOverlay {
   readonly below: ImageFile;
   /** An earlier call made it, and was cut short: it is made anew. */
   readonly again: boolean;
+}
+
+/** Nothing stands there, so that what does afterwards is ours. */
+export async function isFree(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return false;
+  } catch (thrown) {
+    return errnoOf(thrown) === 'ENOENT';
+  }
 }
 
 /** @throws TransferError E_TARGET_EXISTS, E_NO_SPACE, E_HYPERVISOR; nothing is left of it then */

@@ -109,10 +109,15 @@ export async function hasEnded(process_: QemuProcess, clock: Clock, msMax: numbe
   return true;
 }
 
-/** Bytes of memory that the process really has. */
-export function residentBytes({ pid }: QemuProcess): number {
-  const kib = /^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-  return Number(kib ?? 0) * 1024;
+/**
+ * Bytes of its guest's memory that the process really has: those of its mapping of that size, since what QEMU itself
+ * has is not saved. Where there is none of that size, all that the process has.
+ */
+export function residentBytes({ pid }: QemuProcess, memoryBytes: number): number {
+  const maps = readFileSync(`/proc/${pid}/smaps`, 'latin1').matchAll(/^Size:\s+(\d+) kB\n[^]*?^Rss:\s+(\d+) kB/gm);
+  const guests = [...maps].find(([, size]) => Number(size) * 1024 === memoryBytes);
+  const all = /^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  return Number(guests?.[2] ?? all?.[1] ?? 0) * 1024;
 }
 
 /** When it started, in the kernel's own ticks; undefined: there is none, or only what its parent has yet to hear of. */

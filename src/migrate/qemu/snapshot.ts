@@ -7,14 +7,14 @@ import type { Overlay } from '../hypervisor.js';
 import type { ImageFile, VmDescription, VmDisk } from '../vm.js';
 import type { VmRegistry } from '../vm-registry.js';
 import { fileNode, formatNode, nodeName, removeNodes, topImages, topNode } from './nodes.js';
-import { makeOverlay, removeImage } from './overlays.js';
+import { isFree, makeOverlay, removeImage } from './overlays.js';
 import type { Qmp } from './qmp.js';
 
 /** A disk as it is, and as it will be. */
 interface Change {
   readonly before: VmDisk;
   readonly after: VmDisk;
-  /** It is written down already, by a call that was cut short. */
+  /** Its overlay is of a call that was cut short. */
   readonly again: boolean;
 }
 
@@ -25,7 +25,8 @@ export async function takeSnapshot(
   overlays: readonly Overlay[],
   registry: VmRegistry,
 ): Promise<VmDescription> {
-  const changes = overlays.map((overlay) => changeOf(known, overlay));
+  const begun = registry.overlaysBegun(known.id);
+  const changes = overlays.map((overlay) => changeOf(known, overlay, begun));
   const tops = await topImages(qmp);
   const done = overlays.filter(({ disk, path }) => tops.get(disk)?.path === path);
   const after = replaced(
@@ -41,8 +42,12 @@ export async function takeSnapshot(
   );
   const made: string[] = [];
   try {
+    const ours: string[] = [];
+    for (const { after: disk, again } of changes) if (again || (await isFree(pathOf(disk)))) ours.push(pathOf(disk));
+    registry.setOverlaysBegun(known.id, ours);
     for (const change of changes) made.push(await make(change));
     registry.put(after);
+    registry.setOverlaysBegun(known.id, []);
     for (const change of changes) await addNodes(qmp, change.after);
     const actions = changes.map((change) => ({
       type: 'blockdev-snapshot',
@@ -56,27 +61,30 @@ export async function takeSnapshot(
     await undo(qmp, changes);
     registry.put(before);
     for (const path of made) await removeImage(path);
+    registry.setOverlaysBegun(known.id, []);
     throw thrown;
   }
 }
 
-function changeOf({ disks, id }: VmDescription, { disk, path }: Overlay): Change {
+function changeOf({ disks, id }: VmDescription, { disk, path }: Overlay, begun: readonly string[]): Change {
   const found = disks.find((one) => one.id === disk);
   if (!found) {
     throw new TransferError('E_USAGE', `the machine ${id} has no disk ${disk}`, { hint: 'Nothing was changed.' });
   }
-  const again = found.chain.length > 1 && found.chain.at(-1)?.path === path;
-  const chain = again ? found.chain.slice(0, -1) : found.chain;
-  const before = { ...found, chain };
-  return { before, after: { ...found, chain: [...chain, { path, format: 'qcow2' }] }, again };
+  const known = found.chain.length > 1 && found.chain.at(-1)?.path === path;
+  const chain = known ? found.chain.slice(0, -1) : found.chain;
+  const after = { ...found, chain: [...chain, { path, format: 'qcow2' as const }] };
+  return { before: { ...found, chain }, after, again: known || begun.includes(path) };
 }
 
 function replaced(vm: VmDescription, disks: readonly VmDisk[]): VmDescription {
   return { ...vm, disks: vm.disks.map((disk) => disks.find(({ id }) => id === disk.id) ?? disk) };
 }
 
+const pathOf = ({ chain }: VmDisk): string => (chain.at(-1) as ImageFile).path;
+
 async function make({ before, after, again }: Change): Promise<string> {
-  const { path } = after.chain.at(-1) as ImageFile;
+  const path = pathOf(after);
   const below = before.chain.at(-1) as ImageFile;
   await makeOverlay({ path, sizeBytes: before.sizeBytes, below, again });
   return path;

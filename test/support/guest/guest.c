@@ -65,7 +65,9 @@ static void load_modules(void) {
   }
 }
 
+/* Of slots=N on the kernel's command line no more than so many are used of each disk. */
 static void open_disks(void) {
+  const char *most = getenv("slots");
   for (int tries = 0; tries < 200 && access("/dev/vda", F_OK) != 0; tries++) usleep(50000);
   for (disk_count = 0; disk_count < DISKS_MAX; disk_count++) {
     struct disk *disk = &disks[disk_count];
@@ -76,6 +78,7 @@ static void open_disks(void) {
     if (disk->fd < 0) return;
     ioctl(disk->fd, BLKGETSIZE64, &bytes);
     disk->slots = bytes / SLOT_BYTES;
+    if (most && strtoull(most, NULL, 10) < disk->slots) disk->slots = strtoull(most, NULL, 10);
     disk->numbers = calloc(disk->slots, sizeof *disk->numbers);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,6 +92,10 @@ export class Guest {
     return existsSync(this.#consoleLog) ? readFileSync(this.#consoleLog, 'latin1') : '';
   }
 
+  get saidBytes(): number {
+    return statSync(this.#consoleLog, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
   /** All of them, the oldest first. */
   get heartbeats(): readonly Heartbeat[] {
     const lines = this.said.matchAll(/^HB seq=(\d+) corrupt=(\d+) errors=(\d+) boot=([0-9a-f]{16})\r?$/gm);
@@ -122,6 +126,17 @@ export class Guest {
         return { wrong: Number(wrong), used: Number(used), seq: Number(seq), digest };
       });
     });
+  }
+
+  /** Writes nothing any more; its heart goes on. */
+  async rest(): Promise<void> {
+    const before = this.said.length;
+    await this.#type('P');
+    await this.#until('to rest', () => this.said.slice(before).includes('PAUSED') || undefined);
+  }
+
+  work(): Promise<void> {
+    return this.#type('R');
   }
 
   switchOff(): Promise<void> {

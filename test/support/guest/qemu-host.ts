@@ -22,37 +22,56 @@ const MAKE: Readonly<Record<DiskFormat, readonly string[]>> = {
   qcow2: ['-f', 'qcow2'],
 };
 
+const nameOf = (format: DiskFormat): string => (format.startsWith('vhd-') ? 'vpc' : format);
+
 /** Of a disk, the base first; overlays are qcow2. */
 export type ChainFormats = readonly [DiskFormat, ...'qcow2'[]];
+
+export interface MachineWish {
+  readonly diskBytes?: number;
+  readonly memoryBytes?: number;
+  /** Of 4 KiB, at the beginning of each disk: the guest uses no others. */
+  readonly slots?: number;
+}
 
 export class TestHost extends QemuHost {
   readonly folder: string;
 
-  constructor() {
-    const folder = mkdtempSync(join(tmpdir(), 'qemu-host-'));
-    super({ stateFolder: join(folder, 'state'), newRunner: createRunner, clock: systemClock, random: Math.random });
+  /** @param stateFolder of a service that runs; by default its own */
+  constructor(stateFolder?: string, parent = tmpdir()) {
+    const folder = mkdtempSync(join(parent, 'qemu-host-'));
+    super({
+      stateFolder: stateFolder ?? join(folder, 'state'),
+      newRunner: createRunner,
+      clock: systemClock,
+      random: Math.random,
+    });
     this.folder = folder;
   }
 
   /** New, empty disks; nothing is started. */
-  async machine(built: BuiltGuest, chains: readonly ChainFormats[], diskBytes = 8 * MIB): Promise<VmDescription> {
+  async machine(
+    built: BuiltGuest,
+    chains: readonly ChainFormats[],
+    { diskBytes = 8 * MIB, memoryBytes = MEMORY_BYTES, slots }: MachineWish = {},
+  ): Promise<VmDescription> {
     const id = randomUUID();
     const folder = this.place(id);
     const disks = chains.map((formats, n) => {
       const chain = formats.map((format, at): ImageFile => ({ path: join(folder, `d${n}-${at}.${format}`), format }));
       chain.forEach(({ path, format }, at) => {
         const below = chain[at - 1];
-        const backing = below ? ['-F', below.format === 'vhd-dynamic' ? 'vpc' : below.format, '-b', below.path] : [];
+        const backing = below ? ['-F', nameOf(below.format), '-b', below.path] : [];
         runTool('qemu-img', ['create', '-q', ...MAKE[format], ...backing, path, `${diskBytes}`]);
       });
       return { id: `d${n}`, sizeBytes: diskBytes, chain, address: `0x${4 + n}` };
     });
     const vm: VmDescription = {
       ...{ schema: 1, id, name: `noticing, ${chains.length} disks`, machine: 'pc-i440fx-7.2', accelerator: 'tcg' },
-      ...{ cpu: 'qemu64', cpus: 1, memoryBytes: MEMORY_BYTES, disks, networks: [] },
+      ...{ cpu: 'qemu64', cpus: 1, memoryBytes, disks, networks: [] },
       kernel: {
         ...{ image: built.kernel, initrd: built.initrd },
-        append: 'console=ttyS0 quiet panic=-1 tsc=unstable',
+        append: `console=ttyS0 quiet panic=-1 tsc=unstable${slots === undefined ? '' : ` slots=${slots}`}`,
       },
       consoleLog: join(folder, 'console, of the guest.log'),
     };
@@ -76,8 +95,7 @@ export class TestHost extends QemuHost {
     return disks.map(({ chain }, n) => {
       const raw = join(this.folder, `scan-${n}.raw`);
       const { path, format } = chain.at(-1) as ImageFile;
-      const name = format.startsWith('vhd-') ? 'vpc' : format;
-      runTool('qemu-img', ['convert', '-f', name, '-O', 'raw', path, raw]);
+      runTool('qemu-img', ['convert', '-f', nameOf(format), '-O', 'raw', path, raw]);
       return scanDisk(built, raw, n);
     });
   }
