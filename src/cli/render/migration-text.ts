@@ -10,16 +10,16 @@ import { count } from './summary.js';
 
 /** What each step does, for somebody who waits for it. */
 const WHAT: Readonly<Record<Step, string>> = {
-  check: 'images, room, versions and ids at both ends are looked at',
-  placeholder: 'the machine is written down at the target; nothing can start it there',
+  check: 'images, room, versions and ids are looked at, at both ends',
+  placeholder: 'the machine is written down there; nothing can start it',
   snapshot: 'from here on the guest writes to new files',
   'copy-bases': 'what stands still now is copied, in the background',
   'shrink-delta': 'what was written meanwhile is copied, until little is left',
-  'save-state': 'the guest stands still, and its memory is saved',
+  'save-state': 'its memory is saved',
   'copy-delta': 'the rest and the memory are copied',
   prove: 'every file is read at the target, and compared',
   're-point': 'the images at the target name each other',
-  'switch-over': 'the machine belongs to the target: no way back from here',
+  'switch-over': 'it belongs to the target: no way back from here',
   start: 'its memory is loaded at the target',
   resume: 'the guest goes on',
   merge: 'the new files are merged into the images, while it runs',
@@ -108,14 +108,14 @@ function nextLines({ id, state, switchedOver }: MigrationView): string[] {
   return [];
 }
 
-/** Undefined for what is not worth a line. */
+/** Undefined for what is not worth a line: a step that is done is followed by the next. */
 export function stepLine(event: StepEvent | NoteEvent): string | undefined {
   if (event.type === 'note') return `note: ${event.message}`;
   const { state, number, steps, step, reason, round, predictedBlackoutMs, blackoutMs, error } = event;
-  if (state === 'progress') return undefined;
   const name = `${String(number).padStart(2)}/${steps} ${step}${round === undefined ? '' : `, round ${round}`}`;
   if (state === 'failed') return `${name} failed: ${error?.message ?? reason}`;
-  const stood = blackoutMs === undefined ? '' : `; the guest stood still for ${formatDuration(blackoutMs)}`;
-  const will = predictedBlackoutMs === undefined ? '' : `; predicted blackout ${formatDuration(predictedBlackoutMs)}`;
-  return `${name} ${state === 'done' ? 'done' : '...'} ${reason}${stood || will}`;
+  if (blackoutMs !== undefined) return `      the guest stood still for ${formatDuration(blackoutMs)}`;
+  const predicted = predictedBlackoutMs === undefined ? '' : formatDuration(predictedBlackoutMs);
+  if (state === 'started') return `${name}: ${reason}${predicted && `; predicted blackout ${predicted}`}`;
+  return predicted && state === 'done' ? `      predicted blackout ${predicted}` : undefined;
 }
