@@ -1,7 +1,7 @@
 /** From the switch-over on there is no way back: each step is tried until it is done. */
 import { TransferError } from '../core/errors.js';
 import { assertStandsStill, savedState } from './blackout-steps.js';
-import { copyFiles, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
+import { copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import { atTarget, overlaysOf, stateFiles } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmDescription } from './vm.js';
@@ -31,8 +31,7 @@ async function copyAgain(flow: Flow): Promise<FileFact[]> {
   if (changed.length === 0) return [];
   flow.note(`${book.vm.name} was on while it was copied: ${changed.length} images are copied again`);
   const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
-  const files = await copyFiles(flow, changed, rules);
-  return Promise.all(files.map((file) => proveFile(flow, file, true)));
+  return copyProven(flow, changed, rules);
 }
 
 /** What was proven may have been changed since; the source has it still, so it is copied again, once. */

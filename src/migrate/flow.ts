@@ -31,6 +31,8 @@ export interface CopyRules {
   readonly priority: Priority;
   readonly overwrite: boolean;
   readonly urgent: boolean;
+  /** A disk image that is damaged is not copied; overlays that are in use are no whole images. */
+  readonly check?: boolean;
 }
 
 /** All at once, one job for each; answers them in the order in which they were given. The first failure ends it. */
@@ -57,6 +59,24 @@ export async function copyFiles(flow: Flow, files: readonly FileToCopy[], rules:
     if (one.status === 'rejected') throw one.reason;
     return one.value;
   });
+}
+
+/** Copied, and proven with its SHA-256 as a whole; what turns out to be damaged is copied once more. */
+export async function copyProven(flow: Flow, files: readonly FileToCopy[], rules: CopyRules): Promise<FileFact[]> {
+  const copied = await copyFiles(flow, files, rules);
+  return Promise.all(
+    copied.map(async (file) => {
+      try {
+        return await proveFile(flow, file, true);
+      } catch (thrown) {
+        if (!(thrown instanceof TransferError) || thrown.code !== 'E_INTEGRITY') throw thrown;
+        flow.note(`${thrown.message}; it is copied again`);
+        const again = { ...rules, purpose: `${rules.purpose} again`, overwrite: true };
+        const [second] = await copyFiles(flow, [file], again);
+        return proveFile(flow, second ?? file, true);
+      }
+    }),
+  );
 }
 
 /** By reading the target: it holds what was read at the source. @throws TransferError E_INTEGRITY */

@@ -18,6 +18,8 @@ export interface ImageCopy {
   readonly overwrite: boolean;
   /** A machine stands still: an error that might pass is one. */
   readonly urgent: boolean;
+  /** Default false. */
+  readonly check?: boolean;
 }
 
 export interface ImageCopied {
@@ -68,15 +70,12 @@ export class ImageJobs {
     return this.#service.list(OWNER, { all: true }).filter(({ name }) => name.startsWith(`${this.#migration} `));
   }
 
-  #create(name: string, { source, target, priority, overwrite }: ImageCopy): Promise<JobView> {
+  #create(name: string, { source, target, priority, overwrite, check = false }: ImageCopy): Promise<JobView> {
     return this.#service.create(
       {
         ...{ name, priority, kind: 'migration', autoComplete: true },
         files: [{ source, target }],
-        // An overlay on its own is no whole disk, and the guest's host has just written it.
-        options: {
-          ...{ algorithm: 'sha256', chunkBytes: CHUNK_BYTES_DEFAULT, check: false, overwrite },
-        },
+        options: { algorithm: 'sha256', chunkBytes: CHUNK_BYTES_DEFAULT, check, overwrite },
       },
       OWNER,
     );

@@ -20,11 +20,6 @@ export class MigrationLog {
     const event = { ...body, schema: 1, at: this.#clock.wallMs() } as StepEvent | NoteEvent;
     this.#told.push({ id: ++this.#lastId, migration, event });
     if (this.#told.length > KEPT_MAX * 2) this.#told = this.#told.slice(-KEPT_MAX);
-    this.wake();
-  }
-
-  /** Something changed that listeners look at. */
-  wake(): void {
     for (const wake of [...this.#wake]) wake();
   }
 

@@ -6,10 +6,15 @@ import type { MigrationState, MigrationView } from './migration-service.js';
 import type { ReceiptContent, ReceiptFile } from './receipt.js';
 import { STEPS } from './steps.js';
 
+interface Standing {
+  readonly state: MigrationState;
+  readonly reason: string;
+}
+
 /** What only the process knows. */
-export interface Now {
-  readonly state?: MigrationState | undefined;
-  readonly reason?: string | undefined;
+interface Now {
+  /** In line. */
+  readonly place?: Standing | undefined;
   readonly moved?: Moved | undefined;
 }
 
@@ -19,8 +24,8 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
   const step = STEPS.find((one) => !book.isDone(one));
   return {
     ...{ id: plan.id, vm: plan.vm.id, vmName: plan.vm.name, plan, rounds },
-    state: now.state ?? recorded.state,
-    reason: (now.state === 'running' ? now.moved?.reason : undefined) ?? now.reason ?? recorded.reason,
+    ...(recorded.state === 'aborting' ? recorded : { ...recorded, ...now.place }),
+    ...(now.place?.state === 'running' && now.moved && { reason: now.moved.reason }),
     ...(step !== undefined && { step }),
     stepsDone: STEPS.filter((one) => book.isDone(one)),
     ...(now.moved && { bytesDone: now.moved.bytesDone, bytesTotal: now.moved.bytesTotal }),
@@ -32,8 +37,8 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
 }
 
 /** What it is while nothing is done. */
-export function stateOf({ last, plan }: MigrationBook): { state: MigrationState; reason: string } {
-  if (last?.type === 'waiting') return last;
+export function stateOf({ last, plan }: MigrationBook): Standing {
+  if (last?.type === 'waiting') return { state: last.state, reason: last.reason };
   if (last?.type === 'failed') return { state: 'failed', reason: last.error.message };
   if (last?.type === 'abort') return { state: 'aborting', reason: 'its abort was begun, and is not over' };
   if (last?.type === 'aborted') {

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
+import { Turns } from '../core/turns.js';
 import { makeFolders } from '../endpoint/state-folder.js';
 import { writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
@@ -17,7 +18,7 @@ import { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
 import { MigrationLine } from './migration-line.js';
 import { MigrationLog } from './migration-log.js';
-import { atTarget, planMigration } from './migration-plan.js';
+import { planMigration } from './migration-plan.js';
 import type {
   CutoverOptions,
   MigrationPreview,
@@ -28,7 +29,7 @@ import type {
 } from './migration-service.js';
 import { receiptContent, stateOf, viewOf } from './migration-view.js';
 import { predict } from './predict.js';
-import { assertMovable } from './prepare-steps.js';
+import { assertMovable, problemsOf } from './prepare-steps.js';
 import { RateBook } from './rate-book.js';
 import { type Receipt, signReceipt } from './receipt.js';
 import { type ReceiptKey, receiptKey } from './receipt-key.js';
@@ -49,7 +50,7 @@ export interface MigrationsParts {
 interface Entry {
   readonly migration: Migration;
   readonly folder: string;
-  aborting: boolean;
+  aborting?: Promise<void> | undefined;
 }
 
 export class Migrations implements MigrationService {
@@ -61,6 +62,7 @@ export class Migrations implements MigrationService {
   readonly #line: MigrationLine;
   readonly #rates: RateBook;
   readonly #key: ReceiptKey;
+  readonly #turns = new Turns();
 
   private constructor(parts: MigrationsParts) {
     this.#parts = parts;
@@ -97,11 +99,7 @@ export class Migrations implements MigrationService {
     const [from, to] = [this.#parts.end(plan.from), this.#parts.end(plan.to)];
     let bytes = 0;
     for (const { source } of plan.images) bytes += (await from.files.stat(source))?.bytes ?? 0;
-    const problems = [
-      // Of one that runs, what stands still is checked when it is copied.
-      ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
-      ...(await to.host.check(atTarget(plan, plan.vm), [...new Set(Object.values(plan.diskFolders))], bytes)),
-    ];
+    const problems = await problemsOf(plan, from, to, bytes);
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;
     const load = { deltaBytes: 0, memoryBytes, deltaBytesPerSecond: 0 };
     return { plan, problems, bytes, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };
@@ -126,7 +124,11 @@ export class Migrations implements MigrationService {
     return this.#view(entry);
   }
 
-  async abort(id: string): Promise<MigrationView> {
+  abort(id: string): Promise<MigrationView> {
+    return this.#turns.take(id, () => this.#abort(id));
+  }
+
+  async #abort(id: string): Promise<MigrationView> {
     const entry = this.#entry(id);
     const { book } = entry.migration;
     const { state } = this.#view(entry);
@@ -156,6 +158,7 @@ export class Migrations implements MigrationService {
   async settled(id: string): Promise<MigrationView> {
     const entry = this.#entry(id);
     await this.#line.settled(id);
+    await Promise.allSettled([entry.aborting]);
     return this.#view(entry);
   }
 
@@ -171,6 +174,7 @@ export class Migrations implements MigrationService {
   async close(): Promise<void> {
     for (const { migration } of this.#entries.values()) migration.close();
     await this.#line.close();
+    await Promise.allSettled([...this.#entries.values()].map(({ aborting }) => aborting));
     for (const { migration } of this.#entries.values()) migration.book.close();
     this.#entries.clear();
   }
@@ -185,7 +189,11 @@ export class Migrations implements MigrationService {
     return planMigration(request, { ...about, vm: status.vm });
   }
 
-  async #begin(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
+  #begin(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
+    return this.#turns.take(request.vm, () => this.#beginNow(request, prepareOnly));
+  }
+
+  async #beginNow(request: MigrationRequest, prepareOnly: boolean): Promise<MigrationView> {
     const plan = await this.#planned(request, prepareOnly);
     for (const other of this.#entries.values()) {
       const { state } = this.#view(other);
@@ -206,7 +214,7 @@ export class Migrations implements MigrationService {
       rates: () => this.#rates.rates(from, to, book.facts('copy-bases')?.took?.copy),
       tell: (event) => this.#log.tell(id, event),
     });
-    const entry = { migration, folder: join(this.#folder, id), aborting: false };
+    const entry = { migration, folder: join(this.#folder, id) };
     this.#entries.set(id, entry);
     return entry;
   }
@@ -246,12 +254,15 @@ export class Migrations implements MigrationService {
   }
 
   async #abortNow(entry: Entry): Promise<void> {
-    entry.aborting = true;
+    entry.aborting = entry.migration.abort();
     try {
-      await entry.migration.abort();
+      await entry.aborting;
+    } catch (thrown) {
+      const { message } = TransferError.from(thrown);
+      this.#log.tell(entry.migration.book.plan.id, { type: 'note', message: `the abort is not over: ${message}` });
+      throw thrown;
     } finally {
-      entry.aborting = false;
-      this.#log.wake();
+      entry.aborting = undefined;
     }
   }
 
@@ -264,15 +275,13 @@ export class Migrations implements MigrationService {
     );
   }
 
-  #view({ migration, aborting }: Entry): MigrationView {
-    const { book, moved } = migration;
-    const { state, reason } = aborting ? ({ state: 'aborting', reason: undefined } as const) : this.#now(book.plan.id);
-    return viewOf(book, { state, reason, moved });
+  #view({ migration: { book, moved } }: Entry): MigrationView {
+    return viewOf(book, { place: this.#place(book.plan.id), moved });
   }
 
-  #now(id: string): { state?: 'running' | 'queued'; reason?: string } {
+  #place(id: string): { state: 'running' | 'queued'; reason: string } | undefined {
     const place = this.#line.place(id);
-    if (place === undefined) return {};
+    if (place === undefined) return undefined;
     if (place === 0) return { state: 'running', reason: 'it is carried out' };
     const before = place === 1 ? 'it is the next' : `${place - 1} are before it`;
     const { migrationsAtOnce } = this.#parts.jobs.policy;

@@ -1,8 +1,9 @@
 /** The steps before the blackout: the guest runs, and what is copied stands still below its overlays. */
 import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
-import { copyFiles, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
-import { atTarget, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
+import type { MigrationEnd } from './migration-end.js';
+import { atTarget, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -19,17 +20,33 @@ export async function check(flow: Flow): Promise<StepFacts> {
       hint: 'Choose another folder, or move it away. Nothing was changed.',
     });
   }
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  const folders = [...new Set(files.map(({ target }) => dirname(target)))];
-  const problems = [
-    // Of one that runs, what stands still is checked when it is copied.
-    ...(plan.running ? [] : await from.host.check(plan.vm, [], 0)),
-    ...(await to.host.check(atTarget(plan, plan.vm), folders, bytes)),
-  ];
+  // Its memory goes there too, for a while.
+  const memory = plan.running ? plan.vm.memoryBytes : 0;
+  const bytes = files.reduce((sum, file) => sum + file.bytes, memory);
+  for (const folder of foldersOf(plan)) await to.files.makeFolder(folder);
+  const problems = await problemsOf(plan, from, to, bytes);
   if (problems.length === 0) return {};
   throw new TransferError('E_USAGE', `${plan.vm.name} cannot be migrated: ${problems.join('; ')}`, {
     hint: 'Nothing was changed.',
   });
+}
+
+/** Sentences. A host that is both is asked once: about the images as they are, and the folders that they go to. */
+export async function problemsOf(
+  plan: MigrationPlan,
+  from: MigrationEnd,
+  to: MigrationEnd,
+  bytes: number,
+): Promise<readonly string[]> {
+  const folders = foldersOf(plan);
+  // Of one that runs, what stands still is checked when it is copied.
+  if (plan.from === plan.to && !plan.running) return to.host.check(plan.vm, folders, bytes);
+  const there = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
+  return [...(plan.running ? [] : await from.host.check(plan.vm, [], 0)), ...there];
+}
+
+function foldersOf({ images }: MigrationPlan): string[] {
+  return [...new Set(images.map(({ target }) => dirname(target)))];
 }
 
 /** @throws TransferError E_VM_STATE */
@@ -42,7 +59,6 @@ export function assertMovable({ vm, ownership, state }: VmStatus, running: boole
 }
 
 export async function placeholder({ to, book: { plan } }: Flow): Promise<StepFacts> {
-  for (const folder of new Set(plan.images.map(({ target }) => dirname(target)))) await to.files.makeFolder(folder);
   await to.host.placeholder(atTarget(plan, plan.vm), plan.id);
   return {};
 }
@@ -59,9 +75,8 @@ export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepF
 }
 
 export async function copyBases(flow: Flow): Promise<StepFacts> {
-  const rules = { purpose: 'base', priority: 'low', overwrite: false, urgent: false } as const;
-  const { value: copied, ms } = await timed(flow.clock, async () => copyFiles(flow, await toCopy(flow), rules));
-  const files = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  const rules = { purpose: 'base', priority: 'low', overwrite: false, urgent: false, check: true } as const;
+  const { value: files, ms } = await timed(flow.clock, async () => copyProven(flow, await toCopy(flow), rules));
   return { files, took: { copy: tookFor(sum(files), ms) } };
 }
 
@@ -78,8 +93,7 @@ export async function shrinkRound(flow: Flow, round: number): Promise<StepFacts>
   );
   // Nothing else has such a name: what is there was copied before a crash.
   const rules = { purpose: `round ${round}`, priority: 'high', overwrite: true, urgent: false } as const;
-  const { value: copied, ms } = await timed(flow.clock, () => copyFiles(flow, files, rules));
-  const proven = await Promise.all(copied.map((file) => proveFile(flow, file, true)));
+  const { value: proven, ms } = await timed(flow.clock, () => copyProven(flow, files, rules));
   return { vm, files: proven, took: { copy: tookFor(sum(proven), ms) } };
 }
 

@@ -41,6 +41,7 @@ async function runOn({ book, from, note }: Flow): Promise<void> {
   const state = await hypervisor.state(vm);
   if (state === 'saved') return hypervisor.discardState(vm);
   if (state === 'paused') return hypervisor.resume(vm);
+  if (state === 'off' && !saved) return note(`${vm.name} was switched off, and stays off`);
   if (state !== 'lost' && state !== 'off') return;
   // Its process ended while it stood still.
   await hypervisor.stop(vm);

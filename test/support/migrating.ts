@@ -10,7 +10,6 @@ import { LocalFiles, type LocalFilesParts } from '../../src/migrate/local-files.
 import type { MigrationEnd } from '../../src/migrate/migration-end.js';
 import type { MigrationTold, MigrationView } from '../../src/migrate/migration-service.js';
 import { Migrations } from '../../src/migrate/migrations.js';
-import type { Step } from '../../src/migrate/steps.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
 import type { Policy } from '../../src/service/policy.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
@@ -31,7 +30,7 @@ export class FakeFiles extends LocalFiles {
 }
 
 /** Small files need no threads, and threads take longer to start than these tests to end. */
-async function inlineRunner(): Promise<InlineRunner> {
+export async function inlineRunner(): Promise<InlineRunner> {
   return new InlineRunner(new Performer(await performerParts()));
 }
 
@@ -125,20 +124,6 @@ export async function scene(wish: SceneWish = {}): Promise<Scene> {
 
 async function listen(migrations: Migrations, told: MigrationTold[], signal: AbortSignal): Promise<void> {
   for await (const one of migrations.events({ after: 0 }, signal)) told.push(one);
-}
-
-/** Resolves when the migration tells of that step. */
-export async function atStep(
-  migrations: Migrations,
-  id: string,
-  step: Step,
-  state: 'started' | 'done' = 'started',
-): Promise<void> {
-  const stop = new AbortController();
-  for await (const { event } of migrations.events({ after: 0, migration: id }, stop.signal)) {
-    if (event.type === 'step' && event.step === step && event.state === state) break;
-  }
-  stop.abort();
 }
 
 /** The next such call of that name waits: `reached` resolves when it is made, and `release` lets it go on. */

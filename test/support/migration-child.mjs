@@ -25,6 +25,11 @@ function moment() {
   if (++moments === kill.moment) die();
 }
 
+/** Of a step's beginning or end among all of them; a later one counts where an earlier one was over too quickly. */
+function placeOf({ number, state }) {
+  return state === 'started' ? number * 2 : state === 'done' ? number * 2 + 1 : 0;
+}
+
 const waiting = new Map();
 let calls = 0;
 process.on('message', ({ id, value, error }) => {
@@ -92,7 +97,7 @@ async function abort() {
 }
 void (async () => {
   for await (const { event } of migrations.events({ after: 0 }, stop.signal)) {
-    if (event.type === 'step' && event.step === kill.step && event.state === kill.state) die();
+    if (event.type === 'step' && placeOf(event) >= (kill.place ?? Number.POSITIVE_INFINITY)) die();
     if (event.type === 'step' && event.step === abortAt) aborting ??= abort();
   }
 })();

@@ -13,8 +13,8 @@ const CHILD = fileURLToPath(new URL('./migration-child.mjs', import.meta.url));
 
 /** When the child kills itself. */
 export interface Kill {
-  readonly step?: Step;
-  readonly state?: 'started' | 'done';
+  /** Two for each step, counted from 2: its beginning and its end. */
+  readonly place?: number;
   readonly moment?: number;
   readonly afterMs?: number;
 }
