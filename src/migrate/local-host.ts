@@ -5,7 +5,6 @@
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import { freeBytes } from '../platform/file-system.js';
@@ -103,6 +102,7 @@ export class LocalHost implements VmHost {
     await this.#locked(vm.id, async () => {
       if (registry.has(vm.id)) this.#assertFree(vm.id, migration);
       else registry.add(checked, { state: 'placeholder', migration });
+      if (registry.incoming(vm.id)?.taken || this.#isTaken(vm.id, migration)) return;
       registry.setIncoming(vm.id, { migration, vm: checked });
     });
   }
@@ -110,12 +110,13 @@ export class LocalHost implements VmHost {
   async removePlaceholder(id: string, migration: string): Promise<void> {
     const { registry, hypervisor } = this.#parts;
     await this.#locked(id, async () => {
-      if (!registry.has(id) || registry.incoming(id)?.migration !== migration) return;
-      const ownership = registry.ownership(id);
-      if (ownership.state === 'placeholder') {
-        await hypervisor.stop(registry.get(id));
-        registry.remove(id);
-      } else registry.setIncoming(id, undefined);
+      const incoming = registry.has(id) ? registry.incoming(id) : undefined;
+      if (incoming?.migration !== migration || incoming.taken) return;
+      const { state } = registry.ownership(id);
+      // A machine that is here runs as what it was before.
+      if (state !== 'here') await hypervisor.stop(registry.get(id));
+      if (state === 'placeholder') registry.remove(id);
+      else registry.setIncoming(id, undefined);
     });
   }
 
@@ -123,9 +124,11 @@ export class LocalHost implements VmHost {
     const { registry, hypervisor } = this.#parts;
     const checked = readVmDescription(vm, 'the description');
     await this.#locked(vm.id, async () => {
+      if (this.#isTaken(vm.id, migration) && !registry.incoming(vm.id)) return;
       this.#assertComing(vm.id, migration);
       // From here on this is what the machine is, also where its source is this host.
       registry.put(checked);
+      registry.setIncoming(vm.id, { migration, vm: checked });
       await hypervisor.start(checked, from);
     });
   }
@@ -134,16 +137,15 @@ export class LocalHost implements VmHost {
     const { registry, hypervisor } = this.#parts;
     await this.#locked(id, async () => {
       const incoming = registry.incoming(id);
-      if (registry.ownership(id).state !== 'here' || incoming !== undefined) {
-        this.#assertComing(id, migration);
-        // One that was started is known as what it was started as.
-        const started = (await hypervisor.state(registry.get(id))) !== 'off';
-        if (incoming && !started) registry.put(incoming.vm);
-        registry.setOwnership(id, { state: 'here' });
-        registry.setIncoming(id, undefined);
-      }
-      const vm = registry.get(id);
+      if (registry.ownership(id).state === 'here' && incoming === undefined) return;
+      if (!incoming?.taken || incoming.migration !== migration) this.#assertComing(id, migration);
+      const vm = incoming?.vm ?? registry.get(id);
+      // On record before it belongs here: where that is all that was done, the same call goes on from there.
+      registry.setIncoming(id, { migration, vm, taken: true });
+      registry.put(vm);
+      registry.setOwnership(id, { state: 'here', migration });
       if ((await hypervisor.state(vm)) === 'paused') await hypervisor.resume(vm);
+      registry.setIncoming(id, undefined);
     });
   }
 
@@ -168,9 +170,7 @@ export class LocalHost implements VmHost {
 
   #isHere(vm: VmDescription): boolean {
     const { registry } = this.#parts;
-    if (!registry.has(vm.id) || registry.ownership(vm.id).state !== 'here') return false;
-    // Where its storage is about to change, the images are not there yet.
-    return isDeepStrictEqual(registry.get(vm.id).disks, vm.disks);
+    return registry.has(vm.id) && registry.ownership(vm.id).state === 'here';
   }
 
   #strangers(id: string): string[] {
@@ -190,6 +190,12 @@ export class LocalHost implements VmHost {
     } catch (thrown) {
       return [`Disk ${disk} cannot be read: ${TransferError.from(thrown).message}.`];
     }
+  }
+
+  /** By a call whose answer was lost. */
+  #isTaken(id: string, migration: string): boolean {
+    const ownership = this.#parts.registry.ownership(id);
+    return ownership.state === 'here' && ownership.migration === migration;
   }
 
   /** For a placeholder: it is this migration's, or was given away, or is here and its migration leads to here. */

@@ -41,6 +41,8 @@ export interface VmRuntime {
 export interface IncomingVm {
   readonly migration: string;
   readonly vm: VmDescription;
+  /** It is here, and was about to run. */
+  readonly taken?: true;
 }
 
 export type MergedAway = Readonly<Record<string, readonly ImageFile[]>>;

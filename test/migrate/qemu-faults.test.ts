@@ -7,7 +7,7 @@ import { systemClock } from '../../src/core/clock.js';
 import { TransferError } from '../../src/core/errors.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
 import { buildGuest, type Guest, type Heartbeat } from '../support/guest/noticing-guest.js';
-import { QemuHost } from '../support/guest/qemu-host.js';
+import { TestHost } from '../support/guest/qemu-host.js';
 import { mounted } from '../support/mounts.js';
 
 const built = buildGuest();
@@ -22,14 +22,14 @@ const child = join(import.meta.dirname, '../support/qemu-child.mjs');
 
 /** One machine goes through all of it, in this order: starting its guest takes longer than the rest. */
 describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 300_000 }, () => {
-  let host: QemuHost;
+  let host: TestHost;
   let vm: VmDescription;
   let guest: Guest;
   let first: Heartbeat;
 
   beforeAll(async () => {
     if (typeof built === 'string') return;
-    host = new QemuHost();
+    host = new TestHost();
     vm = await host.machine(built, [['vhdx'], ['raw']]);
     guest = host.guest(vm);
   });
@@ -55,7 +55,7 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     starter.kill('SIGKILL');
     await once(starter, 'exit');
     first = await guest.reaches(50);
-    const { state: found, pid } = await host.host.get(vm.id);
+    const { state: found, pid } = await host.vms.get(vm.id);
     expect(found).toBe('running');
     expect(readFileSync(`/proc/${pid}/cmdline`, 'latin1')).toContain(vm.id);
     await host.hypervisor.start(vm);
@@ -77,7 +77,7 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     const twice = { disk: 'd0', path: join(overlays, 'twice.qcow2') };
     expect((await refusal(host.hypervisor.snapshot(vm, [one, twice]))).code).toBe('E_HYPERVISOR');
     expect(readdirSync(overlays)).toEqual(['d1.qcow2']);
-    expect((await host.host.get(vm.id)).vm).toEqual(vm);
+    expect((await host.vms.get(vm.id)).vm).toEqual(vm);
     await assertWell();
   });
 
@@ -88,7 +88,7 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     await assertWell();
   });
 
-  test('a full storage stops the guest until there is room; a state that does not fit lets it go on', async (context) => {
+  test('a full storage stops the guest until there is room, and a state without room lets it go on', async (context) => {
     const { folder, remount } = await mounted(context, 'tmpfs', 1);
     const before = vm;
     vm = await host.hypervisor.snapshot(vm, [{ disk: 'd1', path: join(folder, 'd1.qcow2') }]);
@@ -116,7 +116,7 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     });
     expect((await refusal(host.hypervisor.merge(vm, into(), nothing, never))).code).toBe('E_STORE');
     put.mockRestore();
-    expect((await host.host.get(vm.id)).vm).toEqual(vm);
+    expect((await host.vms.get(vm.id)).vm).toEqual(vm);
     await assertWell();
     const stopped = AbortSignal.abort();
     expect((await refusal(host.hypervisor.merge(vm, into(), nothing, stopped))).code).toBe('E_STOPPED');
@@ -173,9 +173,9 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     vm = await host.hypervisor.snapshot(vm, [{ disk: 'd0', path: join(folder, 'd0.qcow2') }]);
     await guest.goesOn();
     const inside = await guest.verify();
-    process.kill((await host.host.get(vm.id)).pid ?? 0, 'SIGKILL');
+    process.kill((await host.vms.get(vm.id)).pid ?? 0, 'SIGKILL');
     while ((await host.hypervisor.state(vm)) !== 'lost') await systemClock.sleep(10);
-    expect((await refusal(host.host.remove(vm.id))).code).toBe('E_VM_STATE');
+    expect((await refusal(host.vms.remove(vm.id))).code).toBe('E_VM_STATE');
     expect(vm.disks.map(({ chain }) => chain.length)).toEqual([3, 2]);
     const images = [topOf(0), topOf(1)];
     vm = await host.hypervisor.merge(vm, into(), nothing, never);

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
 import type { ImageFile, VmDescription } from '../../src/migrate/vm.js';
 import { buildGuest } from '../support/guest/noticing-guest.js';
-import { type ChainFormats, QemuHost } from '../support/guest/qemu-host.js';
+import { type ChainFormats, TestHost } from '../support/guest/qemu-host.js';
 
 const built = buildGuest();
 const never = new AbortController().signal;
@@ -13,9 +14,9 @@ const bases = ({ disks }: VmDescription) => disks.map(({ id, chain }) => ({ disk
 const overlays = (vm: VmDescription, name: string) =>
   vm.disks.map(({ id, chain }) => ({ disk: id, path: join(dirname(chain[0]?.path ?? ''), `${id}-${name}.qcow2`) }));
 
-let host: QemuHost;
+let host: TestHost;
 beforeEach(() => {
-  host = new QemuHost();
+  host = new TestHost();
 });
 afterEach(async () => {
   await host.close();
@@ -73,7 +74,10 @@ describe.skipIf(typeof built === 'string')(`a guest goes on from its saved state
     const inside = await guest.verify();
     expect(inside.map(({ wrong }) => wrong)).toEqual(vm.disks.map(() => 0));
     expect(guest.heartbeats.at(-1)).toMatchObject({ corrupt: 0, errors: 0, boot: first.boot });
-    await hypervisor.stop(merged);
+    // A guest that switches itself off is not lost.
+    await guest.switchOff();
+    while ((await hypervisor.state(merged)) !== 'off') await systemClock.sleep(20);
+    expect(hypervisor.pid(vm.id)).toBeUndefined();
     expect(host.scan(built, merged).map(({ digest, wrong }) => ({ digest, wrong }))).toEqual(
       inside.map(({ digest, wrong }) => ({ digest, wrong })),
     );

@@ -10,7 +10,8 @@ import { STATE_SOCKET } from './sockets.js';
 
 /** A bound that no storage reaches: QEMU's own would be 128 MiB/s. */
 const BANDWIDTH_BYTES_PER_SECOND = 2 ** 40;
-const LOOK_MS = 20;
+/** It tells by an event when it is done; this is for one that was missed. */
+const LOOK_MS = 100;
 
 /** @throws TransferError E_NO_SPACE and others; the guest goes on then, if it did before */
 export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: string): Promise<SavedState> {

@@ -3,12 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createRunner } from '../../../src/compose.js';
 import { systemClock } from '../../../src/core/clock.js';
-import { checkDisk, describeDisk, mergeDisk } from '../../../src/index.js';
-import { LocalHost } from '../../../src/migrate/local-host.js';
-import { QemuHypervisor } from '../../../src/migrate/qemu/hypervisor.js';
+import { QemuHost } from '../../../src/migrate/qemu-host.js';
 import type { DiskFormat, ImageFile, VmDescription } from '../../../src/migrate/vm.js';
-import { VmRegistry } from '../../../src/migrate/vm-registry.js';
 import { runTool } from '../disk-tools.js';
 import { type BuiltGuest, type DiskContent, Guest, scanDisk } from './noticing-guest.js';
 
@@ -27,22 +25,14 @@ const MAKE: Readonly<Record<DiskFormat, readonly string[]>> = {
 /** Of a disk, the base first; overlays are qcow2. */
 export type ChainFormats = readonly [DiskFormat, ...'qcow2'[]];
 
-export class QemuHost {
-  readonly folder = mkdtempSync(join(tmpdir(), 'qemu-host-'));
-  readonly registry = new VmRegistry(join(this.folder, 'state'));
-  readonly hypervisor = new QemuHypervisor({
-    registry: this.registry,
-    describeDisk,
-    mergeOffline: async (child, { progress, ...how }) => {
-      const run = mergeDisk({ child, keep: true, ...how });
-      for await (const event of run) {
-        if (event.type === 'progress') progress(event.bytesDone, event.bytesTotal ?? event.bytesDone);
-      }
-      await run.result;
-    },
-    clock: systemClock,
-  });
-  readonly host = new LocalHost({ registry: this.registry, hypervisor: this.hypervisor, checkDisk });
+export class TestHost extends QemuHost {
+  readonly folder: string;
+
+  constructor() {
+    const folder = mkdtempSync(join(tmpdir(), 'qemu-host-'));
+    super({ stateFolder: join(folder, 'state'), newRunner: createRunner, clock: systemClock, random: Math.random });
+    this.folder = folder;
+  }
 
   /** New, empty disks; nothing is started. */
   async machine(built: BuiltGuest, chains: readonly ChainFormats[], diskBytes = 8 * MIB): Promise<VmDescription> {
@@ -66,7 +56,7 @@ export class QemuHost {
       },
       consoleLog: join(folder, 'console, of the guest.log'),
     };
-    await this.host.add(vm);
+    await this.vms.add(vm);
     return vm;
   }
 
@@ -92,8 +82,9 @@ export class QemuHost {
     });
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     for (const id of this.registry.ids()) await this.hypervisor.stop(this.registry.get(id));
+    await super.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -26,6 +26,9 @@ class NoHypervisor implements Partial<LocalHypervisor> {
     this.started.push(vm);
     this.states.set(vm.id, from ? 'paused' : 'running');
   }
+  async resume({ id }: VmDescription): Promise<void> {
+    this.states.set(id, 'running');
+  }
   async stop({ id }: VmDescription): Promise<void> {
     this.states.set(id, 'off');
   }
@@ -105,7 +108,26 @@ test('a placeholder is started by its migration alone, and belongs here once it 
   expect(hypervisor.started).toEqual([moved]);
   await host.take(vm.id, 'm1');
   await host.take(vm.id, 'm1');
-  expect(await host.get(vm.id)).toMatchObject({ vm: moved, ownership: { state: 'here' }, state: 'paused' });
+  expect(await host.get(vm.id)).toMatchObject({ vm: moved, ownership: { state: 'here' }, state: 'running' });
+});
+
+test('a take that was cut short goes on, and a machine that is off stays off', async () => {
+  await host.placeholder(vm, 'm1');
+  const resume = hypervisor.resume;
+  hypervisor.resume = () => Promise.reject(new Error('killed'));
+  await host.startPlaceholder(vm, 'm1', state);
+  await expect(host.take(vm.id, 'm1')).rejects.toThrow('killed');
+  await host.removePlaceholder(vm.id, 'm1');
+  await host.placeholder(vm, 'm1');
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
+  hypervisor.resume = resume;
+  await host.take(vm.id, 'm1');
+  expect((await host.get(vm.id)).state).toBe('running');
+
+  const off = sampleVm({ id: vm.id.replace('9', '8') });
+  await host.placeholder(off, 'm2');
+  await host.take(off.id, 'm2');
+  expect(await host.get(off.id)).toMatchObject({ state: 'off', ownership: { state: 'here' } });
 });
 
 test('a placeholder that is not needed goes, and only the one of that migration', async () => {
@@ -129,14 +151,14 @@ test('a machine that was given away is stopped, and never started here again', a
   await host.placeholder(vm, 'm3');
   await host.startPlaceholder(vm, 'm3');
   await host.take(vm.id, 'm3');
-  expect(await host.ownership(vm.id)).toEqual({ state: 'here' });
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
 });
 
 test('on one host a machine moves from itself to itself, and never runs twice', async () => {
   await host.add(vm);
   await host.start(vm.id);
   await host.placeholder(vm, 'm1');
-  expect(await host.ownership(vm.id)).toEqual({ state: 'here' });
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
   expect(await codeOf(host.startPlaceholder(vm, 'm1', state))).toBe('E_VM_STATE');
   await host.removePlaceholder(vm.id, 'm1');
   expect(await host.get(vm.id)).toMatchObject({ state: 'running', ownership: { state: 'here' } });
@@ -147,7 +169,7 @@ test('on one host a machine moves from itself to itself, and never runs twice', 
   const moved = { ...vm, name: 'elsewhere' };
   await host.startPlaceholder(moved, 'm2', state);
   await host.take(vm.id, 'm2');
-  expect(await host.get(vm.id)).toMatchObject({ vm: moved, state: 'paused', ownership: { state: 'here' } });
+  expect(await host.get(vm.id)).toMatchObject({ vm: moved, state: 'running', ownership: { state: 'here' } });
 });
 
 test('what would stop a migration later is told before it begins', async () => {
