@@ -1,8 +1,10 @@
 /** `openMachines()`: the virtual machines of this host, their exports and imports. */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
+import { createRunner } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import { NEVER } from '../core/stop.js';
+import type { MachinesHere } from '../daemon/machine-door.js';
 import { makeFolders, stateFolder } from '../endpoint/state-folder.js';
 import type { ExportRequest, ImportRequest, PortableEvent, PortableParts } from '../migrate/export-import.js';
 import type { Exported } from '../migrate/export-vm.js';
@@ -28,6 +30,8 @@ export interface Machines {
   exportVm(request: ExportRequest): Promise<Exported>;
   /** @throws TransferError E_MANIFEST, E_INTEGRITY, E_VM_EXISTS, E_SOURCE_MISSING, and those of a copy */
   importVm(request: ImportRequest): Promise<Imported>;
+  /** What `blockferry serve` lets other hosts use. Its threads end with the process. */
+  forPeers(): Promise<MachinesHere>;
 }
 
 /** Several processes may have them open: one at a time works on each machine. */
@@ -53,18 +57,32 @@ export async function openMachines(options: MachinesOptions = {}): Promise<Machi
       const { importVm } = await import('../migrate/import-vm.js');
       return importVm(request, await parts(), signal);
     },
+    forPeers: async () => {
+      const { LocalFiles } = await import('../migrate/local-files.js');
+      const files = new LocalFiles({ newRunner: () => createRunner(), clock: systemClock, random: Math.random });
+      return { registry, hypervisor, host, files };
+    },
   };
 }
 
-/** What this host's machines are made of. @internal */
-export async function localMachines(state: string) {
-  makeFolders(resolve(state));
+const opened = new Map<string, ReturnType<typeof openLocal>>();
+
+/** What this host's machines are made of: once for a process, whose calls then wait for each other. @internal */
+export function localMachines(state: string): ReturnType<typeof openLocal> {
+  const folder = resolve(state);
+  const machines = opened.get(folder) ?? openLocal(folder);
+  opened.set(folder, machines);
+  return machines;
+}
+
+async function openLocal(state: string) {
+  makeFolders(state);
   const [{ VmRegistry }, { LocalHost }, { QemuHypervisor }] = await Promise.all([
     import('../migrate/vm-registry.js'),
     import('../migrate/local-host.js'),
     import('../migrate/qemu/hypervisor.js'),
   ]);
-  const registry = new VmRegistry(resolve(state));
+  const registry = new VmRegistry(state);
   const hypervisor = new QemuHypervisor({ registry, describeDisk, mergeOffline, clock: systemClock });
   const host = new LocalHost({ registry, hypervisor, checkDisk });
   return { registry, hypervisor, host };

@@ -1,12 +1,16 @@
 /** `openMigrations()`: moves of running machines, in this process, beside its queue of jobs. */
 import { resolve } from 'node:path';
-import { createRunner } from '../compose.js';
+import { askPeer, createRunner } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import { stateFolder } from '../endpoint/state-folder.js';
+import type { MigrationEnd } from '../migrate/migration-end.js';
 import type { MigrationService } from '../migrate/migration-service.js';
 import type { JobService } from '../service/job-service.js';
 import { localMachines } from './machines.js';
+
+/** As it is told in plans and receipts: with its port, and without anything that is secret. */
+const PEER = /^peer:\/\/(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/;
 
 export interface MigrationsOptions {
   /** What copies the images; its state folder is that of the migrations. */
@@ -23,23 +27,32 @@ export interface MigrationsOptions {
  */
 export async function openMigrations(options: MigrationsOptions): Promise<MigrationService> {
   const { service: jobs, state = stateFolder(), onNote: note = () => undefined } = options;
-  const [{ Migrations }, { LocalFiles }, { hypervisor, host }] = await Promise.all([
+  const [{ Migrations }, { LocalFiles }, { remoteEnd }, { hypervisor, host }] = await Promise.all([
     import('../migrate/migrations.js'),
     import('../migrate/local-files.js'),
+    import('../migrate/remote-host.js'),
     localMachines(state),
   ]);
   const files = new LocalFiles({ newRunner: () => createRunner(), clock: systemClock, random: Math.random });
   const local = { name: 'local', host, hypervisor, files };
+  const others = new Map<string, MigrationEnd>();
   const migrations = await Migrations.open({
     ...{ state: resolve(state), jobs, clock: systemClock, note },
     end: (name) => {
       if (name === local.name) return local;
-      throw new TransferError('E_USAGE', `there is no host ${JSON.stringify(name)} that machines could be moved to`, {
-        hint: 'Leave the host out: then the machine stays on this one, and its files move.',
-      });
+      if (!PEER.test(name)) throw noHost(name);
+      const end = others.get(name) ?? remoteEnd({ name, clock: systemClock, ask: askPeer(name) });
+      others.set(name, end);
+      return end;
     },
   });
   return Object.assign(migrations, { close: closing(migrations, files) });
+}
+
+function noHost(name: string): TransferError {
+  return new TransferError('E_USAGE', `there is no host ${JSON.stringify(name)} that machines could be moved to`, {
+    hint: 'Write peer://host:port, or leave it out: then the machine stays on this host, and its files move.',
+  });
 }
 
 function closing(migrations: MigrationService, files: { close(): Promise<void> }): () => Promise<void> {

@@ -5,6 +5,7 @@ import { systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { PORT_DEFAULT } from '../../core/peer-wire.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
+import type { MachinesHere } from '../../daemon/machine-door.js';
 import type { Pulled, PullRequest } from '../../daemon/pulls.js';
 import {
   addToken,
@@ -79,7 +80,7 @@ async function serveFolders(session: Session, roots: readonly string[], flags: S
         ...(limit !== undefined && { limitBytesPerSecond: limit }),
         ...(connections !== undefined && { connectionsMax: connections }),
       },
-      { runner, engine: pullEngine },
+      { runner, engine: pullEngine, machines: machinesForPeers },
     );
     const close = async (): Promise<void> => {
       await daemon.close();
@@ -90,6 +91,12 @@ async function serveFolders(session: Session, roots: readonly string[], flags: S
     await closeRunner();
     throw thrown;
   }
+}
+
+/** The same that the service has, so that both wait for each other. */
+async function machinesForPeers(): Promise<MachinesHere> {
+  const { openMachines } = await import('../../index.js');
+  return (await openMachines()).forPeers();
 }
 
 /** A copy that this host makes from another one: a job of its own, on threads of its own. */

@@ -20,7 +20,8 @@ export async function runVerifyReceipt({ out, err }: Session, flags: ReceiptFlag
   if (json) out.json({ type: 'receipt', same: true, ...receipt });
   else if (!quiet) {
     for (const line of receiptLines(receipt)) out.line(line);
-    if (signedBy === undefined) err.line('  Compare the fingerprint with what its host says, or say it with --signed-by.');
+    if (signedBy === undefined)
+      err.line('  Compare the fingerprint with what its host says, or say it with --signed-by.');
   }
   return 0;
 }
