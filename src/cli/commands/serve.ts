@@ -196,7 +196,7 @@ export function runTokenList(session: Session, flags: TokenFlags): number {
 }
 
 function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>): string {
-  const files = rights.includes('read') || rights.includes('write');
+  const files = rights.some((right) => right === 'read' || right === 'write' || right === 'vm');
   const where = roots ? ` in ${roots.join(', ')}` : files ? ' in all roots' : '';
   const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString().slice(0, 16)}Z`;
   return `${name}  ${rights.join(' and ')}${where}${until}`;
