@@ -70,16 +70,18 @@ describe.skipIf(typeof built === 'string')('with real QEMU', () => {
 
     const info = JSON.parse(await blockferry(there.state, 'vm', 'info', vm.id, '--json'));
     expect(info).toMatchObject({ state: 'running', ownership: { state: 'here' } });
-    expect(info.vm.disks.map(({ chain }: typeof vm.disks[number]) => chain.map(({ path }) => path))).toEqual([
+    expect(info.vm.disks.map(({ chain }: (typeof vm.disks)[number]) => chain.map(({ path }) => path))).toEqual([
       [join(target, 'd0-0.qcow2')],
       [join(target, 'd1-0.raw')],
     ]);
     await blockferry(there.state, 'vm', 'stop', vm.id);
     expect(host.scan(built, info.vm).map(({ digest }) => digest)).toEqual(inside.map(({ digest }) => digest));
     const receipt = JSON.parse(await blockferry(state, 'migrate', 'receipt', vm.id, '--json'));
-    expect(verifyReceipt(receipt).files.map(({ kind }) => kind).sort()).toEqual([
-      ...['base', 'base', 'boot', 'boot', 'delta', 'delta', 'state'],
-    ]);
+    expect(
+      verifyReceipt(receipt)
+        .files.map(({ kind }) => kind)
+        .sort(),
+    ).toEqual([...['base', 'base', 'boot', 'boot', 'delta', 'delta', 'state']]);
     const gone = await host.vms.get(vm.id);
     expect(gone).toMatchObject({ state: 'off', ownership: { state: 'gone', to: `peer://127.0.0.1:${there.port}` } });
     expect(readdirSync(dirname(vm.disks[0]?.chain[0]?.path ?? '')).filter((name) => /^d\d/.test(name))).toEqual([]);
