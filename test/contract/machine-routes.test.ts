@@ -61,7 +61,7 @@ test('files of a machine are in roots that the token may write to', async () => 
   }
 });
 
-test.each([
+const ASTRAY = [
   '/images/../../etc/passwd',
   '/images/./new/web-d0.img',
   '/images//new/web-d0.img',
@@ -74,23 +74,29 @@ test.each([
   '/etc/passwd',
   'images/new/web-d0.img',
   '//images/new/web-d0.img',
-])('no file is reached by the path %s', async (path) => {
+];
+
+test('no path leaves the roots, follows a link, or is no file', async () => {
   mkdirSync(join(host.root, 'new'), { recursive: true });
   symlinkSync('/etc', join(host.root, 'link'));
   symlinkSync('/etc/passwd', join(host.root, 'file-link'));
-  for (const [name, message] of [
-    ['vm-file', { path }],
-    ['vm-file-digest', { path, whole: true }],
-    ['vm-remove-file', { path }],
-    ['vm-repoint', { image: path, parent: path }],
-    ['vm-start', { vm: coming(), migration, from: { path, bytes: 1, sha256: '0'.repeat(64) } }],
-    [
-      'vm-placeholder',
-      { vm: coming(({ disks }) => ({ disks: [{ ...disks[0], chain: [{ path, format: 'raw' }] }] })), migration },
-    ],
-    ['vm-placeholder', { vm: coming(() => ({ kernel: { image: path, append: '' } })), migration }],
-    ['vm-placeholder', { vm: coming(() => ({ consoleLog: path })), migration }],
-  ] as const) {
+  const asked = ASTRAY.flatMap(
+    (path) =>
+      [
+        ['vm-file', { path }],
+        ['vm-file-digest', { path, whole: true }],
+        ['vm-remove-file', { path }],
+        ['vm-repoint', { image: path, parent: path }],
+        ['vm-start', { vm: coming(), migration, from: { path, bytes: 1, sha256: '0'.repeat(64) } }],
+        [
+          'vm-placeholder',
+          { vm: coming(({ disks }) => ({ disks: [{ ...disks[0], chain: [{ path, format: 'raw' }] }] })), migration },
+        ],
+        ['vm-placeholder', { vm: coming(() => ({ kernel: { image: path, append: '' } })), migration }],
+        ['vm-placeholder', { vm: coming(() => ({ consoleLog: path })), migration }],
+      ] as const,
+  );
+  for (const [name, message] of asked) {
     const { status, answer } = await call(name, message);
     expect(status).toBeGreaterThanOrEqual(400);
     expect(['E_USAGE', 'E_AUTH', 'E_PROTOCOL']).toContain(answer.error.code);
@@ -100,7 +106,7 @@ test.each([
   expect(guests.all()).toEqual([]);
 });
 
-test.each([
+const HOSTILE = [
   ['an unknown field', { run: 'rm' }],
   ['an accelerator with options', { accelerator: 'tcg,dump-guest-core=on' }],
   ['a machine with options', { machine: 'pc-i440fx-7.2,accel=kvm' }],
@@ -109,11 +115,15 @@ test.each([
   ['a name with a line of its own', { name: 'web\n-drive' }],
   ['an id that is a path', { id: '../../../x' }],
   ['more memory than there is', { memoryBytes: Number.MAX_SAFE_INTEGER }],
-])('a description with %s is refused before anything is done', async (_, change) => {
+] as const;
+
+test('a description that is not one is refused before anything is done', async () => {
   for (const name of ['vm-placeholder', 'vm-start', 'vm-check']) {
     const more = name === 'vm-check' ? { folders: [], bytes: 0 } : { migration };
-    const { answer } = await call(name, { vm: coming(() => change), ...more });
-    expect(answer.error).toMatchObject({ code: 'E_USAGE' });
+    for (const [what, change] of HOSTILE) {
+      const { answer } = await call(name, { vm: coming(() => change), ...more });
+      expect([what, answer.error?.code]).toEqual([what, 'E_USAGE']);
+    }
   }
   expect((await call('vm-placeholder', { vm: 'no JSON', migration })).answer.error.code).toBe('E_USAGE');
   expect((await call('vm-placeholder', { vm: coming() })).answer.error.code).toBe('E_PROTOCOL');
