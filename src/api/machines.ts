@@ -1,7 +1,6 @@
 /** `openMachines()`: the virtual machines of this host, their exports and imports. */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import { createRunner } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import { NEVER } from '../core/stop.js';
 import type { MachinesHere } from '../daemon/machine-door.js';
@@ -13,6 +12,7 @@ import type { Imported } from '../migrate/import-vm.js';
 import type { LocalHost } from '../migrate/local-host.js';
 import type { OfflineMerge } from '../migrate/qemu/merge-disks.js';
 import { checkDisk, describeDisk, mergeDisk } from './disk.js';
+import { qemuHere } from './qemu-here.js';
 
 export interface MachinesOptions {
   /** Where the machines are written down: the folder of the service. Default: as for `openService`. */
@@ -34,13 +34,20 @@ export interface Machines {
   forPeers(): Promise<MachinesHere>;
 }
 
+const outside = { wallMs: systemClock.wallMs, newId: randomUUID };
+
 /** Several processes may have them open: one at a time works on each machine. */
 export async function openMachines(options: MachinesOptions = {}): Promise<Machines> {
   const { state = stateFolder(), onEvent = () => undefined, signal = NEVER } = options;
-  const { registry, hypervisor, host } = await localMachines(state);
-  const parts = async (): Promise<PortableParts> => {
-    const { portableFiles: files } = await import('./portable-files.js');
-    return { registry, hypervisor, host, files, wallMs: systemClock.wallMs, newId: randomUUID, tell: onEvent };
+  const { registry, hypervisor, host } = await localMachines(resolve(state));
+  const withFiles = async <T>(work: (parts: PortableParts) => Promise<T>): Promise<T> => {
+    const { EngineFiles } = await import('./portable-files.js');
+    const files = new EngineFiles();
+    try {
+      return await work({ ...{ registry, hypervisor, host, files, tell: onEvent }, ...outside });
+    } finally {
+      await files.close();
+    }
   };
   return {
     host,
@@ -51,31 +58,21 @@ export async function openMachines(options: MachinesOptions = {}): Promise<Machi
       }),
     exportVm: async (request) => {
       const { exportVm } = await import('../migrate/export-vm.js');
-      return exportVm(request, await parts(), signal);
+      return withFiles((parts) => exportVm(request, parts, signal));
     },
     importVm: async (request) => {
       const { importVm } = await import('../migrate/import-vm.js');
-      return importVm(request, await parts(), signal);
+      return withFiles((parts) => importVm(request, parts, signal));
     },
     forPeers: async () => {
-      const { LocalFiles } = await import('../migrate/local-files.js');
-      const files = new LocalFiles({ newRunner: () => createRunner(), clock: systemClock, random: Math.random });
-      return { registry, hypervisor, host, files };
+      const { qemu, files } = await qemuHere(resolve(state));
+      return { registry: qemu.registry, host: qemu.vms, hypervisor: qemu.hypervisor, files };
     },
   };
 }
 
-const opened = new Map<string, ReturnType<typeof openLocal>>();
-
-/** What this host's machines are made of: once for a process, whose calls then wait for each other. @internal */
-export function localMachines(state: string): ReturnType<typeof openLocal> {
-  const folder = resolve(state);
-  const machines = opened.get(folder) ?? openLocal(folder);
-  opened.set(folder, machines);
-  return machines;
-}
-
-async function openLocal(state: string) {
+/** What this host's machines are made of. */
+async function localMachines(state: string) {
   makeFolders(state);
   const [{ VmRegistry }, { LocalHost }, { QemuHypervisor }] = await Promise.all([
     import('../migrate/vm-registry.js'),

@@ -1,13 +1,13 @@
 /** `openMigrations()`: moves of running machines, in this process, beside its queue of jobs. */
 import { resolve } from 'node:path';
-import { askPeer, createRunner } from '../compose.js';
+import { askPeer } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import { stateFolder } from '../endpoint/state-folder.js';
 import type { MigrationEnd } from '../migrate/migration-end.js';
 import type { MigrationService } from '../migrate/migration-service.js';
 import type { JobService } from '../service/job-service.js';
-import { localMachines } from './machines.js';
+import { qemuHere } from './qemu-here.js';
 
 /** As it is told in plans and receipts: with its port, and without anything that is secret. */
 const PEER = /^peer:\/\/(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/;
@@ -27,14 +27,13 @@ export interface MigrationsOptions {
  */
 export async function openMigrations(options: MigrationsOptions): Promise<MigrationService> {
   const { service: jobs, state = stateFolder(), onNote: note = () => undefined } = options;
-  const [{ Migrations }, { LocalFiles }, { remoteEnd }, { hypervisor, host }] = await Promise.all([
+  const [{ Migrations }, { remoteEnd }, here] = await Promise.all([
     import('../migrate/migrations.js'),
-    import('../migrate/local-files.js'),
     import('../migrate/remote-host.js'),
-    localMachines(state),
+    qemuHere(resolve(state)),
   ]);
-  const files = new LocalFiles({ newRunner: () => createRunner(), clock: systemClock, random: Math.random });
-  const local = { name: 'local', host, hypervisor, files };
+  const { qemu, files } = here;
+  const local = { name: 'local', host: qemu.vms, hypervisor: qemu.hypervisor, files };
   const others = new Map<string, MigrationEnd>();
   const migrations = await Migrations.open({
     ...{ state: resolve(state), jobs, clock: systemClock, note },
@@ -46,7 +45,7 @@ export async function openMigrations(options: MigrationsOptions): Promise<Migrat
       return end;
     },
   });
-  return Object.assign(migrations, { close: closing(migrations, files) });
+  return Object.assign(migrations, { close: closing(migrations, here) });
 }
 
 function noHost(name: string): TransferError {
@@ -55,10 +54,10 @@ function noHost(name: string): TransferError {
   });
 }
 
-function closing(migrations: MigrationService, files: { close(): Promise<void> }): () => Promise<void> {
+function closing(migrations: MigrationService, ...parts: { close(): Promise<void> }[]): () => Promise<void> {
   const close = migrations.close.bind(migrations);
   return async () => {
     await close();
-    await files.close();
+    for (const part of parts) await part.close();
   };
 }

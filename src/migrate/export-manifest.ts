@@ -1,6 +1,6 @@
 /**
- * `export.json`: what an export holds. It may come from a stranger: names are plain names of files in its folder, fields
- * have bounds, and what it says of itself is compared before anything is made of it.
+ * `export.json`: what an export holds. It may come from a stranger: names are plain names of files in its folder,
+ * fields have bounds, and what it says of itself is compared before anything is made of it.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';

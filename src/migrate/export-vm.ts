@@ -1,7 +1,7 @@
 /**
- * Writes a machine into a folder. One that is off or saved is copied as it is. Of one that runs, a snapshot is made, all
- * that stands still since then is copied, and the snapshot is merged again: what its guest had written at that moment,
- * as after a power cut. Until all is there the folder has another, hidden name.
+ * Writes a machine into a folder. One that is off or saved is copied as it is. Of one that runs, a snapshot is made,
+ * all that stands still since then is copied, and the snapshot is merged again: what its guest had written at that
+ * moment, as after a power cut. Until all is there the folder has another, hidden name.
  */
 import { lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

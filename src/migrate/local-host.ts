@@ -155,6 +155,8 @@ export class LocalHost implements VmHost {
       const ownership = registry.ownership(id);
       if (ownership.state === 'gone' && ownership.migration === migration) return;
       assertHere(id, ownership);
+      const state = await hypervisor.state(registry.get(id));
+      if (state === 'running' || state === 'io-error') throw wrongState(id, 'its guest runs', 'Save its state first.');
       registry.setOwnership(id, { state: 'gone', migration, to });
       await hypervisor.stop(registry.get(id));
     });

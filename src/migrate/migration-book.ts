@@ -30,6 +30,7 @@ export class MigrationBook {
   #prediction: Prediction | undefined;
   #attempt = 1;
   #last: StepRecord | undefined;
+  #isAborting = false;
   #cutover: Extract<StepRecord, { type: 'cutover' }> | undefined;
   readonly #everStarted = new Set<Step>();
 
@@ -61,6 +62,11 @@ export class MigrationBook {
 
   get last(): StepRecord | undefined {
     return this.#last;
+  }
+
+  /** Its abort was begun: whatever was recorded since, there is only the way back. */
+  get isAborting(): boolean {
+    return this.#isAborting;
   }
 
   /** By the path at the target. */
@@ -176,6 +182,7 @@ export class MigrationBook {
   #take(record: StepRecord): void {
     this.#last = record;
     if (record.type === 'cutover') this.#cutover = record;
+    if (record.type === 'abort' || record.type === 'aborted') this.#isAborting = record.type === 'abort';
     if (record.type === 'started') {
       this.#everStarted.add(record.step);
       this.#started.set(key(record.step, record.round), record);

@@ -1,4 +1,4 @@
-/** Who is carried out and who waits: so many at once, in the order in which they came, but what cannot wait goes first. */
+/** Who is carried out and who waits: so many at once, in the order of their coming; what cannot wait goes first. */
 
 interface Waiting {
   readonly id: string;

@@ -37,10 +37,10 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
 }
 
 /** What it is while nothing is done. */
-export function stateOf({ last, plan }: MigrationBook): Standing {
+export function stateOf({ last, plan, isAborting }: MigrationBook): Standing {
+  if (isAborting) return { state: 'aborting', reason: 'its abort was begun, and is not over' };
   if (last?.type === 'waiting') return { state: last.state, reason: last.reason };
   if (last?.type === 'failed') return { state: 'failed', reason: last.error.message };
-  if (last?.type === 'abort') return { state: 'aborting', reason: 'its abort was begun, and is not over' };
   if (last?.type === 'aborted') {
     return { state: 'aborted', reason: [`${plan.vm.name} stays at the source`, ...last.notes].join('; ') };
   }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import type { MigrationEnd } from './migration-end.js';
-import { atTarget, bootFiles, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import { atTarget, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -31,18 +31,18 @@ export async function check(flow: Flow): Promise<StepFacts> {
   });
 }
 
-/** Sentences. A host that is both is asked once: about the images as they are, and the folders that they go to. */
+/** Sentences: what would be in the way. Of a machine that runs, what stands still is checked when it is copied. */
 export async function problemsOf(
   plan: MigrationPlan,
   from: MigrationEnd,
   to: MigrationEnd,
   bytes: number,
 ): Promise<readonly string[]> {
-  const folders = foldersOf(plan);
-  // Of one that runs, what stands still is checked when it is copied.
-  if (plan.from === plan.to && !plan.running) return to.host.check(plan.vm, folders, bytes);
-  const there = await to.host.check(atTarget(plan, plan.vm), folders, bytes);
-  return [...(plan.running ? [] : await from.host.check(plan.vm, [], 0)), ...there];
+  const here = plan.running ? [] : await from.host.check(plan.vm, [], 0);
+  const there = atTarget(plan, plan.vm);
+  // A host that is both would look for images where none are yet.
+  const asked = plan.from === plan.to ? { ...there, disks: [] } : there;
+  return [...here, ...(await to.host.check(asked, foldersOf(plan), bytes))];
 }
 
 function foldersOf({ images }: MigrationPlan): string[] {
@@ -70,8 +70,7 @@ export async function snapshot({ from, book }: Flow): Promise<StepFacts> {
 /** What the source's files are before they are copied: of a machine that is off nothing else tells that it was on. */
 export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepFacts> {
   const versions: Record<string, string> = {};
-  for (const { source } of [...plan.images, ...bootFiles(plan)])
-    versions[source] = (await from.files.stat(source))?.version ?? 'missing';
+  for (const { source } of plan.images) versions[source] = (await from.files.stat(source))?.version ?? 'missing';
   return { versions };
 }
 
@@ -113,11 +112,10 @@ async function loadNow({ from, book, clock }: Flow): Promise<Load> {
 }
 
 async function toCopy(flow: Flow): Promise<FileToCopy[]> {
-  const { plan } = flow.book;
-  const images = plan.images.map(({ disk, source, target }) => ({ disk, kind: 'base', source, target }) as const);
-  const boot = bootFiles(plan).map((file) => ({ kind: 'boot', ...file }) as const);
   return Promise.all(
-    [...images, ...boot].map(async (file) => ({ ...file, bytes: (await existing(flow, file.source)).bytes })),
+    flow.book.plan.images.map(async ({ disk, source, target }): Promise<FileToCopy> => {
+      return { disk, kind: 'base', source, target, bytes: (await existing(flow, source)).bytes };
+    }),
   );
 }
 

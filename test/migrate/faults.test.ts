@@ -115,7 +115,7 @@ test('memory that cannot be saved lets the machine run on', async () => {
   await expectMigrated(at, await at.migrations.settled(id));
 });
 
-test('a machine that is killed before its memory is saved is started again, and that is called a power cut', async () => {
+test('a machine that is killed before its memory is saved is started again, as after a power cut', async () => {
   const at = await scene({ disks: 1 });
   const host = at.world.host('local');
   const save = host.saveState.bind(host);
@@ -150,7 +150,7 @@ test('once the source has given it away, the target is asked until it starts', a
   expect(failed).toHaveLength(3);
 });
 
-test('a target that never starts it is told; the source does not start it, and the cutover can be tried again', async () => {
+test('a target that never starts it is told; the source does not either, and the cutover can be repeated', async () => {
   const at = await scene({ disks: 1, clock: impatient });
   const host = at.world.host('other');
   const begin = host.startPlaceholder.bind(host);

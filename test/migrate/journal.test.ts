@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { StepJournal } from '../../src/migrate/step-journal.js';
 import { failureOf } from '../support/copying.js';
-import { expectMigrated, expectRuns, gate, scene } from '../support/migrating.js';
+import { expectMigrated, expectRuns, filesIn, gate, scene } from '../support/migrating.js';
 
 /** A migration that is prepared and closed, and its journal. */
 async function closed() {
@@ -45,6 +45,20 @@ test('a journal that is damaged in the middle is refused by name, and nothing is
   expect(await failureOf(migrations.abort(id))).toMatchObject({ code: 'E_JOURNAL_DAMAGED' });
   expect(readFileSync(path, 'utf8')).toBe(damaged);
   expectRuns(at, 'local');
+});
+
+test('an abort that was begun is gone on with at the next start, whatever it had undone by then', async () => {
+  const { at, id, path } = await closed();
+  const held = await StepJournal.open(join(path, '..'));
+  held.append({ type: 'abort', at: 1 });
+  held.append({ type: 'undone', at: 2, steps: ['save-state'] });
+  held.close();
+  const migrations = await at.open();
+  expect(migrations.get(id).state).toBe('aborting');
+  expect(await failureOf(migrations.cutover(id))).toMatchObject({ code: 'E_MIGRATION_STATE' });
+  expect(await migrations.settled(id)).toMatchObject({ state: 'aborted' });
+  expectRuns(at, 'local');
+  expect(filesIn(at.target)).toEqual([]);
 });
 
 test('a migration is carried out by one process at a time', async () => {

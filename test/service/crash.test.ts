@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
-import { KiB, MiB } from '../../src/core/units.js';
+import { MiB } from '../../src/core/units.js';
 import type { JobSpec, JobView } from '../../src/service/job-service.js';
 import { CHUNK, expectDone, type Pair, pairIn, scratchFolder } from '../support/copying.js';
 import { Seeded } from '../support/seeded.js';
@@ -15,20 +15,22 @@ const CHILD = fileURLToPath(new URL('../support/service-child.mjs', import.meta.
 const kills = Number(process.env.BLOCKFERRY_CRASH_KILLS ?? 12);
 const seed = Number(process.env.BLOCKFERRY_CRASH_SEED ?? randomInt(2 ** 31));
 const JOBS = 20;
+const RUN_SECONDS_MAX = 1.5;
 
 function jobsOf(seeded: Seeded): { readonly pairs: readonly Pair[]; readonly specs: readonly JobSpec[] } {
   const pairs: Pair[] = [];
   const specs: JobSpec[] = [];
   for (let number = 0; number < JOBS; number++) {
-    const files = Array.from({ length: seeded.int(1, 3) }, (_, file) =>
-      pairIn(scratchFolder(), seeded.int(1, 2 * MiB), `${number} ${file}`),
-    );
+    const sizes = Array.from({ length: seeded.int(1, 3) }, () => seeded.int(MiB, 3 * MiB));
+    const files = sizes.map((size, file) => pairIn(scratchFolder(), size, `${number} ${file}`));
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
     pairs.push(...files);
     specs.push({
       name: `job ${number}`,
       files: files.map(({ source, target }) => ({ source, target })),
       priority: seeded.pick(['foreground', 'high', 'normal', 'low'] as const),
-      limitBytesPerSecond: seeded.int(300, 3000) * KiB,
+      // So slow that it is still under way when the last kill comes.
+      limitBytesPerSecond: Math.ceil(bytes / (kills * RUN_SECONDS_MAX)),
       options: { chunkBytes: CHUNK, reflink: 'never' },
       autoComplete: true,
     });
@@ -37,8 +39,8 @@ function jobsOf(seeded: Seeded): { readonly pairs: readonly Pair[]; readonly spe
 }
 
 /** Resolves with what it said at its end, or undefined when it was killed after so long. */
-async function holdService(request: string, killAfterMs?: number): Promise<readonly JobView[] | undefined> {
-  const child = spawn(process.execPath, [CHILD, request], { stdio: ['ignore', 'pipe', 'pipe'] });
+async function holdService(request: object, killAfterMs?: number): Promise<readonly JobView[] | undefined> {
+  const child = spawn(process.execPath, [CHILD, JSON.stringify(request)], { stdio: ['ignore', 'pipe', 'pipe'] });
   let [said, wrong] = ['', ''];
   child.stdout.on('data', (bytes) => {
     said += bytes;
@@ -62,15 +64,13 @@ test(`jobs survive a service that is killed at any moment, and go on by themselv
 }, async () => {
   const seeded = new Seeded(seed);
   const { pairs, specs } = jobsOf(seeded);
-  const request = JSON.stringify({ state: join(scratchFolder(), 'state'), specs });
-  let done = 0;
+  const request = { state: join(scratchFolder(), 'state'), specs };
   for (let kill = 0; kill < kills; kill++) {
-    if ((await holdService(request, seeded.int(50, 1500))) === undefined) done++;
+    expect(await holdService({ ...request, hurry: false }, seeded.int(50, RUN_SECONDS_MAX * 1000))).toBeUndefined();
   }
-  const jobs = await holdService(request);
+  const jobs = await holdService({ ...request, hurry: true });
   expect(jobs?.map(({ name, state }) => [name, state]).sort()).toEqual(
     specs.map(({ name }) => [name, 'acknowledged']).sort(),
   );
-  expect(done).toBeGreaterThan(0);
   for (const pair of pairs) expectDone(pair);
 });

@@ -42,9 +42,8 @@ function receiptLines({ vm, from, to, files, steps, blackout, signature }: Recei
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const first = steps[0]?.startedAt ?? 0;
   const last = steps.at(-1)?.doneAt ?? first;
-  const stood = blackout && [
-    `  the guest stood still for ${formatDuration(blackout.measuredMs)}; ${formatDuration(blackout.predictedMs)} were predicted`,
-  ];
+  const [measured, predicted] = [blackout?.measuredMs ?? 0, blackout?.predictedMs ?? 0].map(formatDuration);
+  const stood = blackout && [`  the guest stood still for ${measured}; ${predicted} were predicted`];
   return [
     `signed, and not changed since: ${vm.name} was moved, ${from} to ${to}`,
     `  ${count(files.length, 'file')}, ${formatBytes(bytes)}, in ${formatDuration(last - first)}`,

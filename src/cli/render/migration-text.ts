@@ -100,10 +100,10 @@ function errorText({ code, message, hint }: ErrorJson): string[] {
 /** What a user may do now. */
 function nextLines({ id, state, switchedOver }: MigrationView): string[] {
   const short = shortId(id);
-  const abort = switchedOver ? '' : `; or give it up: blockferry migrate abort ${short}`;
-  if (state === 'prepared') return [`  Go on with: blockferry migrate cutover ${short}${abort}`];
-  if (state === 'asking') return [`  Let it take so long: blockferry migrate cutover --anyway ${short}${abort}`];
-  if (state === 'failed') return [`  Try again with: blockferry migrate cutover ${short}${abort}`];
+  const abort = switchedOver ? [] : [`  Give it up with: blockferry migrate abort ${short}`];
+  if (state === 'prepared') return [`  Go on with: blockferry migrate cutover ${short}`, ...abort];
+  if (state === 'asking') return [`  Let it: blockferry migrate cutover --anyway ${short}`, ...abort];
+  if (state === 'failed') return [`  Try again with: blockferry migrate cutover ${short}`, ...abort];
   if (state === 'done') return [`  Its receipt: blockferry migrate receipt ${short}`];
   return [];
 }

@@ -18,7 +18,13 @@ export function vmTable(machines: readonly VmStatus[]): string[] {
 function cellsOf({ vm, ownership, state }: VmStatus): string[] {
   const bytes = vm.disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const disks = `${vm.disks.length} (${formatBytes(bytes)})`;
-  return [shortId(vm.id), showPath(vm.name), state, formatBytes(vm.memoryBytes), disks, whereText(ownership)];
+  return [shortId(vm.id), showPath(vm.name), state, formatBytes(vm.memoryBytes), disks, placeText(ownership)];
+}
+
+/** In a word or two; whereText says all of it. */
+function placeText(ownership: Ownership): string {
+  if (ownership.state === 'gone') return `at ${showPath(ownership.to)}`;
+  return ownership.state === 'here' ? 'here' : 'comes here';
 }
 
 function whereText(ownership: Ownership): string {
@@ -27,7 +33,7 @@ function whereText(ownership: Ownership): string {
   return `went to ${showPath(ownership.to)} with migration ${shortId(ownership.migration)}`;
 }
 
-/** `web: running, 128 MiB of memory`. */
+/** `5f0c1a2b web: running`. */
 export function vmLine({ vm, state }: VmStatus): string {
   return `${shortId(vm.id)} ${vm.name}: ${state}`;
 }

@@ -109,17 +109,7 @@ export class QemuHypervisor implements LocalHypervisor {
   }
 
   async discardState(vm: VmDescription): Promise<void> {
-    await this.#locked(vm, (machine, known) =>
-      this.#ask(machine, known, async (qmp) => {
-        if ((await stateNow(qmp)) === 'running') return;
-        await hookAgain(qmp, known);
-        await qmp.execute('cont');
-        const { saved, savingTo } = machine.runtime ?? {};
-        machine.forget('saved', 'savingTo');
-        // The guest has gone on since: whoever loaded it now would take its disks back in time.
-        for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) await dropState(path);
-      }),
-    );
+    await this.#locked(vm, (machine, known) => this.#ask(machine, known, (qmp) => goOn(qmp, machine, known)));
   }
 
   async resume(vm: VmDescription): Promise<void> {
@@ -127,7 +117,7 @@ export class QemuHypervisor implements LocalHypervisor {
       this.#ask(machine, known, async (qmp) => {
         const state = await stateNow(qmp);
         if (state === 'saved') throw wrongState(known, 'saved', 'Discard its state first.');
-        if (state !== 'running') await qmp.execute('cont');
+        await goOn(qmp, machine, known);
       }),
     );
   }
@@ -181,6 +171,17 @@ export class QemuHypervisor implements LocalHypervisor {
 async function stateNow(qmp: Qmp): Promise<VmRunState> {
   const { status } = await qmp.execute<{ status: string }>('query-status');
   return STATES[status] ?? 'paused';
+}
+
+/** Also after a save that was cut short, which has taken images out of the machine by then. */
+async function goOn(qmp: Qmp, machine: Machine, vm: VmDescription): Promise<void> {
+  if ((await stateNow(qmp)) === 'running') return;
+  await hookAgain(qmp, vm);
+  await qmp.execute('cont');
+  const { saved, savingTo } = machine.runtime ?? {};
+  machine.forget('saved', 'savingTo');
+  // The guest has gone on since: whoever loaded it now would take its disks back in time.
+  for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) await dropState(path);
 }
 
 /** Goes on with a start that was cut short just before the guest ran. */

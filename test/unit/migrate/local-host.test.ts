@@ -142,6 +142,8 @@ test('a placeholder that is not needed goes, and only the one of that migration'
 test('a machine that was given away is stopped, and never started here again', async () => {
   await host.add(vm);
   await host.start(vm.id);
+  expect(await codeOf(host.give(vm.id, 'm1', 'peer://other'))).toBe('E_VM_STATE');
+  hypervisor.states.set(vm.id, 'saved');
   await host.give(vm.id, 'm1', 'peer://other');
   await host.give(vm.id, 'm1', 'peer://other');
   expect(await host.get(vm.id)).toMatchObject({ state: 'off', ownership: { state: 'gone', to: 'peer://other' } });
@@ -164,6 +166,7 @@ test('on one host a machine moves from itself to itself, and never runs twice', 
   expect(await host.get(vm.id)).toMatchObject({ state: 'running', ownership: { state: 'here' } });
 
   await host.placeholder(vm, 'm2');
+  hypervisor.states.set(vm.id, 'saved');
   await host.give(vm.id, 'm2', 'here');
   expect((await host.get(vm.id)).state).toBe('off');
   const moved = { ...vm, name: 'elsewhere' };

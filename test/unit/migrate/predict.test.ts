@@ -49,8 +49,10 @@ describe('what follows from the prediction', () => {
   test('another snapshot is taken while that leaves less than it copies', () => {
     expect(decide(writing(500, 5), { ...NONE, maxBlackoutMs: 2000 })).toEqual({
       go: 'round',
-      reason:
-        'it would stand still for 13 s, and 2.0 s at most were allowed: 500 MiB are copied first, and about 51.5 MiB are left',
+      reason: [
+        'it would stand still for 13 s, and 2.0 s at most were allowed:',
+        '500 MiB are copied first, and about 51.5 MiB are left',
+      ].join(' '),
     });
   });
 
