@@ -1,6 +1,6 @@
 /**
  * What other hosts may do with the machines of this one: bring one here, look, and merge what came with it. A machine
- * that belongs here is never stopped, changed or given away because another host says so, and its images are left alone.
+ * that belongs here is never stopped, changed or given away because another host says so, and nor are its images.
  */
 import { TransferError } from '../core/errors.js';
 import type { MachineCall } from '../core/machine-wire.js';

@@ -1,6 +1,6 @@
 /**
- * The files of machines as another host names them, `/ROOT/path`, and as they are called here. A hypervisor opens paths,
- * so that, other than for copies, no descriptor holds the way: no name on it may be a link.
+ * The files of machines as another host names them, `/ROOT/path`, and as they are called here. A hypervisor opens
+ * paths, so that, other than for copies, no descriptor holds the way: no name on it may be a link.
  */
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
