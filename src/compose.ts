@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Location } from './core/endpoint.js';
 import type { PeerAddress, Place } from './core/peer-wire.js';
 import type { EndpointScheme, Registry } from './endpoint/registry.js';
+import type { AskPeer } from './migrate/remote-host.js';
 import type { ServiceParts } from './service/service-parts.js';
 import type { ChunkRunner } from './transfer/chunk-runner.js';
 import type { Gate } from './transfer/gate.js';
@@ -54,6 +55,18 @@ async function peer(): Promise<EndpointScheme> {
 /** The peers that this user knows. */
 export function peerBook(): Promise<typeof import('./endpoint/peer/book.js')> {
   return import('./endpoint/peer/book.js');
+}
+
+/** A host that this user knows, asked once. It is looked up each time: it may be added or forgotten meanwhile. */
+export function askPeer(name: string): AskPeer {
+  return async (call, request, signal) => {
+    const [{ peerPlace }, { peerClient }] = [
+      await import('./endpoint/peer/address.js'),
+      await import('./endpoint/peer/client.js'),
+    ];
+    const { address } = peerPlace({ scheme: 'peer', text: `${name}/any`, name });
+    return peerClient(address).callOnce(call, request, signal);
+  };
 }
 
 /** What another host has told us to copy from, as a location. */

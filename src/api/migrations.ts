@@ -1,11 +1,16 @@
 /** `openMigrations()`: moves of running machines, in this process, beside its queue of jobs. */
 import { resolve } from 'node:path';
-import { createRunner } from '../compose.js';
+import { askPeer } from '../compose.js';
 import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import { stateFolder } from '../endpoint/state-folder.js';
+import type { MigrationEnd } from '../migrate/migration-end.js';
 import type { MigrationService } from '../migrate/migration-service.js';
 import type { JobService } from '../service/job-service.js';
+import { qemuHere } from './qemu-here.js';
+
+/** As it is told in plans and receipts: with its port, and without anything that is secret. */
+const PEER = /^peer:\/\/(\[[0-9a-f:.]+\]|[\w.-]+):\d{1,5}$/;
 
 export interface MigrationsOptions {
   /** What copies the images; its state folder is that of the migrations. */
@@ -22,25 +27,31 @@ export interface MigrationsOptions {
  */
 export async function openMigrations(options: MigrationsOptions): Promise<MigrationService> {
   const { service: jobs, state = stateFolder(), onNote: note = () => undefined } = options;
-  const [{ Migrations }, { LocalFiles }, { QemuHost }] = await Promise.all([
+  const [{ Migrations }, { remoteEnd }, here] = await Promise.all([
     import('../migrate/migrations.js'),
-    import('../migrate/local-files.js'),
-    import('../migrate/qemu-host.js'),
+    import('../migrate/remote-host.js'),
+    qemuHere(resolve(state)),
   ]);
-  const parts = { newRunner: () => createRunner(), clock: systemClock, random: Math.random };
-  const files = new LocalFiles(parts);
-  const qemu = new QemuHost({ ...parts, stateFolder: resolve(state) });
+  const { qemu, files } = here;
   const local = { name: 'local', host: qemu.vms, hypervisor: qemu.hypervisor, files };
+  const others = new Map<string, MigrationEnd>();
   const migrations = await Migrations.open({
     ...{ state: resolve(state), jobs, clock: systemClock, note },
     end: (name) => {
       if (name === local.name) return local;
-      throw new TransferError('E_USAGE', `there is no host ${JSON.stringify(name)} that machines could be moved to`, {
-        hint: 'Leave the host out: then the machine stays on this one, and its files move.',
-      });
+      if (!PEER.test(name)) throw noHost(name);
+      const end = others.get(name) ?? remoteEnd({ name, clock: systemClock, ask: askPeer(name) });
+      others.set(name, end);
+      return end;
     },
   });
-  return Object.assign(migrations, { close: closing(migrations, files, qemu) });
+  return Object.assign(migrations, { close: closing(migrations, here) });
+}
+
+function noHost(name: string): TransferError {
+  return new TransferError('E_USAGE', `there is no host ${JSON.stringify(name)} that machines could be moved to`, {
+    hint: 'Write peer://host:port, or leave it out: then the machine stays on this host, and its files move.',
+  });
 }
 
 function closing(migrations: MigrationService, ...parts: { close(): Promise<void> }[]): () => Promise<void> {

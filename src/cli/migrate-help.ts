@@ -32,10 +32,14 @@ it asks before the guest would stand still for longer: "cutover" then says that
 it may, and "abort" that it may not. With --prepare all is copied but the rest,
 and "cutover" says when.
 
+Another host is known by "blockferry peer add", with a token of the rights vm
+and write. Folders are its own then: /ROOT/folder, by the name of a root.
+
 Examples:
   blockferry migrate start web --to /vms/fast
   blockferry migrate start web --to /vms/fast --max-blackout 2s --watch
   blockferry migrate start web --to /vms/fast --prepare --keep-source
+  blockferry migrate start web --to-host peer://other/images/web --watch
 `;
 
 export const MIGRATE_CUTOVER_HELP = `

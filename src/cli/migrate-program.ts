@@ -15,8 +15,8 @@ import { addServiceOptions, type ServiceFlags } from './service-flags.js';
 import { addPlaces, type PlaceFlags } from './vm-program.js';
 
 export interface MigrateFlags extends ServiceFlags, PlaceFlags {
-  /** Name of an end; absent: this host. */
-  readonly host?: string;
+  /** `peer://host[:port][/ROOT/folder]`; absent: this host. */
+  readonly toHost?: string;
   readonly keepSource?: boolean;
   /** Milliseconds. */
   readonly maxBlackout?: number;
@@ -79,7 +79,7 @@ function addBeginnings(migrate: Command, commands: () => MigrateCommands): void 
 /** What is said of a migration that is to be. */
 function addWishes(command: Command): Command {
   return addPlaces(command.argument('<vm>', VM_ABOUT))
-    .option('--host <name>', 'the host that it goes to (default: this one)')
+    .option('--to-host <peer>', 'another host, as peer://host/ROOT/folder (default: this one)')
     .option('--max-blackout <time>', 'how long its guest may stand still, such as 2s', duration('--max-blackout'))
     .option('--keep-source', 'keep the images at the source when the machine runs at the target');
 }

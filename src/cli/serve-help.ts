@@ -34,12 +34,14 @@ Examples:
 `;
 
 export const TOKEN_ADD_HELP = `
-"read" and "write" are about files in the roots. "jobs" lets a client have jobs
+"read" and "write" are about files in the roots. "vm", together with "write",
+lets a host bring machines to here, and run them. "jobs" lets a client have jobs
 of its own in the service, "admin" see and change all jobs and the policy.
 
 Examples:
   blockferry serve token add mover --rights read,write --root images
   blockferry serve token add guest --rights read --days 7
+  blockferry serve token add other-host --rights vm,write --root images
   blockferry serve token add laptop --rights jobs
 `;
 

@@ -77,7 +77,7 @@ export function addServe(program: Command, commands: () => ServeCommands): void 
     .command('add')
     .description('make a token for a client, and print it once')
     .argument('<name>', 'what to call the client')
-    .option('--rights <rights>', 'read, write, jobs or admin, or several with commas', 'read')
+    .option('--rights <rights>', 'read, write, vm, jobs or admin, or several with commas', 'read')
     .option('--root <name>', 'only in the root of this name; may be repeated', collect)
     .option('--days <n>', 'how long it counts (default: until it is removed)', count('--days', DAYS_MAX))
     .option('--state <folder>', STATE_ABOUT)

@@ -3,6 +3,7 @@
  * keep. Calls are `POST /v1/<name>` with JSON both ways; bytes go by routes of their own, in frames.
  */
 import { CHUNK_BYTES_MAX } from './chunk.js';
+import { MACHINE_CALLS } from './machine-wire.js';
 import { count, flag, listOf, object, oneOf, pairOf, type Shape, type Shaped, text } from './shape.js';
 import { KiB, MiB } from './units.js';
 
@@ -143,6 +144,7 @@ export const CALLS = {
   'pull-rate': call(object({ pull, rateBytesPerSecond: count() }), nothing, 'write'),
   /** It puts what is finished on record, and ends. */
   'pull-stop': call(object({ pull }), nothing, 'write'),
+  ...MACHINE_CALLS,
 } as const;
 
 export type CallName = keyof typeof CALLS;

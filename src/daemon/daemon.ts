@@ -17,6 +17,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { newPaceLevel } from '../transfer/pace.js';
 import { givenIdentity, type Identity, ownIdentity } from './certificate.js';
 import { Host, type HostForThread, type LeaseNews } from './host.js';
+import type { MachinesHere } from './machine-door.js';
 import type { PullEngine } from './pulls.js';
 import { openRoots, type Root } from './roots.js';
 import type { ListenAt, ThreadData } from './serve-thread.js';
@@ -38,6 +39,8 @@ export interface DaemonParts {
   readonly runner: ChunkRunner;
   /** For what this host copies from others. */
   readonly engine: PullEngine;
+  /** Loads what runs machines here, when another host first asks for it; absent: none are offered. */
+  readonly machines?: () => Promise<MachinesHere>;
 }
 
 /** What the threads may be asked. */
@@ -94,7 +97,7 @@ export class Daemon {
   }
 
   /** Listens when it resolves. @throws TransferError E_USAGE for what cannot be offered, shown or listened on */
-  static async start(options: DaemonOptions, { runner, engine }: DaemonParts): Promise<Daemon> {
+  static async start(options: DaemonOptions, { runner, engine, machines }: DaemonParts): Promise<Daemon> {
     const folder = daemonFolder();
     const { certificate, connectionsMax = CONNECTIONS_MAX } = options;
     const identity = certificate
@@ -112,7 +115,7 @@ export class Daemon {
     };
     const threads: Thread[] = [];
     const tell = async (thread: number, about: LeaseNews) => threads[thread]?.link.ask('tell', about);
-    const shared = new Host({ roots, runner, engine, clock: systemClock, host, instance, tell });
+    const shared = new Host({ roots, runner, engine, machines, clock: systemClock, host, instance, tell });
     for (let n = 0; n < count; n++) threads.push(await startThread(data, shared.forThread(n)));
     const daemon = new Daemon({ identity, roots, threads, host: shared });
     void shared.sweep();

@@ -13,6 +13,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { Delegations, type Lent } from './delegations.js';
 import { type Lease, Leases, type LeaseView } from './leases.js';
 import { localCommit } from './local-commit.js';
+import { type MachineAsk, MachineDoor, type MachinesHere } from './machine-door.js';
 import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
 
@@ -20,6 +21,8 @@ export interface HostParts {
   readonly roots: readonly Root[];
   readonly runner: ChunkRunner;
   readonly engine: PullEngine;
+  /** See {@link MachineDoor}. */
+  readonly machines?: (() => Promise<MachinesHere>) | undefined;
   readonly clock: Clock;
   readonly host: string;
   readonly instance: string;
@@ -51,6 +54,8 @@ export interface HostForThread {
   readonly call: (asked: HostAsk) => Promise<unknown>;
   readonly lease: (asked: { readonly lease: string; readonly client: string }) => LeaseView;
   readonly delegated: (asked: { readonly hash: string }) => Lent | undefined;
+  readonly machine: (asked: MachineAsk) => Promise<unknown>;
+  readonly 'machine-take-back': (asked: { readonly id: string }) => void;
 }
 
 /** As asked by a thread. */
@@ -70,6 +75,7 @@ export class Host {
   readonly #turns = new Turns();
   readonly #delegations: Delegations;
   readonly #pulls: Pulls;
+  readonly #door: MachineDoor;
   readonly #closing = new AbortController();
 
   constructor(parts: HostParts) {
@@ -77,6 +83,7 @@ export class Host {
     this.#parts = parts;
     this.#delegations = new Delegations(clock);
     this.#pulls = new Pulls({ roots: parts.roots, clock, engine: parts.engine });
+    this.#door = new MachineDoor(parts.roots, parts.machines);
     this.#leases = new Leases({
       instance,
       clock,
@@ -98,6 +105,8 @@ export class Host {
         return { ref, root, client, size, sealed, shown: found.shown };
       },
       delegated: ({ hash }) => this.#delegations.find(hash),
+      machine: (asked) => this.#door.ask(asked),
+      'machine-take-back': (asked) => this.#door.takeBack(asked),
     };
   }
 
@@ -112,6 +121,7 @@ export class Host {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#door.close();
     await this.#pulls.close();
     await this.#leases.endAll();
   }

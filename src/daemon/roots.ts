@@ -107,12 +107,13 @@ export function withoutDescriptors(text: string): string {
   return text.replace(/\/proc\/self\/fd\/\d+\//g, '');
 }
 
-interface Read {
+export interface Read {
   readonly root: Root;
   readonly names: string[];
 }
 
-function readPlace(roots: readonly Root[], place: Place): Read {
+/** @throws TransferError E_AUTH for an unknown root, E_USAGE for a path that leaves it */
+export function readPlace(roots: readonly Root[], place: Place): Read {
   const root = roots.find(({ name }) => name === place.root);
   if (!root) throw new TransferError('E_AUTH', `there is no root ${place.root}, or not for this token`, ROOT_HINT);
   const names = place.path.replace(/\/$/, '').split('/');

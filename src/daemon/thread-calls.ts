@@ -15,6 +15,7 @@ import {
 import type { ThreadLink } from '../core/thread-link.js';
 import { BlockBuffers } from '../transfer/block-buffers.js';
 import type { HostCall, HostForThread } from './host.js';
+import { machineCalls } from './machine-calls.js';
 import { assertSame, type OpenSources } from './open-sources.js';
 import { hashReader, type PartBytes } from './part-bytes.js';
 import { ROOT_HINT } from './roots.js';
@@ -80,6 +81,7 @@ export function threadCalls(data: ThreadData, { sources, parts, link }: CallPart
       });
     },
     ...handedOn(link),
+    ...machineCalls(roots, link),
     ...partCalls(parts),
   };
 }

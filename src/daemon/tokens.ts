@@ -16,10 +16,11 @@ const TOKENS_MAX = 10_000;
 const PREFIX = 'bft_';
 
 /**
- * `read` and `write`: what peers may do in the roots. `jobs`: make jobs here, and see and change those. `admin`: see
- * and change all jobs and the policy.
+ * `read` and `write`: what peers may do in the roots. `vm`: bring machines to here and run them, from files in roots
+ * that they may write to. `jobs`: make jobs here, and see and change those. `admin`: see and change all jobs and the
+ * policy.
  */
-export const TOKEN_RIGHTS = ['read', 'write', 'jobs', 'admin'] as const;
+export const TOKEN_RIGHTS = ['read', 'write', 'vm', 'jobs', 'admin'] as const;
 export type TokenRight = (typeof TOKEN_RIGHTS)[number];
 
 const tokenShape = object(

@@ -11,6 +11,8 @@ export async function switchOver(flow: Flow): Promise<StepFacts> {
   const { from, to, book } = flow;
   const { plan } = book;
   if (plan.running) await assertStandsStill(flow);
+  // To a host that cannot be reached, or that does not wait for it any more, nothing is given.
+  if (from.name !== to.name) await to.host.placeholder(atTarget(plan, book.vm), plan.id);
   await from.host.give(plan.vm.id, plan.id, to.name);
   await from.hypervisor.stop(book.vm);
   return plan.running ? {} : { files: await copyAgain(flow) };

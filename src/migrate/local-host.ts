@@ -5,7 +5,6 @@
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { TransferError } from '../core/errors.js';
 import type { DiskCheck } from '../disk/check.js';
 import { freeBytes } from '../platform/file-system.js';
@@ -103,7 +102,7 @@ export class LocalHost implements VmHost {
     await this.#locked(vm.id, async () => {
       if (registry.has(vm.id)) this.#assertFree(vm.id, migration);
       else registry.add(checked, { state: 'placeholder', migration });
-      if (registry.incoming(vm.id)?.taken) return;
+      if (registry.incoming(vm.id)?.taken || this.#isTaken(vm.id, migration)) return;
       registry.setIncoming(vm.id, { migration, vm: checked });
     });
   }
@@ -125,6 +124,7 @@ export class LocalHost implements VmHost {
     const { registry, hypervisor } = this.#parts;
     const checked = readVmDescription(vm, 'the description');
     await this.#locked(vm.id, async () => {
+      if (this.#isTaken(vm.id, migration) && !registry.incoming(vm.id)) return;
       this.#assertComing(vm.id, migration);
       // From here on this is what the machine is, also where its source is this host.
       registry.put(checked);
@@ -143,7 +143,7 @@ export class LocalHost implements VmHost {
       // On record before it belongs here: where that is all that was done, the same call goes on from there.
       registry.setIncoming(id, { migration, vm, taken: true });
       registry.put(vm);
-      registry.setOwnership(id, { state: 'here' });
+      registry.setOwnership(id, { state: 'here', migration });
       if ((await hypervisor.state(vm)) === 'paused') await hypervisor.resume(vm);
       registry.setIncoming(id, undefined);
     });
@@ -172,9 +172,7 @@ export class LocalHost implements VmHost {
 
   #isHere(vm: VmDescription): boolean {
     const { registry } = this.#parts;
-    if (!registry.has(vm.id) || registry.ownership(vm.id).state !== 'here') return false;
-    // Where its storage is about to change, the images are not there yet.
-    return isDeepStrictEqual(registry.get(vm.id).disks, vm.disks);
+    return registry.has(vm.id) && registry.ownership(vm.id).state === 'here';
   }
 
   #strangers(id: string): string[] {
@@ -194,6 +192,12 @@ export class LocalHost implements VmHost {
     } catch (thrown) {
       return [`Disk ${disk} cannot be read: ${TransferError.from(thrown).message}.`];
     }
+  }
+
+  /** By a call whose answer was lost. */
+  #isTaken(id: string, migration: string): boolean {
+    const ownership = this.#parts.registry.ownership(id);
+    return ownership.state === 'here' && ownership.migration === migration;
   }
 
   /** For a placeholder: it is this migration's, or was given away, or is here and its migration leads to here. */

@@ -45,6 +45,11 @@ export interface MigrationPlan {
   readonly prepareOnly: boolean;
 }
 
+interface PathPair {
+  readonly source: string;
+  readonly target: string;
+}
+
 export interface Planning extends Pick<MigrationPlan, 'id' | 'createdAt' | 'running' | 'prepareOnly'> {
   readonly vm: VmDescription;
 }
@@ -113,9 +118,17 @@ export function targetOf(plan: MigrationPlan, disk: string, source: string): str
 }
 
 /** What the guest's memory is saved to: a new one each time, so that no old one is taken for it. */
-export function stateFiles({ id, folders }: MigrationPlan, attempt: number): { source: string; target: string } {
+export function stateFiles({ id, folders }: MigrationPlan, attempt: number): PathPair {
   const name = `memory-${id.slice(0, 8)}-${attempt}.state`;
   return { source: join(folders.source, name), target: join(folders.target, name) };
+}
+
+/** What the machine is started with, and what another host does not have; on the same host it stays where it is. */
+export function bootFiles({ id, vm: { kernel }, from, to, folders }: MigrationPlan): PathPair[] {
+  if (from === to || !kernel) return [];
+  const { image, initrd } = kernel;
+  const named = [['kernel', image] as const, ...(initrd === undefined ? [] : [['initrd', initrd] as const])];
+  return named.map(([name, source]) => ({ source, target: join(folders.target, `${name}-${id.slice(0, 8)}`) }));
 }
 
 /** The same machine with its images at the target. */
@@ -124,7 +137,16 @@ export function atTarget(plan: MigrationPlan, vm: VmDescription): VmDescription 
     ...disk,
     chain: disk.chain.map(({ path, format }) => ({ path: targetOf(plan, disk.id, path), format })),
   }));
-  return { ...vm, disks };
+  return { ...vm, disks, ...(plan.from !== plan.to && otherFiles(plan, vm)) };
+}
+
+function otherFiles(plan: MigrationPlan, { kernel, consoleLog }: VmDescription): Partial<VmDescription> {
+  const [image, initrd] = bootFiles(plan).map(({ target }) => target);
+  const log = join(plan.folders.target, `console-${plan.id.slice(0, 8)}.log`);
+  return {
+    ...(kernel && image && { kernel: { ...kernel, image, ...(initrd !== undefined && { initrd }) } }),
+    ...(consoleLog !== undefined && { consoleLog: log }),
+  };
 }
 
 /** What the guest writes to. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import type { MigrationEnd } from './migration-end.js';
-import { atTarget, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import { atTarget, bootFiles, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -70,7 +70,7 @@ export async function snapshot({ from, book }: Flow): Promise<StepFacts> {
 /** What the source's files are before they are copied: of a machine that is off nothing else tells that it was on. */
 export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepFacts> {
   const versions: Record<string, string> = {};
-  for (const { source } of plan.images) versions[source] = (await from.files.stat(source))?.version ?? 'missing';
+  for (const { source } of [...plan.images, ...bootFiles(plan)]) versions[source] = (await from.files.stat(source))?.version ?? 'missing';
   return { versions };
 }
 
@@ -112,10 +112,11 @@ async function loadNow({ from, book, clock }: Flow): Promise<Load> {
 }
 
 async function toCopy(flow: Flow): Promise<FileToCopy[]> {
+  const { plan } = flow.book;
+  const images = plan.images.map(({ disk, source, target }) => ({ disk, kind: 'base', source, target }) as const);
+  const boot = bootFiles(plan).map((file) => ({ kind: 'boot', ...file }) as const);
   return Promise.all(
-    flow.book.plan.images.map(async ({ disk, source, target }): Promise<FileToCopy> => {
-      return { disk, kind: 'base', source, target, bytes: (await existing(flow, source)).bytes };
-    }),
+    [...images, ...boot].map(async (file) => ({ ...file, bytes: (await existing(flow, file.source)).bytes })),
   );
 }
 

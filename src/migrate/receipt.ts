@@ -18,7 +18,7 @@ export interface ReceiptStep {
 export interface ReceiptFile {
   /** Absent: the saved state, which is of no disk. */
   readonly disk?: string;
-  readonly kind: 'base' | 'delta' | 'state';
+  readonly kind: 'base' | 'delta' | 'state' | 'boot';
   readonly source: string;
   readonly target: string;
   readonly bytes: number;

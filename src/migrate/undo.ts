@@ -5,7 +5,7 @@ import { intoWhat } from './final-steps.js';
 import type { Flow } from './flow.js';
 import type { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
-import { overlaysOf, stateFiles, targetOf } from './migration-plan.js';
+import { bootFiles, overlaysOf, stateFiles, targetOf } from './migration-plan.js';
 
 /** The source has given it away, by this migration: asked of the source, since the journal may be behind. */
 export async function isGiven(book: MigrationBook, from: MigrationEnd): Promise<boolean> {
@@ -31,7 +31,8 @@ export async function undoBlackout(flow: Flow): Promise<void> {
   await jobs.cancel(urgentJobs(flow));
   const { source, target } = stateFiles(book.plan, book.attempt);
   await from.files.remove(source);
-  await to.files.remove(target);
+  // Its host may be out of reach just now. The next attempt has another file, and all of them go in the end.
+  if (from.name === to.name) await to.files.remove(target);
   book.undone();
 }
 
@@ -88,6 +89,7 @@ function made(book: MigrationBook): string[] {
   const rounds = Array.from({ length: book.rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
   const overlays = rounds.map(({ disk, path }) => targetOf(plan, disk, path));
   const states = Array.from({ length: book.attempt }, (_, at) => stateFiles(plan, at + 1).target);
-  const images = book.isStarted('copy-bases') ? plan.images.map(({ target }) => target) : [];
+  const copied = [...plan.images, ...bootFiles(plan)].map(({ target }) => target);
+  const images = book.isStarted('copy-bases') ? copied : [];
   return [...states, ...overlays, ...images];
 }

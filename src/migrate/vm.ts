@@ -51,7 +51,8 @@ export interface VmDescription {
 
 /** Who may start the machine. It is written down on every host that knows it, so that it never runs twice. */
 export type Ownership =
-  | { readonly state: 'here' }
+  /** `migration`: which one brought it, if one did. */
+  | { readonly state: 'here'; readonly migration?: string }
   /** Made for a migration to here; nothing may start it but that migration. */
   | { readonly state: 'placeholder'; readonly migration: string }
   /** Another host, or another place on this one, has it now. */

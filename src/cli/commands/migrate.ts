@@ -8,6 +8,7 @@ import { migrationLine, migrationLines, previewLines } from '../render/migration
 import { shortId, withService } from '../service-access.js';
 import type { ServiceFlags } from '../service-flags.js';
 import type { Session } from '../session.js';
+import { targetHost } from '../target-host.js';
 import { watchMigration } from './migrate-watch.js';
 
 const WHOLE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -39,17 +40,18 @@ export async function runMigrateStart(session: Session, vm: string, flags: Migra
 
 /** A name is looked up among the machines of this host; a service elsewhere is told the id. */
 async function requestOf(given: string, flags: MigrateFlags): Promise<MigrationRequest> {
-  const paths = targetPaths(flags);
-  if (!paths) {
+  const { toHost, keepSource, maxBlackout } = flags;
+  const host = toHost === undefined ? undefined : targetHost(toHost, flags);
+  const paths = host?.paths ?? targetPaths(flags);
+  if (!paths || (paths.folder === undefined && paths.disks === undefined)) {
     throw new TransferError('E_USAGE', 'nothing says where the files go', {
       hint: 'Say --to <folder>, or --disk <id>=<folder> for each disk. Nothing was changed.',
     });
   }
   const vm = WHOLE_ID.test(given) ? given.toLowerCase() : (await findVm(await machines(flags), given)).vm.id;
-  const { host, keepSource, maxBlackout } = flags;
   return {
     ...{ vm, paths },
-    ...(host !== undefined && { to: host }),
+    ...(host && { to: host.name }),
     ...(keepSource && { keepSource }),
     ...(maxBlackout !== undefined && { maxBlackoutMs: maxBlackout }),
   };

@@ -6,6 +6,7 @@ import { TransferError } from '../../core/errors.js';
 import { PORT_DEFAULT } from '../../core/peer-wire.js';
 import { userName } from '../../daemon/control/access.js';
 import { Daemon, daemonFolder } from '../../daemon/daemon.js';
+import type { MachinesHere } from '../../daemon/machine-door.js';
 import type { Pulled, PullRequest } from '../../daemon/pulls.js';
 import {
   addToken,
@@ -80,7 +81,7 @@ async function serveFolders(session: Session, roots: readonly string[], flags: S
         ...(limit !== undefined && { limitBytesPerSecond: limit }),
         ...(connections !== undefined && { connectionsMax: connections }),
       },
-      { runner, engine: pullEngine },
+      { runner, engine: pullEngine, machines: machinesForPeers },
     );
     const close = async (): Promise<void> => {
       await daemon.close();
@@ -91,6 +92,12 @@ async function serveFolders(session: Session, roots: readonly string[], flags: S
     await closeRunner();
     throw thrown;
   }
+}
+
+/** The same that the service has, so that both wait for each other. */
+async function machinesForPeers(): Promise<MachinesHere> {
+  const { openMachines } = await import('../../index.js');
+  return (await openMachines()).forPeers();
 }
 
 /** A copy that this host makes from another one: a job of its own, on threads of its own. */
@@ -206,7 +213,7 @@ export function runTokenList(session: Session, flags: TokenFlags): number {
 }
 
 function tokenLine({ name, rights, roots, expiresAt }: Omit<TokenEntry, 'hash'>): string {
-  const files = rights.includes('read') || rights.includes('write');
+  const files = rights.some((right) => right === 'read' || right === 'write' || right === 'vm');
   const where = roots ? ` in ${roots.join(', ')}` : files ? ' in all roots' : '';
   const until = expiresAt === undefined ? '' : `, until ${new Date(expiresAt).toISOString().slice(0, 16)}Z`;
   return `${name}  ${rights.join(' and ')}${where}${until}`;

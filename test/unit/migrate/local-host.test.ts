@@ -119,7 +119,7 @@ test('a take that was cut short goes on, and a machine that is off stays off', a
   await expect(host.take(vm.id, 'm1')).rejects.toThrow('killed');
   await host.removePlaceholder(vm.id, 'm1');
   await host.placeholder(vm, 'm1');
-  expect(await host.ownership(vm.id)).toEqual({ state: 'here' });
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
   hypervisor.resume = resume;
   await host.take(vm.id, 'm1');
   expect((await host.get(vm.id)).state).toBe('running');
@@ -153,14 +153,14 @@ test('a machine that was given away is stopped, and never started here again', a
   await host.placeholder(vm, 'm3');
   await host.startPlaceholder(vm, 'm3');
   await host.take(vm.id, 'm3');
-  expect(await host.ownership(vm.id)).toEqual({ state: 'here' });
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
 });
 
 test('on one host a machine moves from itself to itself, and never runs twice', async () => {
   await host.add(vm);
   await host.start(vm.id);
   await host.placeholder(vm, 'm1');
-  expect(await host.ownership(vm.id)).toEqual({ state: 'here' });
+  expect(await host.ownership(vm.id)).toMatchObject({ state: 'here' });
   expect(await codeOf(host.startPlaceholder(vm, 'm1', state))).toBe('E_VM_STATE');
   await host.removePlaceholder(vm.id, 'm1');
   expect(await host.get(vm.id)).toMatchObject({ state: 'running', ownership: { state: 'here' } });
