@@ -70,7 +70,8 @@ export async function snapshot({ from, book }: Flow): Promise<StepFacts> {
 /** What the source's files are before they are copied: of a machine that is off nothing else tells that it was on. */
 export async function versionsNow({ from, book: { plan } }: Flow): Promise<StepFacts> {
   const versions: Record<string, string> = {};
-  for (const { source } of [...plan.images, ...bootFiles(plan)]) versions[source] = (await from.files.stat(source))?.version ?? 'missing';
+  for (const { source } of [...plan.images, ...bootFiles(plan)])
+    versions[source] = (await from.files.stat(source))?.version ?? 'missing';
   return { versions };
 }
 
