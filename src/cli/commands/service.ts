@@ -79,10 +79,7 @@ function there(option: string, path: string, kind: 'folder' | 'device'): string 
   try {
     const found = lstatSync(encodePath(realpathSync(encodePath(whole))));
     if (kind === 'folder' ? found.isDirectory() : found.isBlockDevice() || found.isCharacterDevice()) return whole;
-    throw new TransferError(
-      'E_USAGE',
-      `${option}: ${showPath(path)} is no ${kind === 'folder' ? kind : 'device'}`,
-    );
+    throw new TransferError('E_USAGE', `${option}: ${showPath(path)} is no ${kind === 'folder' ? kind : 'device'}`);
   } catch (thrown) {
     if (thrown instanceof TransferError) throw thrown;
     throw new TransferError(

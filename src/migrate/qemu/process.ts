@@ -114,7 +114,7 @@ export async function hasEnded(process_: QemuProcess, clock: Clock, msMax: numbe
  * has is not saved. Where there is none of that size, all that the process has.
  */
 export function residentBytes({ pid }: QemuProcess, memoryBytes: number): number {
-  const maps = readFileSync(`/proc/${pid}/smaps`, 'latin1').matchAll(/^Size:\s+(\d+) kB\n[^]*?^Rss:\s+(\d+) kB/gm);
+  const maps = readFileSync(`/proc/${pid}/smaps`, 'latin1').matchAll(/^Size:\s+(\d+) kB\n[\s\S]*?^Rss:\s+(\d+) kB/gm);
   const guests = [...maps].find(([, size]) => Number(size) * 1024 === memoryBytes);
   const all = /^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'));
   return Number(guests?.[2] ?? all?.[1] ?? 0) * 1024;
