@@ -1,6 +1,6 @@
 /**
- * Two test files at a time, each in its own process, because tests kill processes and mount file systems. What copies
- * keep in the state folder goes into one of the tests' own.
+ * Three test files at a time, each in its own process, because tests kill processes and mount file systems. They mostly
+ * wait, so that two cores are enough. What copies keep in the state folder goes into one of the tests' own.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,6 +20,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });
