@@ -68,6 +68,12 @@ export class JobBook {
     if (this.#jobs.delete(id)) this.#changed(true);
   }
 
+  /** Those that ended are not wanted any more. */
+  dropEnded(): void {
+    for (const [id, { state }] of this.#jobs) if (isFinal(state)) this.#jobs.delete(id);
+    this.#changed(true);
+  }
+
   /** Answers the job if it got into another state. */
   apply({ job: id, file, event }: Told): Change | undefined {
     const job = this.#jobs.get(id);

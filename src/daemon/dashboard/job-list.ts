@@ -51,6 +51,7 @@ export class JobList implements View {
     this.#grouping.addEventListener('change', () => this.#again());
     this.#finished.addEventListener('change', () => {
       app.finishedToo = this.#finished.checked;
+      if (!app.finishedToo) app.jobs.dropEnded();
       void app.attempt(() => app.reload(false));
     });
     app.jobs.watch(() => this.#show(), signal);

@@ -3,6 +3,7 @@
  * an event said too little of.
  */
 import { systemClock } from '../../core/clock.js';
+import { isFinal } from '../../service/job.js';
 import { ApiError, type JobDetails, type ServiceView } from './api.js';
 import type { App } from './app.js';
 import { Live, type LiveListener, RETRY_MS } from './live.js';
@@ -119,7 +120,9 @@ export class Keeper {
     try {
       const job = await this.#app.api.job(id);
       const { files: _files, ...view } = job;
-      this.#app.jobs.put(view);
+      // One that had ended before it was known here is listed when it is asked for.
+      const known = this.#app.jobs.get(id) !== undefined || id === this.#listener.openJob();
+      if (known || !isFinal(view.state) || this.#app.finishedToo) this.#app.jobs.put(view);
       this.#listener.fresh(job);
     } catch (thrown) {
       if (!(thrown instanceof ApiError)) throw thrown;

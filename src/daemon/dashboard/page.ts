@@ -74,7 +74,12 @@ function appFor({ caller }: ServiceView): App {
       banners.show('good', text);
       announcer.say(text);
     },
-    reload: async (keepEnded = true) => jobs.replace(await api.jobs(app.finishedToo), keepEnded),
+    reload: async (keepEnded = true) => {
+      const { finishedToo } = app;
+      const listed = await api.jobs(finishedToo);
+      // Whoever wants to see others meanwhile has asked for them.
+      if (finishedToo === app.finishedToo) jobs.replace(listed, keepEnded);
+    },
     attempt: async (work, done) => {
       try {
         await work();
