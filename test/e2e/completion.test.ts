@@ -33,10 +33,10 @@ async function shellIn(folder: string, shell: 'bash' | 'zsh'): Promise<Pane> {
   return pane;
 }
 
-/** Types a line and presses the tab key, twice for the whole list. */
-async function completed(pane: Pane, line: string, expected: RegExp): Promise<void> {
+/** Types a line and presses the tab key, twice for a list: behind a word that is whole it would ask for the next. */
+async function completed(pane: Pane, line: string, expected: RegExp, tabs = 1): Promise<void> {
   pane.keys(line, 'Tab');
-  pane.keys('Tab');
+  for (let tab = 1; tab < tabs; tab++) pane.keys('Tab');
   await pane.until(expected);
   pane.keys('C-e', 'C-u', 'C-l');
   await pane.until(/^\$$/);
@@ -46,7 +46,7 @@ test.for(['bash', 'zsh'] as const)('%s completes commands, options, their values
   needsCommands(context, 'tmux', shell);
   const pane = await shellIn(await withScript(shell), shell);
   await completed(pane, 'blockferry ver', /^\$ blockferry verify/);
-  await completed(pane, 'blockferry copy --re', /--read-back[\s\S]+--recursive[\s\S]+--reflink/);
+  await completed(pane, 'blockferry copy --re', /--read-back[\s\S]+--recursive[\s\S]+--reflink/, 2);
   await completed(pane, 'blockferry copy --reflink n', /--reflink never/);
   await completed(pane, 'blockferry copy --reflink=al', /--reflink=always/);
   await completed(pane, 'blockferry copy -r --limit 5M di', /disk\.img/);
