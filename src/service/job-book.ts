@@ -6,7 +6,7 @@ import { type Clock, nowMs } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
-import type { Job } from './job.js';
+import { isFinal, type Job } from './job.js';
 import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
@@ -87,6 +87,7 @@ export class JobBook {
     Object.assign(record, error && { error }, retryAt !== undefined && { retryAt });
     const [first] = record.files;
     const [source, target] = [first?.source.name ?? '', first?.target.name ?? ''];
+    if (isFinal(state)) this.log.forgetProgress(record.id);
     const told = this.log.tell(record.id, { type: 'state', state, source, target, reason, ...(error && { error }) });
     const job = snapshotOf(record);
     await this.#put([job], [told]);
@@ -120,8 +121,9 @@ export class JobBook {
     this.#unkept.push(this.log.tell(record.id, event, file));
   }
 
-  /** It moves: told, and on record some time. */
+  /** It moves: told, and on record some time. What a cancelled job is still putting down is not. */
   progress(record: JobRecord, event: Parameters<EventLog['tellProgress']>[1], moved: readonly number[]): void {
+    if (isFinal(record.state)) return;
     record.changedAt = this.#parts.clock.wallMs();
     this.log.tellProgress(record.id, event);
     const { id, changedAt, progressAt, transferMs } = record;
