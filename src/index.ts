@@ -51,7 +51,7 @@ export type { Leftover } from './endpoint/registry.js';
 export type { CopyOptions as JobCopyOptions } from './service/copy-options.js';
 export type { FileState, JobKind, JobSettings, Priority, Webhook } from './service/job.js';
 export type * from './service/job-service.js';
-export type { Policy } from './service/policy.js';
+export type { Policy } from './service/policy/policy.js';
 export type { Told } from './service/told.js';
 export type { Checksum, ChecksumRequest } from './transfer/checksum.js';
 export type { ChunkMapView, ChunkState } from './transfer/chunk-map.js';

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import { JOB_STATES, type JobState } from '../core/events.js';
 import { PRIORITIES, type Priority } from '../service/job.js';
 import {
   JOB_ADD_HELP,
@@ -76,11 +76,6 @@ export interface JobCommands {
   why(job: string, flags: ServiceFlags): Promise<void>;
   replacePrefix(job: string, from: string, to: string, flags: ServiceFlags): Promise<void>;
 }
-
-const STATES: readonly JobState[] = [
-  ...(['queued', 'connecting', 'transferring', 'suspended', 'error', 'transient-error'] as const),
-  ...(['transferred', 'acknowledged', 'cancelled'] as const),
-];
 
 export function addJob(program: Command, commands: () => JobCommands): void {
   const job = program
@@ -220,10 +215,10 @@ function addSet(job: Command, commands: () => JobCommands): void {
 
 function states(text: string): JobState[] {
   const given = text.split(',').map((one) => one.trim());
-  const known = STATES.filter((state) => given.includes(state));
+  const known = JOB_STATES.filter((state) => given.includes(state));
   if (known.length > 0 && known.length === new Set(given).size) return known;
   throw new TransferError('E_USAGE', `--only: cannot use ${JSON.stringify(text)}`, {
-    hint: `Write one or more of these, separated by commas: ${STATES.join(', ')}.`,
+    hint: `Write one or more of these, separated by commas: ${JOB_STATES.join(', ')}.`,
   });
 }
 

@@ -1,17 +1,19 @@
 /** The events of a job: one union, the same JSON in the library, in `--json` and wherever else they are told. */
 import type { ErrorJson } from './errors.js';
 
+export const JOB_STATES = [
+  'queued',
+  'connecting',
+  'transferring',
+  'suspended',
+  'error',
+  'transient-error',
+  'transferred',
+  'acknowledged',
+  'cancelled',
+] as const;
 /** BITS's own states (learn.microsoft.com, BG_JOB_STATE). */
-export type JobState =
-  | 'queued'
-  | 'connecting'
-  | 'transferring'
-  | 'suspended'
-  | 'error'
-  | 'transient-error'
-  | 'transferred'
-  | 'acknowledged'
-  | 'cancelled';
+export type JobState = (typeof JOB_STATES)[number];
 
 export type Phase =
   | 'opening'

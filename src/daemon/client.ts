@@ -7,7 +7,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import type { JobSettings } from '../service/job.js';
 import type { Completed, Explanation, FileSpec, JobSpec, JobView } from '../service/job-service.js';
-import type { Policy } from '../service/policy.js';
+import type { Policy } from '../service/policy/policy.js';
 import type { Told } from '../service/told.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { ClientCalls, LONG_ANSWER_MS_MAX, type ServiceAddress } from './client-calls.js';

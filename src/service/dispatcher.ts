@@ -6,8 +6,8 @@ import { type Clock, nowMs } from '../core/clock.js';
 import { setPaceLevel } from '../transfer/pace.js';
 import { Backlog } from './backlog.js';
 import { PRIORITIES, type Priority } from './job.js';
+import type { Policy } from './policy/policy.js';
 import { classesAt, type RatesNow, ratesAt } from './policy/windows.js';
-import type { Policy } from './policy.js';
 import { type Contender, NO_SHARES, type Preemption, type Running, type Situation, schedule } from './scheduler.js';
 import { type WhyWaiting, whyWaiting } from './why-waiting.js';
 

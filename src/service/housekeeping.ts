@@ -5,7 +5,7 @@ import { isFinal } from './job.js';
 import type { JobBook } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
 import type { JobRecord } from './job-record.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import type { Runners } from './runners.js';
 import { surroundings } from './wakeups.js';
 

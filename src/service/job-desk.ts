@@ -12,15 +12,14 @@ import { discardPartial } from '../transfer/discard.js';
 import { newPaceLevel } from '../transfer/pace.js';
 import { Dispatcher } from './dispatcher.js';
 import { Holds } from './holds.js';
-import { isFinal, type JobFile, PRIORITIES, type Priority } from './job.js';
+import { byPriority, isFinal, type JobFile } from './job.js';
 import type { JobBook } from './job-book.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import { JobRun } from './job-run.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import { isTransient, retryDelayMs } from './retry-plan.js';
 import type { Borrowed, Runners } from './runners.js';
 import type { Preemption, PreemptRule } from './scheduler.js';
-import { perPriority } from './service-load.js';
 import { endsOf, fileName, storagePath } from './storage-path.js';
 
 export interface JobDeskParts {
@@ -47,21 +46,17 @@ export class JobDesk {
   readonly dispatcher: Dispatcher;
   readonly runs = new Map<string, JobRun>();
   /** That were sent since the start, by class. */
-  readonly bytes = perPriority();
+  readonly bytes = byPriority(() => 0);
   readonly #parts: JobDeskParts;
   /** As of the last tick: jobs are many, and mounts change seldom. */
   #mounts: readonly string[] = mountPoints();
   readonly #pace = newPaceLevel();
   readonly #holds: Holds;
-  readonly #classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
+  readonly #classPaces = byPriority(() => newPaceLevel());
 
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
     this.#holds = new Holds(parts.heldMax);
-    this.#classPaces = Object.fromEntries(PRIORITIES.map((priority) => [priority, newPaceLevel()])) as Record<
-      Priority,
-      SharedArrayBuffer
-    >;
     this.dispatcher = new Dispatcher({
       ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
       start: (id) => this.#start(id),
@@ -174,18 +169,18 @@ export class JobDesk {
   fail(job: JobRecord, failed: readonly JobFile[]): void {
     const { book, clock, random } = this.#parts;
     const now = clock.wallMs();
-    const worst = failed.find((file) => !isTransient(file.error?.code ?? 'E_BUG', wasFound(file))) ?? failed[0];
-    const error = worst?.error ?? new TransferError('E_BUG', 'failed without an error').toJSON();
+    const fatal = failed.find((file) => !mayPass(file));
+    const error = (fatal ?? failed[0])?.error ?? new TransferError('E_BUG', 'failed without an error').toJSON();
     const others = failed.length === 1 ? '' : ` (and ${failed.length - 1} more of ${job.files.length} files failed)`;
+    const reason = `${error.message}${others}`;
     const lasts = now - job.progressAt >= job.noProgressMsMax;
-    if (!worst || !isTransient(error.code, wasFound(worst)) || lasts) {
-      const given = lasts && worst && isTransient(error.code, wasFound(worst)) ? 'no progress for too long: ' : '';
-      book.pass(job, 'error', `${given}${error.message}${others}`, { error });
-      return;
+    if (fatal) book.pass(job, 'error', reason, { error });
+    else if (lasts) book.pass(job, 'error', `no progress for too long: ${reason}`, { error });
+    else {
+      const waitMs = Math.max(error.retryAfterMs ?? 0, retryDelayMs(job, job.retries, random()));
+      job.retries++;
+      book.pass(job, 'transient-error', reason, { error, retryAt: now + waitMs });
     }
-    const waitMs = Math.max(error.retryAfterMs ?? 0, retryDelayMs(job, job.retries, random()));
-    job.retries++;
-    book.pass(job, 'transient-error', `${error.message}${others}`, { error, retryAt: now + waitMs });
   }
 
   /** Throws away what is partial; what cannot be is told. */
@@ -271,7 +266,7 @@ function usedSince(target: string): TransferError {
   return new TransferError('E_TARGET_CHANGED', message, { hint });
 }
 
-/** Both ends were seen before: what is missing now may come back. */
-function wasFound({ size }: JobFile): boolean {
-  return size !== undefined;
+/** Of a file whose size is known both ends were seen before: what is missing now may come back. */
+function mayPass({ error, size }: JobFile): boolean {
+  return error !== undefined && isTransient(error.code, size !== undefined);
 }

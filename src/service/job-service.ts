@@ -4,7 +4,7 @@ import type { JobState } from '../core/events.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { CopyOptions } from './copy-options.js';
 import type { FileState, JobKind, JobSettings, Priority } from './job.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import type { Told } from './told.js';
 
 /** Who asks. Owners see their own jobs; an administrator sees all. */

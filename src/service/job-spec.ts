@@ -4,9 +4,9 @@ import { DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { parseLocation } from '../endpoint/location.js';
 import type { CopyOptions } from './copy-options.js';
-import { type Job, type JobFile, type JobSettings, type NamedLocation, PRIORITIES } from './job.js';
+import { JOB_KINDS, type Job, type JobFile, type JobSettings, type NamedLocation, PRIORITIES } from './job.js';
 import type { FileSpec, JobSpec } from './job-service.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import { NO_PROGRESS_MS_MAX, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from './retry-plan.js';
 
 const NAME_CHARACTERS_MAX = 200;
@@ -37,7 +37,7 @@ export interface Registering {
 /** @throws TransferError E_USAGE */
 export function newJob(spec: JobSpec, { id, owner, wallMs, policy }: Registering): Job {
   const { files, kind = 'copy', options = {}, suspended = false, ...settings } = spec;
-  if (kind !== 'copy' && kind !== 'migration') throw refused(`the kind is ${show(kind)}`, 'copy or migration');
+  if (!JOB_KINDS.includes(kind)) throw refused(`the kind is ${show(kind)}`, 'copy or migration');
   const named = newFiles(files, 0, policy);
   const name = settings.name ?? shortName(named);
   return {

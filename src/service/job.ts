@@ -3,16 +3,22 @@
  * states. What may be done in which state is a table ({@link MOVES}).
  */
 import type { ErrorJson } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import { JOB_STATES, type JobState } from '../core/events.js';
 import type { PartMark } from '../core/target.js';
 import type { CopyOptions } from './copy-options.js';
 
-/** Highest first. */
 export const PRIORITIES = ['foreground', 'high', 'normal', 'low'] as const;
+/** Highest first. */
 export type Priority = (typeof PRIORITIES)[number];
 
+/** One of each for all classes. */
+export function byPriority<T>(make: () => T): Record<Priority, T> {
+  return Object.fromEntries(PRIORITIES.map((priority) => [priority, make()])) as Record<Priority, T>;
+}
+
+export const JOB_KINDS = ['copy', 'migration'] as const;
 /** What the job is part of: storage migrations have a limit of their own. */
-export type JobKind = 'copy' | 'migration';
+export type JobKind = (typeof JOB_KINDS)[number];
 
 /** A location as it was given, which may hold secrets, and as it is shown, which never does. */
 export interface NamedLocation {
@@ -20,16 +26,12 @@ export interface NamedLocation {
   readonly name: string;
 }
 
-export type FileState =
-  | 'waiting'
-  | 'copying'
-  /** Whole and proven, and not yet under its name. */
-  | 'transferred'
-  /** About to get its name, or has it already. */
-  | 'committing'
-  /** Under its name. */
-  | 'committed'
-  | 'failed';
+export const FILE_STATES = ['waiting', 'copying', 'transferred', 'committing', 'committed', 'failed'] as const;
+/**
+ * `transferred`: whole and proven, and not yet under its name. `committing`: about to get it, or has it already.
+ * `committed`: under its name.
+ */
+export type FileState = (typeof FILE_STATES)[number];
 
 export interface JobFile {
   /** From 0, in the order in which they were added. */
@@ -105,10 +107,7 @@ export interface Job extends JobSettings {
 /** What can be asked of a job. */
 export type JobCall = 'addFiles' | 'suspend' | 'resume' | 'cancel' | 'complete' | 'change' | 'replacePrefix';
 
-const OPEN_STATES: readonly JobState[] = [
-  ...(['queued', 'connecting', 'transferring', 'suspended', 'error'] as const),
-  ...(['transient-error', 'transferred'] as const),
-];
+const OPEN_STATES = JOB_STATES.filter((state) => !isFinal(state));
 
 /** The states in which a call is legal (BITS: "Life Cycle of a BITS Job"). A call that changes nothing is legal too. */
 export const MOVES: Readonly<Record<JobCall, readonly JobState[]>> = {

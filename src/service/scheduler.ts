@@ -7,7 +7,7 @@
 import type { Backlog } from './backlog.js';
 import { type JobKind, PRIORITIES, type Priority } from './job.js';
 import { sliceLeft } from './places.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import { Round } from './round.js';
 import type { Shares } from './shares.js';
 

@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import type { Job } from './job.js';
 import type { JobStore } from './job-store.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import type { Told } from './told.js';
 
 /** The rules, and how they are replaced. */

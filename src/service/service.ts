@@ -28,7 +28,7 @@ import type {
 import { checkedSettings, named, newFiles, newJob } from './job-spec.js';
 import type { JobStore } from './job-store.js';
 import { fileView, jobView } from './job-view.js';
-import type { Policy } from './policy.js';
+import type { Policy } from './policy/policy.js';
 import { illegal, noFiles } from './refusals.js';
 import { Runners } from './runners.js';
 import { loadOf } from './service-load.js';
@@ -156,7 +156,6 @@ export class Service implements JobService {
     const kept = this.#book.enterNow(job, 'cancelled', keepPartial ? `${reason}; what was copied is kept` : reason);
     await this.#desk.runs.get(job.id)?.suspend(true);
     this.#desk.runs.delete(job.id);
-    this.#book.log.forgetProgress(job.id);
     const partial = begun.filter(({ index }) => job.files[index]?.state !== 'committed');
     if (!keepPartial) await this.#desk.discard(job, partial);
     await kept;
@@ -187,7 +186,6 @@ export class Service implements JobService {
         left.filter(({ size }) => size !== undefined),
       );
       this.#desk.runs.delete(id);
-      this.#book.log.forgetProgress(id);
       done = { committed: job.files.length - left.length, left: left.length };
       const without = left.length === 0 ? '' : `, without ${left.length} files that were not whole`;
       await this.#book.enter(job, 'acknowledged', `completed by ${by.name}${without}`);

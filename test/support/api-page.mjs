@@ -69,8 +69,9 @@ function exportedEntries() {
   for (const [, list, from] of index.matchAll(/^export (?:type )?(\{[^}]*\}|\*) from '\.\/([^']+)\.js';/gm)) {
     const declared = declaredIn(readDeclarations(`${from}.d.ts`), `${from}.d.ts`);
     const wanted = list === '*' ? undefined : list.match(/\w+(?=\s*[,}])/g);
-    const own = declared.filter(({ name, exported, about }) => {
-      return (wanted ? wanted.includes(name) : exported) && !about.includes('@internal');
+    const own = declared.filter(({ name, kind, exported, about }) => {
+      // A whole file gives its types alone.
+      return (wanted ? wanted.includes(name) : exported && kind !== 'const') && !about.includes('@internal');
     });
     entries.push(...withNamed(own, declared));
   }
@@ -114,10 +115,19 @@ function declaredIn(text, file) {
       exported: Boolean(head[1]),
       file,
       about: proseOf(about),
-      code: plain,
+      code: withWords(plain, text),
     });
   }
   return entries;
+}
+
+/** A type that is one of a list of words shows them. */
+function withWords(code, text) {
+  return code.replace(/\(typeof (\w+)\)\[number\]/g, (_, list) => {
+    const words = new RegExp(`const ${list}: readonly \\[([^\\]]*)\\]`).exec(text)?.[1];
+    if (words === undefined) throw new Error(`${list} is no list of words that is declared beside its type`);
+    return words.replaceAll('"', "'").split(', ').join(' | ');
+  });
 }
 
 function proseOf(docstring) {

@@ -2,7 +2,7 @@
 import type { EventBody, JobState } from '../../src/core/events.js';
 import type { Job, JobFile, JobSettings, NamedLocation } from '../../src/service/job.js';
 import type { FileSpec, FileView, JobView } from '../../src/service/job-service.js';
-import type { Policy } from '../../src/service/policy.js';
+import type { Policy } from '../../src/service/policy/policy.js';
 
 const SECOND_MS = 1000;
 const DAY_MS = 24 * 3600 * SECOND_MS;

@@ -19,7 +19,7 @@ import type {
   ServiceLoad,
   ServiceTotals,
 } from '../../src/service/job-service.js';
-import type { Policy } from '../../src/service/policy.js';
+import type { Policy } from '../../src/service/policy/policy.js';
 import type { Told } from '../../src/service/told.js';
 import type { ChunkMapView } from '../../src/transfer/chunk-map.js';
 import { FakeEvents } from './fake-events.js';

@@ -11,7 +11,7 @@ import type { MigrationEnd } from '../../src/migrate/migration-end.js';
 import type { MigrationTold, MigrationView } from '../../src/migrate/migration-service.js';
 import { Migrations } from '../../src/migrate/migrations.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
-import type { Policy } from '../../src/service/policy.js';
+import type { Policy } from '../../src/service/policy/policy.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { Performer } from '../../src/transfer/perform.js';
 import { makeFile, scratchFolder } from './copying.js';

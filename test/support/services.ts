@@ -4,7 +4,7 @@ import { systemClock } from '../../src/core/clock.js';
 import type { JobState } from '../../src/core/events.js';
 import type { Caller, JobView } from '../../src/service/job-service.js';
 import { DEFAULT_POLICY } from '../../src/service/policy/default-policy.js';
-import type { Policy } from '../../src/service/policy.js';
+import type { Policy } from '../../src/service/policy/policy.js';
 import { Service } from '../../src/service/service.js';
 import type { PolicySource, ServiceParts } from '../../src/service/service-parts.js';
 import { PoolRunner } from '../../src/transfer/pool-runner.js';

@@ -1,18 +1,13 @@
 /** What the API speaks of: jobs, files, the policy, the service. The interfaces are those of src/service. */
 import { ERROR_KINDS, type ErrorCode, type ErrorJson } from '../../core/errors.js';
-import type { JobState } from '../../core/events.js';
+import { JOB_STATES, type JobState } from '../../core/events.js';
 import type { CopyOptions } from '../../service/copy-options.js';
-import { type JobSettings, PRIORITIES, type Webhook } from '../../service/job.js';
+import { FILE_STATES, JOB_KINDS, type JobSettings, PRIORITIES, type Webhook } from '../../service/job.js';
 import type * as Offered from '../../service/job-service.js';
-import type { Policy } from '../../service/policy.js';
+import type { Policy } from '../../service/policy/policy.js';
 import { CHUNK_STATES, type ChunkMapView } from '../../transfer/chunk-map.js';
 import { component, count, flag, listOf, number, optional, record, string, table, text, words } from './schema.js';
 
-const JOB_STATES = [
-  ...(['queued', 'connecting', 'transferring', 'suspended', 'error'] as const),
-  ...(['transient-error', 'transferred', 'acknowledged', 'cancelled'] as const),
-] as const satisfies readonly JobState[];
-const FILE_STATES = ['waiting', 'copying', 'transferred', 'committing', 'committed', 'failed'] as const;
 const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
 
 const LOCATION_CHARS_MAX = 32_768;
@@ -79,7 +74,7 @@ export const jobSpec = component<Offered.JobSpec>()(
   'JobSpec',
   record({
     files,
-    kind: optional(words(['copy', 'migration'])),
+    kind: optional(words(JOB_KINDS)),
     options: optional(options.ref),
     suspended: optional(FLAG),
     ...changes,
@@ -118,7 +113,7 @@ const progress = component<Offered.JobProgressView>()(
 );
 
 const view = {
-  ...{ id: STRING, owner: STRING, kind: words(['copy', 'migration']), state: words(JOB_STATES), reason: STRING },
+  ...{ id: STRING, owner: STRING, kind: words(JOB_KINDS), state: words(JOB_STATES), reason: STRING },
   ...{ progress: progress.ref, createdAt: NUMBER, changedAt: NUMBER, error: optional(error.ref) },
   ...{ retryAt: optional(NUMBER), retries: COUNT, webhookUrl: optional(STRING) },
   ...settings,

@@ -11,7 +11,7 @@ import type {
   JobView,
   ServiceLoad,
 } from '../../service/job-service.js';
-import type { Policy } from '../../service/policy.js';
+import type { Policy } from '../../service/policy/policy.js';
 import type { ChunkMapView } from '../../transfer/chunk-map.js';
 
 export interface ServiceView {

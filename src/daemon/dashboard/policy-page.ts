@@ -1,6 +1,6 @@
 /** The rules that hold for all jobs: their text, to be changed, and what they say of the week. */
 
-import type { Policy } from '../../service/policy.js';
+import type { Policy } from '../../service/policy/policy.js';
 import { ApiError } from './api.js';
 import type { App, View } from './app.js';
 import { element, field, setAttribute, setText } from './dom.js';

@@ -1,5 +1,5 @@
 /** A week, a row a day, with the windows of the policy as bars; and the same as a list of sentences. */
-import type { Policy } from '../../service/policy.js';
+import type { Policy } from '../../service/policy/policy.js';
 import { drawing, element } from './dom.js';
 import { DAY_MINUTES, DAYS, segmentsOf, windowsOf, windowWords } from './week.js';
 

@@ -1,6 +1,6 @@
 /** The windows of the policy, laid out on a week: which hours of which days each of them covers. */
 import { formatRate } from '../../core/units.js';
-import type { MaintenanceWindow, Policy, RateWindow } from '../../service/policy.js';
+import type { MaintenanceWindow, Policy, RateWindow } from '../../service/policy/policy.js';
 
 export const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 export const DAY_MINUTES = 24 * 60;

@@ -1,5 +1,5 @@
 /** The rules that hold where nobody wrote others: as a value, and as the file that says the same, with the reasons. */
-import type { Policy } from '../policy.js';
+import type { Policy } from './policy.js';
 
 export const DEFAULT_POLICY: Policy = {
   jobsAtOnce: 12,

@@ -1,9 +1,9 @@
 /** Reads `blockferry.toml`. Strict: what is not understood is refused with its line and column, never guessed. */
 import { parse, TomlError } from 'smol-toml';
 import { TransferError } from '../../core/errors.js';
-import type { MaintenanceWindow, Policy, Rates, RateWindow } from '../policy.js';
 import { DEFAULT_POLICY } from './default-policy.js';
 import * as forms from './forms.js';
+import type { MaintenanceWindow, Policy, Rates, RateWindow } from './policy.js';
 import { type Path, Positions } from './positions.js';
 
 type Forms<T> = { readonly [Name in keyof T]-?: readonly [key: string, form: forms.Form<T[Name]>] };

@@ -5,9 +5,9 @@ import type { Clock } from '../../core/clock.js';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import { MiB } from '../../core/units.js';
 import { writePrivately } from '../../platform/private-file.js';
-import type { Policy } from '../policy.js';
 import { defaultPolicyText } from './default-policy.js';
 import { parsePolicy } from './parse.js';
+import type { Policy } from './policy.js';
 
 export interface PolicyFileOptions {
   /** Where `blockferry.toml` lies; it is made there from the default when it is missing. */

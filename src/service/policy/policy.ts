@@ -2,7 +2,7 @@
  * The rules that hold for all jobs, as `blockferry.toml` says them: rates by class and by the week's windows,
  * maintenance windows, how many jobs at once, how long anything is kept.
  */
-import type { Priority } from './job.js';
+import type { Priority } from '../job.js';
 
 export interface Policy {
   /** Jobs of all classes but foreground. Foreground jobs run beside them, up to `foregroundAtOnce`. */

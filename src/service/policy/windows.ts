@@ -4,9 +4,9 @@
  * clock that is set anew counts at once. So whoever asks should ask again at `until`, and once a minute besides.
  */
 import { PRIORITIES } from '../job.js';
-import type { MaintenanceWindow, Policy, Rates } from '../policy.js';
 import type { AllowedClasses } from '../scheduler.js';
 import { DAYS } from './forms.js';
+import type { MaintenanceWindow, Policy, Rates } from './policy.js';
 
 export interface RatesNow {
   readonly rates: Rates;

@@ -1,25 +1,13 @@
 /** What a stored job, file or event must look like to be let into the service; what is more is kept as it is. */
 import { ERROR_KINDS, type ErrorCode, TransferError } from '../../core/errors.js';
-import type { JobState } from '../../core/events.js';
+import { JOB_STATES } from '../../core/events.js';
 import { count, flag, listOf, object, oneOf, type Shape, text } from '../../core/shape.js';
-import type { FileState, Job, JobFile, JobKind } from '../job.js';
-import { PRIORITIES } from '../job.js';
+import { FILE_STATES, JOB_KINDS, type Job, type JobFile, PRIORITIES } from '../job.js';
 import type { Told } from '../told.js';
 
 /** Longer than any location or sentence, and short enough not to be taken for one by accident. */
 const TEXT_MAX = 1024 * 1024;
 const FILES_MAX = 10_000_000;
-/** Each name there is, which the compiler counts. */
-const oneOfAll = <T extends string>(names: Readonly<Record<T, true>>): Shape<T> =>
-  oneOf(...(Object.keys(names) as T[]));
-const jobState = oneOfAll<JobState>({
-  ...{ queued: true, connecting: true, transferring: true, suspended: true, error: true },
-  ...{ 'transient-error': true, transferred: true, acknowledged: true, cancelled: true },
-});
-const fileState = oneOfAll<FileState>({
-  ...{ waiting: true, copying: true, transferred: true, committing: true, committed: true, failed: true },
-});
-const kind = oneOfAll<JobKind>({ copy: true, migration: true });
 
 const words = text(TEXT_MAX);
 const anything: Shape<unknown> = (value) => value;
@@ -35,7 +23,7 @@ const location = object({ text: words, name: words });
 
 const file = object(
   {
-    ...{ index: count(FILES_MAX), source: location, target: location, state: fileState },
+    ...{ index: count(FILES_MAX), source: location, target: location, state: oneOf(...FILE_STATES) },
     ...{ bytesDone: count(), bytesReused: count(), bytesZero: count() },
   },
   { size: count(), root: words, error, mark },
@@ -43,8 +31,8 @@ const file = object(
 
 const job = object(
   {
-    ...{ id: text(64, /^[\w-]+$/), owner: words, kind, name: words, reason: words },
-    ...{ state: jobState, priority: oneOf(...PRIORITIES), autoComplete: flag },
+    ...{ id: text(64, /^[\w-]+$/), owner: words, kind: oneOf(...JOB_KINDS), name: words, reason: words },
+    ...{ state: oneOf(...JOB_STATES), priority: oneOf(...PRIORITIES), autoComplete: flag },
     ...{ limitBytesPerSecond: amount, retryDelayMsMin: amount, retryDelayMsMax: amount },
     ...{ noProgressMsMax: amount, transferMsMax: amount, transferMs: amount },
     ...{ createdAt: amount, changedAt: amount, progressAt: amount, retries: count(), options: object({}) },

@@ -15,8 +15,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.js';
 import type { TransferError } from '../../../../src/core/errors.js';
 import { DEFAULT_POLICY, defaultPolicyText } from '../../../../src/service/policy/default-policy.js';
+import type { Policy } from '../../../../src/service/policy/policy.js';
 import { PolicyFile } from '../../../../src/service/policy/policy-file.js';
-import type { Policy } from '../../../../src/service/policy.js';
 import { FakeClock } from '../../../support/fake-clock.js';
 
 let folder: string;

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PRIORITIES } from '../../../../src/service/job.js';
 import { parsePolicy } from '../../../../src/service/policy/parse.js';
+import type { Policy } from '../../../../src/service/policy/policy.js';
 import { classesAt, ratesAt } from '../../../../src/service/policy/windows.js';
-import type { Policy } from '../../../../src/service/policy.js';
 
 const MINUTE = 60_000;
 const at = (text: string): number => Date.parse(text);
