@@ -1,15 +1,9 @@
 /** A real `blockferry serve` in a process and with a state folder of its own, that can be killed and started again. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-/** The bench is compiled, and with it this file. */
-const built = import.meta.url.endsWith('.ts') ? '../../dist/src/cli/main.js' : '../../src/cli/main.js';
-const MAIN = fileURLToPath(new URL(built, import.meta.url));
+import { MAIN, serveProcess } from './serve-process.js';
 
 export interface PeerHost {
   /** What it offers, as `images`. */
@@ -40,11 +34,6 @@ export interface PeerHostOptions {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-interface Serving {
-  readonly port: number;
-  readonly pin: string;
-}
-
 export async function startPeerHost(options: PeerHostOptions = {}): Promise<PeerHost> {
   const folder = mkdtempSync(join(tmpdir(), 'peer-host-'));
   const { args = [], env = {}, root = join(folder, 'images') } = options;
@@ -58,51 +47,29 @@ export async function startPeerHost(options: PeerHostOptions = {}): Promise<Peer
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
   const token = tokens('add', 'tests', '--rights', 'read,write');
-  let child: ChildProcess | undefined;
-  let serving: Serving = { port: 0, pin: '' };
-  const kill = async (): Promise<void> => {
-    const running = child;
-    child = undefined;
-    if (!running || running.exitCode !== null || running.signalCode !== null) return;
-    const exited = once(running, 'exit');
-    running.kill('SIGKILL');
-    await exited;
-  };
-  const onExit = (): void => void child?.kill('SIGKILL');
-  process.once('exit', onExit);
+  const served = serveProcess(environment);
+  let [port, pin] = [0, ''];
   const start = async (): Promise<void> => {
-    const listen = ['--listen', `127.0.0.1:${serving.port}`];
-    const program = [MAIN, 'serve', '--json', '--root', `images=${root}`, ...listen, ...args];
-    child = spawn(process.execPath, program, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
-    serving = await listening(child);
+    await served.start(['--root', `images=${root}`, '--listen', `127.0.0.1:${port}`, ...args]);
+    ({ port, pin } = served.said as { port: number; pin: string });
   };
   await start();
   return {
-    ...{ root, state, token, tokens, kill, start },
+    ...{ root, state, token, tokens, start },
+    kill: () => served.kill(),
     get port() {
-      return serving.port;
+      return port;
     },
     get pin() {
-      return serving.pin;
+      return pin;
     },
     get pid() {
-      return child?.pid ?? 0;
+      return served.pid;
     },
-    at: (path) => `peer://127.0.0.1:${serving.port}/images/${path}?pin=${serving.pin}`,
+    at: (path) => `peer://127.0.0.1:${port}/images/${path}?pin=${pin}`,
     stop: async () => {
-      process.off('exit', onExit);
-      await kill();
+      await served.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-async function listening(child: ChildProcess): Promise<Serving> {
-  const lines = createInterface({ input: child.stdout as NonNullable<typeof child.stdout> });
-  const said = new Promise<Serving>((resolve) => {
-    lines.once('line', (line) => resolve(JSON.parse(line) as Serving));
-  });
-  const ended = once(child, 'exit').then(([code]) => Promise.reject(new Error(`blockferry serve ended with ${code}`)));
-  ended.catch(() => undefined);
-  return Promise.race([said, ended]);
 }
