@@ -1,4 +1,4 @@
-/** A real `blockferry serve` as a process: killed and started again where a test says so, and gone with it in any case. */
+/** A real `blockferry serve` as a process: killed and started again where a test says so, and gone in any case. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
