@@ -36,14 +36,6 @@ export class Dispatcher {
     this.#parts = parts;
   }
 
-  get running(): number {
-    return this.#running.size;
-  }
-
-  get waiting(): number {
-    return this.#backlog.size;
-  }
-
   /** It wants to run. One that runs or waits already goes on, as what it is now. */
   add(contender: Omit<Contender, 'since'>): void {
     const running = this.#running.get(contender.id);

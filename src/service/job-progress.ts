@@ -1,6 +1,34 @@
 /** How far a job is: its files together. */
 import type { ProgressEvent, TimeSpent } from '../core/events.js';
-import type { Job } from './job.js';
+import type { Job, JobFile } from './job.js';
+
+/** All files together. */
+interface Totals {
+  bytesDone: number;
+  /** Of the files whose size is known. */
+  bytesTotal: number;
+  bytesReused: number;
+  bytesZero: number;
+  filesDone: number;
+  filesFailed: number;
+  /** The size of each file is known. */
+  isWhole: boolean;
+}
+
+export function totalsOf(files: readonly JobFile[]): Totals {
+  const bytes = { bytesDone: 0, bytesTotal: 0, bytesReused: 0, bytesZero: 0 };
+  const totals = { ...bytes, filesDone: 0, filesFailed: 0, isWhole: true };
+  for (const file of files) {
+    totals.bytesDone += file.bytesDone;
+    totals.bytesTotal += file.size ?? 0;
+    totals.bytesReused += file.bytesReused;
+    totals.bytesZero += file.bytesZero;
+    totals.isWhole &&= file.size !== undefined;
+    if (file.state === 'transferred' || file.state === 'committed') totals.filesDone++;
+    if (file.state === 'failed') totals.filesFailed++;
+  }
+  return totals;
+}
 
 /** `spent`: of each file that is under way. */
 export function progressOf(
@@ -9,21 +37,13 @@ export function progressOf(
   rate: number,
   spent: readonly TimeSpent[],
 ): Omit<ProgressEvent, 'schema' | 'at'> {
-  let [bytesDone, bytesTotal, bytesReused, bytesZero, done, failed] = [0, 0, 0, 0, 0, 0];
-  for (const file of files) {
-    bytesDone += file.bytesDone;
-    bytesTotal += file.size ?? 0;
-    bytesReused += file.bytesReused;
-    bytesZero += file.bytesZero;
-    if (file.state === 'transferred' || file.state === 'committed') done++;
-    if (file.state === 'failed') failed++;
-  }
+  const { bytesDone, bytesTotal, bytesReused, bytesZero, filesDone, filesFailed } = totalsOf(files);
   return {
     type: 'progress',
     ...{ phase, proof, bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond: rate },
     ...(rate > 0 && { remainingMs: Math.round(((bytesTotal - bytesDone) / rate) * 1000) }),
     spent: spent.reduce(added),
-    ...(files.length > 1 && { files: { done, total: files.length, skipped: 0, failed } }),
+    ...(files.length > 1 && { files: { done: filesDone, total: files.length, skipped: 0, failed: filesFailed } }),
   };
 }
 

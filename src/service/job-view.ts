@@ -1,6 +1,7 @@
 /** A job as it is shown: names instead of locations, and no secrets. */
 import { redactedUrl } from '../endpoint/location.js';
 import type { Job, JobFile } from './job.js';
+import { totalsOf } from './job-progress.js';
 import type { FileView, JobProgressView, JobView } from './job-service.js';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -41,16 +42,7 @@ export function fileView({ source, target, mark: _, ...file }: JobFile): FileVie
 }
 
 function progressView(files: readonly JobFile[], rateBytesPerSecond: number): JobProgressView {
-  let [bytesDone, bytesReused, bytesZero, bytesTotal, filesDone] = [0, 0, 0, 0, 0];
-  let known = true;
-  for (const file of files) {
-    bytesDone += file.bytesDone;
-    bytesReused += file.bytesReused;
-    bytesZero += file.bytesZero;
-    bytesTotal += file.size ?? 0;
-    known &&= file.size !== undefined;
-    if (file.state === 'transferred' || file.state === 'committed') filesDone++;
-  }
+  const { bytesDone, bytesReused, bytesZero, bytesTotal, filesDone, isWhole } = totalsOf(files);
   const view: Mutable<JobProgressView> = {
     bytesDone,
     bytesReused,
@@ -59,8 +51,8 @@ function progressView(files: readonly JobFile[], rateBytesPerSecond: number): Jo
     filesDone,
     filesTotal: files.length,
   };
-  if (known) view.bytesTotal = bytesTotal;
-  if (known && rateBytesPerSecond > 0) {
+  if (isWhole) view.bytesTotal = bytesTotal;
+  if (isWhole && rateBytesPerSecond > 0) {
     view.remainingMs = Math.round(((bytesTotal - bytesDone) / rateBytesPerSecond) * 1000);
   }
   return view;
