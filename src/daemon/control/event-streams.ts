@@ -131,7 +131,9 @@ export class EventStreams {
       if (stop.signal.aborted) return;
       if (told.event.type === 'progress' && response.writableLength > BEHIND_BYTES) continue;
       response.write(this.#frame(told));
-      if (response.writableLength > this.#limits.bufferedBytesMax) await this.#wait(stream);
+      // Below its own high-water mark (64 KiB from Node 22 on) a response never tells that it was drained.
+      const { writableLength, writableNeedDrain } = response;
+      if (writableNeedDrain && writableLength > this.#limits.bufferedBytesMax) await this.#wait(stream);
     }
   }
 
