@@ -1,8 +1,8 @@
 /** The steps while the machine stands still at the source: everything here can be undone, and it runs on. */
 import { TransferError } from '../core/errors.js';
 import { copyFiles, damaged, type FileToCopy, type Flow, proveFile, timed, tookFor } from './flow.js';
-import type { SavedState } from './hypervisor.js';
-import { atTarget, stateFiles, targetOf, topOf } from './migration-plan.js';
+import type { SavedMemory } from './hypervisor.js';
+import { atTarget, stateFiles, stateIsCopied, targetOf, topOf } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmRunState } from './vm.js';
 
@@ -22,11 +22,12 @@ export async function copyDelta(flow: Flow): Promise<StepFacts> {
       return { disk: disk.id, kind: 'delta', source: path, target: targetOf(book.plan, disk.id, path), bytes };
     }),
   );
-  const state = savedState(flow);
-  const stateFile: FileToCopy = { kind: 'state', ...stateFiles(book.plan, book.attempt), bytes: state.bytes };
+  const { bytes } = savedState(flow);
+  const memory: FileToCopy = { kind: 'state', ...stateFiles(book.plan, book.attempt), bytes };
+  const wanted = stateIsCopied(book.plan) ? [...deltas, memory] : deltas;
   // Left of an attempt before, which ended at the source.
   const rules = { purpose: urgentJobs(flow), priority: 'foreground', overwrite: true, urgent: true } as const;
-  const { value: files, ms } = await timed(flow.clock, () => copyFiles(flow, [...deltas, stateFile], rules));
+  const { value: files, ms } = await timed(flow.clock, () => copyFiles(flow, wanted, rules));
   return { files, took: { copy: tookFor(bytesOf(files), ms) } };
 }
 
@@ -42,20 +43,25 @@ export async function prove(flow: Flow): Promise<StepFacts> {
   for (const file of book.files.values()) {
     if (file.kind !== 'state' && !fresh.has(file.target)) await assertUntouched(flow, file);
   }
-  const urgent = [...book.files.values()].filter(({ target }) => fresh.has(target));
+  const deltas = [...book.files.values()].filter(({ kind, target }) => kind === 'delta' && fresh.has(target));
   const { value: files, ms } = await timed(flow.clock, () =>
-    Promise.all(urgent.map((file) => (file.kind === 'state' ? proveState(flow, file) : proveFile(flow, file, false)))),
+    Promise.all([
+      ...deltas.map((file) => proveFile(flow, file, false)),
+      ...(book.plan.running ? [proveState(flow)] : []),
+    ]),
   );
   return { files, took: { prove: tookFor(bytesOf(files), ms) } };
 }
 
 /** The one file that has no disk format to tell of damage: a hypervisor loads it, whatever it holds. */
-async function proveState(flow: Flow, file: FileFact): Promise<FileFact> {
-  const { sha256, bytes } = savedState(flow);
-  const proven = await proveFile(flow, file, true);
-  if (proven.bytes !== bytes) throw damaged(file, `has ${proven.bytes} bytes, and ${bytes} were saved`);
-  if (proven.sha256 !== sha256) throw damaged(file, 'is not the memory that was saved');
-  return proven;
+async function proveState(flow: Flow): Promise<FileFact> {
+  const { book, to, signal } = flow;
+  const { path: _, ...saved } = savedState(flow);
+  const file = { kind: 'state', ...stateFiles(book.plan, book.attempt) } as const;
+  const { bytes, root } = await to.files.digest(file.target, false, signal);
+  if (bytes !== saved.bytes) throw damaged(file, `has ${bytes} bytes, and ${saved.bytes} were saved`);
+  if (root !== saved.root) throw damaged(file, 'is not the memory that was saved');
+  return { ...file, ...saved };
 }
 
 /** Proven before, in the background: only a change since then would make it wrong. */
@@ -79,7 +85,7 @@ export async function rePoint({ to, book }: Flow): Promise<StepFacts> {
   return {};
 }
 
-export function savedState({ book }: Flow): SavedState {
+export function savedState({ book }: Flow): SavedMemory {
   if (book.saved) return book.saved;
   throw new TransferError('E_BUG', `no saved state of ${book.plan.vm.name} is on record`);
 }

@@ -2,7 +2,7 @@
 import { TransferError } from '../core/errors.js';
 import { assertStandsStill, savedState } from './blackout-steps.js';
 import { copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
-import { atTarget, overlaysOf, stateFiles } from './migration-plan.js';
+import { atTarget, overlaysOf, stateFiles, stateIsCopied } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmDescription } from './vm.js';
 
@@ -36,18 +36,27 @@ async function copyAgain(flow: Flow): Promise<FileFact[]> {
   return copyProven(flow, changed, rules);
 }
 
-/** What was proven may have been changed since; the source has it still, so it is copied again, once. */
+/**
+ * What was proven may have been changed since. Where the source has it still, it is copied again, once; where there is
+ * no other copy the machine starts without its memory, since it cannot go back and shall not stand still for ever.
+ */
 export async function start(flow: Flow): Promise<StepFacts> {
   const { to, book, clock } = flow;
   const { plan, vm } = book;
   const { bytes, sha256 } = savedState(flow);
   const files = stateFiles(plan, book.attempt);
-  const begin = () => to.host.startPlaceholder(atTarget(plan, vm), plan.id, { path: files.target, bytes, sha256 });
+  const there = atTarget(plan, vm);
+  const begin = () => to.host.startPlaceholder(there, plan.id, { path: files.target, bytes, sha256 });
   try {
     const { ms } = await timed(clock, begin);
     return { took: { load: tookFor(bytes, ms) } };
   } catch (thrown) {
     if (!(thrown instanceof TransferError) || thrown.code !== 'E_INTEGRITY') throw thrown;
+    if (!stateIsCopied(plan)) {
+      flow.note(`${thrown.message}; ${vm.name} starts without its memory: to its guest this is a power cut`);
+      await to.host.startPlaceholder(there, plan.id);
+      return {};
+    }
     flow.note(`${thrown.message}; it is copied again, and was not started`);
     const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
     await copyFiles(flow, [{ kind: 'state', ...files, bytes }], rules);

@@ -18,6 +18,16 @@ export interface SavedState {
   readonly sha256: string;
 }
 
+/** As {@link FileDigest} has them, of what was received while it was saved. */
+export interface SavedDigests {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly root: string;
+  readonly chunkBytes: number;
+}
+
+export type SavedMemory = SavedState & SavedDigests;
+
 export interface MergeProgress {
   readonly disk: string;
   readonly bytesDone: number;
@@ -42,7 +52,7 @@ export interface Hypervisor {
     signal: AbortSignal,
   ): Promise<VmDescription>;
   /** Running to saved: the guest stands still, its memory is in the file, durable. */
-  saveState(vm: VmDescription, path: string): Promise<SavedState>;
+  saveState(vm: VmDescription, path: string): Promise<SavedMemory>;
   /** The inverse: saved to running again, from its memory and not from the file. */
   discardState(vm: VmDescription): Promise<void>;
   /** Paused to running. */

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { TransferError } from '../core/errors.js';
-import type { SavedState } from './hypervisor.js';
+import type { SavedMemory } from './hypervisor.js';
 import type { MigrationPlan } from './migration-plan.js';
 import type { Prediction } from './predict.js';
 import type { ReceiptStep } from './receipt.js';
@@ -74,7 +74,7 @@ export class MigrationBook {
     return this.#files;
   }
 
-  get saved(): SavedState | undefined {
+  get saved(): SavedMemory | undefined {
     return this.facts('save-state')?.state;
   }
 
@@ -190,7 +190,8 @@ export class MigrationBook {
     if (record.type === 'done') this.#takeDone(record);
     if (record.type !== 'undone') return;
     this.#attempt++;
-    for (const { target } of this.facts('copy-delta')?.files ?? []) this.#files.delete(target);
+    const gone = (['copy-delta', 'prove'] as const).flatMap((step) => this.facts(step)?.files ?? []);
+    for (const { target } of gone) this.#files.delete(target);
     for (const step of record.steps) {
       this.#done.delete(step);
       this.#started.delete(step);

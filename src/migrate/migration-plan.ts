@@ -117,10 +117,21 @@ export function targetOf(plan: MigrationPlan, disk: string, source: string): str
   return planned?.target ?? join(plan.diskFolders[disk] ?? plan.folders.target, basename(source));
 }
 
-/** What the guest's memory is saved to: a new one each time, so that no old one is taken for it. */
-export function stateFiles({ id, folders }: MigrationPlan, attempt: number): PathPair {
+/**
+ * What the guest's memory is saved to: a new one each time, so that no old one is taken for it. On one host it is saved
+ * where it is loaded from, so that it is not copied while the guest stands still, and a source that is full is no
+ * obstacle; a source that is to be kept is kept with its memory.
+ */
+export function stateFiles({ id, folders, from, to, keepSource }: MigrationPlan, attempt: number): PathPair {
   const name = `memory-${id.slice(0, 8)}-${attempt}.state`;
-  return { source: join(folders.source, name), target: join(folders.target, name) };
+  const target = join(folders.target, name);
+  return { source: from === to && !keepSource ? target : join(folders.source, name), target };
+}
+
+/** @see stateFiles */
+export function stateIsCopied(plan: MigrationPlan): boolean {
+  const { source, target } = stateFiles(plan, 1);
+  return source !== target;
 }
 
 /** What the machine is started with, and what another host does not have; on the same host it stays where it is. */

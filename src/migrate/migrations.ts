@@ -18,7 +18,7 @@ import { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
 import { MigrationLine } from './migration-line.js';
 import { MigrationLog } from './migration-log.js';
-import { planMigration } from './migration-plan.js';
+import { planMigration, stateIsCopied } from './migration-plan.js';
 import type {
   CutoverOptions,
   MigrationPreview,
@@ -101,7 +101,8 @@ export class Migrations implements MigrationService {
     for (const { source } of plan.images) bytes += (await from.files.stat(source))?.bytes ?? 0;
     const problems = await problemsOf(plan, from, to, bytes);
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;
-    const load = { deltaBytes: 0, memoryBytes, deltaBytesPerSecond: 0 };
+    const memoryIsCopied = stateIsCopied(plan);
+    const load = { deltaBytes: 0, memoryBytes, memoryIsCopied, deltaBytesPerSecond: 0 };
     return { plan, problems, bytes, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };
   }
 

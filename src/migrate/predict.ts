@@ -33,6 +33,8 @@ export interface Load {
   readonly memoryBytes: number;
   /** How fast the delta has grown since the last snapshot. */
   readonly deltaBytesPerSecond: number;
+  /** The memory is saved at the source and copied from there; otherwise it is saved where it is loaded. */
+  readonly memoryIsCopied: boolean;
 }
 
 export interface Prediction extends Load {
@@ -45,12 +47,12 @@ export interface Prediction extends Load {
 }
 
 export function predict(load: Load, rates: Rates): Prediction {
-  const { deltaBytes, memoryBytes, deltaBytesPerSecond } = load;
-  const leastMs = blackout(0, memoryBytes, rates);
+  const { deltaBytes, deltaBytesPerSecond } = load;
+  const leastMs = blackout({ ...load, deltaBytes: 0 }, rates);
   const roundMs = rates.fixedMs + msFor(deltaBytes, rates.copyBytesPerSecond);
   return {
     ...load,
-    blackoutMs: Math.round(blackout(deltaBytes, memoryBytes, rates)),
+    blackoutMs: Math.round(blackout(load, rates)),
     leastMs: Math.round(leastMs),
     roundMs: Math.round(roundMs),
     nextDeltaBytes: Math.round((deltaBytesPerSecond * roundMs) / 1000),
@@ -58,12 +60,12 @@ export function predict(load: Load, rates: Rates): Prediction {
 }
 
 /** One after the other: saved, copied with the delta, proven with it, loaded. */
-function blackout(deltaBytes: number, memoryInUse: number, rates: Rates): number {
+function blackout({ deltaBytes, memoryBytes: memoryInUse, memoryIsCopied }: Load, rates: Rates): number {
   const memoryBytes = memoryInUse * rates.savedShare;
   return (
     rates.fixedMs +
     msFor(memoryBytes, rates.saveBytesPerSecond) +
-    msFor(deltaBytes + memoryBytes, rates.copyBytesPerSecond) +
+    msFor(deltaBytes + (memoryIsCopied ? memoryBytes : 0), rates.copyBytesPerSecond) +
     msFor(deltaBytes + memoryBytes, rates.proveBytesPerSecond) +
     msFor(memoryBytes, rates.loadBytesPerSecond)
   );

@@ -3,7 +3,15 @@ import { dirname } from 'node:path';
 import { TransferError } from '../core/errors.js';
 import { copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import type { MigrationEnd } from './migration-end.js';
-import { atTarget, bootFiles, type MigrationPlan, overlaysOf, targetOf, topOf } from './migration-plan.js';
+import {
+  atTarget,
+  bootFiles,
+  type MigrationPlan,
+  overlaysOf,
+  stateIsCopied,
+  targetOf,
+  topOf,
+} from './migration-plan.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -109,7 +117,10 @@ async function loadNow({ from, book, clock }: Flow): Promise<Load> {
   const since = rounds > 1 ? book.startedAt('shrink-delta', rounds) : book.startedAt('snapshot');
   const seconds = Math.max(0.001, (clock.wallMs() - (since ?? 0)) / 1000);
   const memoryBytes = await from.hypervisor.memoryInUse(vm);
-  return { deltaBytes, memoryBytes, deltaBytesPerSecond: Math.round(deltaBytes / seconds) };
+  return {
+    ...{ deltaBytes, memoryBytes, memoryIsCopied: stateIsCopied(book.plan) },
+    deltaBytesPerSecond: Math.round(deltaBytes / seconds),
+  };
 }
 
 async function toCopy(flow: Flow): Promise<FileToCopy[]> {

@@ -1,7 +1,7 @@
 /** What is on record of a migration: each line is one of these, and says what was about to be done or was done. */
 import { crc32 } from 'node:zlib';
 import type { ErrorJson } from '../core/errors.js';
-import type { SavedState } from './hypervisor.js';
+import type { SavedMemory } from './hypervisor.js';
 import type { MigrationPlan } from './migration-plan.js';
 import type { Prediction } from './predict.js';
 import type { ReceiptFile } from './receipt.js';
@@ -19,7 +19,7 @@ export interface StepFacts {
   /** The machine at the source as it is from then on; after a merge at the target, as it is there. */
   readonly vm?: VmDescription;
   readonly files?: readonly FileFact[];
-  readonly state?: SavedState;
+  readonly state?: SavedMemory;
   readonly prediction?: Prediction;
   /** By path: what the source's files were when the copying began. */
   readonly versions?: Readonly<Record<string, string>>;

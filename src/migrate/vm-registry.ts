@@ -12,7 +12,7 @@ import { Turns } from '../core/turns.js';
 import { lockDescriptor } from '../platform/lock.js';
 import { assertPrivate, writePrivately } from '../platform/private-file.js';
 import { syncFolder } from '../platform/publish.js';
-import type { SavedState } from './hypervisor.js';
+import type { SavedMemory } from './hypervisor.js';
 import type { ImageFile, Ownership, VmDescription } from './vm.js';
 import { parseVmDescription } from './vm-description.js';
 
@@ -34,7 +34,7 @@ export interface VmRuntime {
   /** Where its state is being saved, or was: what stands there is ours to replace. */
   readonly savingTo?: string;
   /** What the last save wrote, for as long as the guest has not gone on. */
-  readonly saved?: SavedState;
+  readonly saved?: SavedMemory;
 }
 
 /** A machine that will be here when its migration is over. */

@@ -1,6 +1,6 @@
 /** What goes wrong on the way: it is found before the machine is started from it, and the machine runs on somewhere. */
 import { closeSync, openSync, readSync, truncateSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { TransferError } from '../../src/core/errors.js';
@@ -84,6 +84,42 @@ test('a saved state that is changed after its proof is copied again, and only th
   const { id } = await at.migrations.start({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
   await expectMigrated(at, await at.migrations.settled(id), 'other');
   expectRuns(at, 'other');
+});
+
+test('on one host the memory goes straight to the target: a source that is full is no obstacle', async () => {
+  const at = await scene({ disks: 1 });
+  const host = at.world.host('local');
+  const save = host.saveState.bind(host);
+  const saved: string[] = [];
+  host.saveState = (vm, path) => {
+    saved.push(dirname(path));
+    return save(vm, path);
+  };
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  await expectMigrated(at, await at.migrations.settled(id));
+  expect(saved).toEqual([at.target]);
+  const { files = [] } = at.migrations.receipt(id) ?? {};
+  const hex = expect.stringMatching(/^[0-9a-f]{64}$/);
+  expect(files.find(({ kind }) => kind === 'state')).toMatchObject({ sha256: hex, root: hex });
+});
+
+test('memory that is damaged after its proof, and is nowhere else, is not started: it is told', async () => {
+  const at = await scene({ disks: 1 });
+  const host = at.world.host('local');
+  const start = host.startPlaceholder.bind(host);
+  host.startPlaceholder = async (vm, migration, from?: SavedState) => {
+    if (from) flip(from.path);
+    return start(vm, migration, from);
+  };
+  const [before] = host.guestsOf(at.vm.id);
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  expect(await at.migrations.settled(id)).toMatchObject({ state: 'done' });
+  const [after] = host.guestsOf(at.vm.id);
+  expect(after).toMatchObject({ state: 'running' });
+  expect(after?.bootId).not.toBe(before?.bootId);
+  const notes = at.told.flatMap(({ event }) => (event.type === 'note' ? [event.message] : []));
+  expect(notes.join()).toContain('to its guest this is a power cut');
+  expect(at.world.violations).toEqual([]);
 });
 
 test('a target that is full is waited for, and told; an abort gives the space back', async (context) => {

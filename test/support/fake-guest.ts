@@ -2,9 +2,11 @@
  * A guest that writes numbered records to its disks as long as it runs, and remembers in its memory what it was told is
  * written: a lost write, a stale disk or an old memory shows at the next look.
  */
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { SavedMemory } from '../../src/migrate/hypervisor.js';
 import { topOf } from '../../src/migrate/migration-plan.js';
+import { SavedHasher } from '../../src/migrate/saved-digests.js';
 import type { VmDescription } from '../../src/migrate/vm.js';
 import { brokenLink, readSector, writeSector } from './fake-images.js';
 
@@ -69,11 +71,13 @@ export class FakeGuest {
     }
   }
 
-  save(path: string, memoryBytes: number): { path: string; bytes: number; sha256: string } {
+  async save(path: string, memoryBytes: number): Promise<SavedMemory> {
     const bytes = Buffer.concat([Buffer.from(`${JSON.stringify(this.#memory)}\n`), randomBytes(memoryBytes)]);
     writeFileSync(path, bytes);
     this.state = 'saved';
-    return { path, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+    const hasher = new SavedHasher();
+    hasher.update(bytes);
+    return { path, ...(await hasher.digests()) };
   }
 
   /** Sentences: what its disks do not hold of what it was told is written. */

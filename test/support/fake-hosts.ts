@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { systemClock } from '../../src/core/clock.js';
 import { TransferError } from '../../src/core/errors.js';
-import type { Hypervisor, Overlay, SavedState } from '../../src/migrate/hypervisor.js';
+import type { Hypervisor, Overlay, SavedMemory, SavedState } from '../../src/migrate/hypervisor.js';
 import type { Ownership, VmDescription, VmRunState, VmStatus } from '../../src/migrate/vm.js';
 import type { VmHost } from '../../src/migrate/vm-host.js';
 import { FakeGuest, GUEST_SECTORS } from './fake-guest.js';
@@ -20,7 +20,7 @@ interface Known {
   guest?: FakeGuest | undefined;
   /** Its process ended without being told to. */
   lost?: boolean;
-  saved?: SavedState | undefined;
+  saved?: SavedMemory | undefined;
   incoming?: { readonly migration: string; vm: VmDescription; guest?: FakeGuest | undefined } | undefined;
 }
 
@@ -148,7 +148,10 @@ export class FakeHost implements VmHost, Hypervisor {
     if (incoming?.migration !== migration) throw error('E_VM_STATE', `no placeholder of ${migration}`);
     if (ownership.state === 'here') throw error('E_VM_STATE', `${vm.name} was not given away`);
     if (incoming.guest) return;
-    if (!from) throw error('E_VM_STATE', 'no state');
+    if (!from) {
+      known.incoming = { migration, vm, guest: FakeGuest.boot(vm) };
+      return;
+    }
     const bytes = existsSync(from.path) ? readFileSync(from.path) : Buffer.alloc(0);
     if (createHash('sha256').update(bytes).digest('hex') !== from.sha256) throw error('E_INTEGRITY', 'another state');
     known.incoming = { migration, vm, guest: FakeGuest.load(vm, from.path) };
@@ -231,11 +234,11 @@ export class FakeHost implements VmHost, Hypervisor {
     return known.vm;
   }
 
-  async saveState(vm: VmDescription, path: string): Promise<SavedState> {
+  async saveState(vm: VmDescription, path: string): Promise<SavedMemory> {
     const known = this.#of(vm.id);
     if (known.saved?.path === path && known.guest?.state === 'saved') return known.saved;
     if (!known.guest) throw error('E_VM_STATE', `${vm.name} does not run`);
-    known.saved = known.guest.save(path, this.memoryBytes);
+    known.saved = await known.guest.save(path, this.memoryBytes);
     return known.saved;
   }
 

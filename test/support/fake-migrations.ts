@@ -47,7 +47,7 @@ export const FAKE_PREVIEW: Omit<MigrationPreview, 'plan'> = {
   bytes: 4096 * MIB,
   prediction: {
     ...{ blackoutMs: 1400, leastMs: 1400, roundMs: 400, nextDeltaBytes: 0 },
-    ...{ deltaBytes: 0, memoryBytes: 144 * MIB, deltaBytesPerSecond: 0 },
+    ...{ deltaBytes: 0, memoryBytes: 144 * MIB, memoryIsCopied: false, deltaBytesPerSecond: 0 },
   },
 };
 

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
-import type { MergeProgress, Overlay, SavedState } from '../hypervisor.js';
+import type { MergeProgress, Overlay, SavedMemory, SavedState } from '../hypervisor.js';
 import type { LocalHypervisor } from '../local-host.js';
 import type { VmDescription, VmRunState } from '../vm.js';
 import type { HostFacts } from '../vm-host.js';
@@ -104,7 +104,7 @@ export class QemuHypervisor implements LocalHypervisor {
     return this.#locked(vm, (machine) => mergeDisks(machine, { disks, progress, signal }, this.#parts));
   }
 
-  saveState(vm: VmDescription, path: string): Promise<SavedState> {
+  saveState(vm: VmDescription, path: string): Promise<SavedMemory> {
     return this.#locked(vm, (machine, known) => this.#ask(machine, known, (qmp) => save(qmp, machine, known, path)));
   }
 

@@ -1,6 +1,6 @@
 /** Saves the memory of a guest into a file, and leaves the guest standing still. A save that fails lets it go on. */
 
-import type { SavedState } from '../hypervisor.js';
+import type { SavedMemory, SavedState } from '../hypervisor.js';
 import type { VmDescription } from '../vm.js';
 import type { Machine } from './machine.js';
 import { hookAgain, unhook } from './nodes.js';
@@ -14,7 +14,7 @@ const BANDWIDTH_BYTES_PER_SECOND = 2 ** 40;
 const LOOK_MS = 100;
 
 /** @throws TransferError E_NO_SPACE and others; the guest goes on then, if it did before */
-export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: string): Promise<SavedState> {
+export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: string): Promise<SavedMemory> {
   const { saved, savingTo } = machine.runtime ?? {};
   const before = await statusOf(qmp);
   if (before === 'postmigrate' && saved?.path === path && (await isThere(saved))) return saved;

@@ -10,15 +10,14 @@ import { createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import { syncFolder } from '../../platform/publish.js';
-import type { SavedState } from '../hypervisor.js';
+import type { SavedDigests, SavedMemory, SavedState } from '../hypervisor.js';
+import { SavedHasher } from '../saved-digests.js';
 import { STATE_SOCKET, withShortPath } from './sockets.js';
 
 const { O_CREAT, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const READ_BYTES = 1024 * 1024;
 const WRITE_BYTES = 1024 * 1024;
 const SYNC_EVERY_BYTES = 16 * 1024 * 1024;
-
-type Received = Omit<SavedState, 'path'>;
 
 /** The name it has until it is whole. */
 const unfinished = (path: string): string => `${path}.saving`;
@@ -55,7 +54,7 @@ export async function receiveState(
   folder: string,
   ours: boolean,
   send: () => Promise<void>,
-): Promise<SavedState> {
+): Promise<SavedMemory> {
   let file: FileHandle | undefined;
   try {
     const opened = await open(unfinished(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
@@ -73,10 +72,10 @@ export async function receiveState(
   }
 }
 
-async function receiveAt(socketPath: string, file: FileHandle, send: () => Promise<void>): Promise<Received> {
+async function receiveAt(socketPath: string, file: FileHandle, send: () => Promise<void>): Promise<SavedDigests> {
   rmSync(socketPath, { force: true });
   const server = createServer();
-  const received = new Promise<Received>((resolve, reject) => {
+  const received = new Promise<SavedDigests>((resolve, reject) => {
     server.once('connection', (socket) => void receive(socket, file).then(resolve, reject));
     server.once('error', reject);
   });
@@ -97,9 +96,8 @@ async function receiveAt(socketPath: string, file: FileHandle, send: () => Promi
 }
 
 /** Hashes what comes while what came is written, and has the storage begin early: the guest stands still meanwhile. */
-async function receive(socket: Socket, file: FileHandle): Promise<Received> {
-  const hash = createHash('sha256');
-  let bytes = 0;
+async function receive(socket: Socket, file: FileHandle): Promise<SavedDigests> {
+  const hash = new SavedHasher();
   let syncedBytes = 0;
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
@@ -108,21 +106,21 @@ async function receive(socket: Socket, file: FileHandle): Promise<Received> {
     const blocks = waiting;
     [waiting, waitingBytes] = [[], 0];
     await writing;
-    writing = writeAll(file, Buffer.concat(blocks), bytes - syncedBytes >= SYNC_EVERY_BYTES);
-    if (bytes - syncedBytes >= SYNC_EVERY_BYTES) syncedBytes = bytes;
+    const sync = hash.bytes - syncedBytes >= SYNC_EVERY_BYTES;
+    writing = writeAll(file, Buffer.concat(blocks), sync);
+    if (sync) syncedBytes = hash.bytes;
     // Whether it fails is heard by whoever waits for it next.
     writing.catch(() => undefined);
   };
   for await (const block of socket as AsyncIterable<Buffer>) {
     hash.update(block);
-    bytes += block.length;
     waiting.push(block);
     waitingBytes += block.length;
     if (waitingBytes >= WRITE_BYTES) await write();
   }
   await write();
   await writing;
-  return { bytes, sha256: hash.digest('hex') };
+  return hash.digests();
 }
 
 async function writeAll(file: FileHandle, block: Buffer, sync: boolean): Promise<void> {
@@ -149,14 +147,20 @@ export async function compareState(file: FileHandle, saved: SavedState): Promise
   const { size } = await file.stat();
   if (size !== saved.bytes) throw otherState(saved, `it has ${size} bytes, and ${saved.bytes} were saved`);
   const hash = createHash('sha256');
-  const block = Buffer.allocUnsafe(READ_BYTES);
+  // At its place, so that the descriptor, which QEMU reads from, still stands at the beginning.
+  const read = (block: Buffer, at: number) => file.read(block, 0, READ_BYTES, at);
+  let [now, next] = [Buffer.allocUnsafe(READ_BYTES), Buffer.allocUnsafe(READ_BYTES)];
+  let reading = read(now, 0);
   for (let at = 0; at < size; ) {
-    // At its place, so that the descriptor, which QEMU reads from, still stands at the beginning.
-    const { bytesRead } = await file.read(block, 0, READ_BYTES, at);
+    const { bytesRead } = await reading;
     if (bytesRead === 0) break;
-    hash.update(block.subarray(0, bytesRead));
     at += bytesRead;
+    // The next is read while this one is hashed: a guest stands still meanwhile.
+    reading = read(next, at);
+    hash.update(now.subarray(0, bytesRead));
+    [now, next] = [next, now];
   }
+  await reading;
   if (hash.digest('hex') !== saved.sha256) throw otherState(saved, 'its SHA-256 is another one');
 }
 

@@ -11,10 +11,11 @@ const RATES: Rates = {
   savedShare: 1,
 };
 const NONE = { rounds: 0, waits: 0 };
+const COPIED = { memoryIsCopied: true };
 
 describe('the predicted blackout', () => {
   test('is the fixed costs, and each file at the rate of what is done with it', () => {
-    const load = { deltaBytes: 100 * MiB, memoryBytes: 100 * MiB, deltaBytesPerSecond: 10 * MiB };
+    const load = { ...COPIED, deltaBytes: 100 * MiB, memoryBytes: 100 * MiB, deltaBytesPerSecond: 10 * MiB };
     // 0.3 s, 1 s to save, 4 s to copy both, 1 s to prove both, 1 s to load.
     expect(predict(load, RATES)).toMatchObject({
       blackoutMs: 7300,
@@ -25,20 +26,26 @@ describe('the predicted blackout', () => {
     });
   });
 
+  test('counts no copy of a memory that is saved where it is loaded', () => {
+    const load = { deltaBytes: 0, memoryBytes: 100 * MiB, deltaBytesPerSecond: 0 };
+    const [copied, inPlace] = [true, false].map((memoryIsCopied) => predict({ ...load, memoryIsCopied }, RATES));
+    expect([copied?.blackoutMs, inPlace?.blackoutMs]).toEqual([4800, 2800]);
+  });
+
   test('counts of the memory in use what was saved of it before', () => {
-    const load = { deltaBytes: 0, memoryBytes: 200 * MiB, deltaBytesPerSecond: 0 };
+    const load = { ...COPIED, deltaBytes: 0, memoryBytes: 200 * MiB, deltaBytesPerSecond: 0 };
     expect(predict(load, { ...RATES, savedShare: 0.5 }).blackoutMs).toBe(4800);
   });
 
   test('of a machine without memory and changes is the fixed costs', () => {
-    expect(predict({ deltaBytes: 0, memoryBytes: 0, deltaBytesPerSecond: 0 }, RATES).blackoutMs).toBe(300);
+    expect(predict({ ...COPIED, deltaBytes: 0, memoryBytes: 0, deltaBytesPerSecond: 0 }, RATES).blackoutMs).toBe(300);
   });
 });
 
 describe('what follows from the prediction', () => {
   const writing = (deltaMiB: number, perSecondMiB: number, memoryMiB = 10) =>
     predict(
-      { deltaBytes: deltaMiB * MiB, memoryBytes: memoryMiB * MiB, deltaBytesPerSecond: perSecondMiB * MiB },
+      { ...COPIED, deltaBytes: deltaMiB * MiB, memoryBytes: memoryMiB * MiB, deltaBytesPerSecond: perSecondMiB * MiB },
       RATES,
     );
 

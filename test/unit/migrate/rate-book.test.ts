@@ -16,7 +16,7 @@ const TOOK = {
 test('what the last blackout took is what the next one is predicted to take', () => {
   const folder = scratchFolder();
   new RateBook(folder).learn('local', 'local', TOOK, 120e6);
-  const load = { deltaBytes: 10e6, memoryBytes: 120e6, deltaBytesPerSecond: 0 };
+  const load = { deltaBytes: 10e6, memoryBytes: 120e6, memoryIsCopied: true, deltaBytesPerSecond: 0 };
   expect(predict(load, new RateBook(folder).rates('local', 'local')).blackoutMs).toBe(2300);
   expect(new RateBook(folder).rates('local', 'other')).toEqual(ASSUMED_RATES);
 });
