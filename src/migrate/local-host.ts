@@ -144,7 +144,8 @@ export class LocalHost implements VmHost {
       registry.setIncoming(id, { migration, vm, taken: true });
       registry.put(vm);
       registry.setOwnership(id, { state: 'here', migration });
-      if ((await hypervisor.state(vm)) === 'paused') await hypervisor.resume(vm);
+      // A guest that stood still for a source without room tries once more, here.
+      if (['paused', 'io-error'].includes(await hypervisor.state(vm))) await hypervisor.resume(vm);
       registry.setIncoming(id, undefined);
     });
   }
