@@ -2,9 +2,12 @@
  * The cases that move one file between two Blockferrys on loopback, beside curl and an nginx over the same TLS, which
  * hash nothing.
  */
+import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { MiB } from '../src/core/units.js';
 import { nginxAvailable, startNginx } from '../test/support/nginx.js';
 import { type PeerHost, startPeerHost } from '../test/support/peer-host.js';
+import { TcpProxy } from '../test/support/tcp-proxy.js';
 import { assertSame } from './compare.js';
 import {
   type Bench,
@@ -18,7 +21,9 @@ import {
   leftOut,
   NOT_SHARED,
   runSeries,
+  wallTimes,
 } from './measure.js';
+import { valueFinding } from './statistics.js';
 
 const CIPHER = 'TLS_AES_128_GCM_SHA256';
 const PAIRS_MAX = 5;
@@ -93,4 +98,41 @@ const up = peerCase('peer-up', 'copy --no-sync to a peer on loopback, beside cur
   return [{ name: 'blockferry', argv, target: ours }, curl(curled, '-T', source, `${url}/${basename(curled)}`)];
 });
 
-export const peerCases: readonly BenchCase[] = [down, up];
+/** 200 Mbit, and a round trip of 50 ms. */
+const FAR = { rateBytesPerSecond: 25_000_000, delayMs: 25 };
+const FAR_BYTES = 512 * MiB;
+
+const far: BenchCase = {
+  name: 'peer-far',
+  title: 'copy --no-sync from and to a peer behind a link of 200 Mbit with a round trip of 50 ms',
+  sourceBytes: () => FAR_BYTES,
+  pairsMax: 3,
+  run: async (bench) => {
+    const source = await bench.workspace.source(bench.quick ? bench.sizeBytes : FAR_BYTES);
+    const bytes = statSync(source).size;
+    const [down, up] = ['down', 'up'].map((name) => bench.workspace.path(name)) as [string, string];
+    const host = await startPeerHost({ root: bench.workspace.folder });
+    const link = await TcpProxy.start(host.port, FAR);
+    const at = (path: string): string => host.at(basename(path)).replace(`:${host.port}/`, `:${link.port}/`);
+    process.env.BLOCKFERRY_PEER_TOKEN = host.token;
+    try {
+      const contenders = [
+        blockferry(['--no-sync', at(source)], down, 'from it'),
+        { name: 'to it', argv: copyCommand(...NOT_SHARED, '--no-sync', source, at(up)), target: up },
+      ];
+      const check = (target: string): Promise<void> => assertSame(source, target, bench.signal);
+      const results = await runSeries(bench, { contenders, cached: source, warmBytes: 0, check });
+      const findings = results.map((result) => {
+        const shares = wallTimes(result).map((seconds) => (bytes / seconds / FAR.rateBytesPerSecond) * 100);
+        return valueFinding(`${result.name}: of the link's rate`, '%', shares, { kind: 'at least', value: 90 });
+      });
+      return { contenders: results, findings, notes: [] };
+    } finally {
+      delete process.env.BLOCKFERRY_PEER_TOKEN;
+      await link.stop();
+      await host.stop();
+    }
+  },
+};
+
+export const peerCases: readonly BenchCase[] = [down, up, far];
