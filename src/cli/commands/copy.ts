@@ -85,7 +85,20 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
 
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
-  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
+  const {
+    limit,
+    yield: manner,
+    protect,
+    chunkSize,
+    workers,
+    lanes,
+    readBack,
+    preserve,
+    reflink,
+    checksum,
+    overwrite,
+    discard,
+  } = flags;
   const { sync, algorithm, check, delta } = flags;
   return {
     sync,
@@ -99,6 +112,8 @@ export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 't
     ...(delta && { delta }),
     ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
+    ...(manner !== undefined && { yield: manner }),
+    ...(protect !== undefined && { protectLatencyMs: protect }),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),
