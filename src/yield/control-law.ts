@@ -109,6 +109,8 @@ const BLOCK_BYTES_MIN = 16 * KiB;
 /** Of others, per second: less is a clock that writes its log. */
 const REQUESTS_MIN = 20;
 const BYTES_MIN = MiB;
+/** Of our own bytes: what differs by less is the moment in which they are counted. */
+const BYTES_SHARE_MIN = 0.25;
 /** Of the time, where nothing tells of the device. */
 const PRESSURE_MIN = 0.15;
 /** Others that were not seen for so long have gone: less would swing with those who come and go. */
@@ -117,6 +119,8 @@ const GONE_MS = 1200;
 const SETTLE_MS = 300;
 /** Until the rate rises over where requests came to wait. */
 const CALM_MS = 2000;
+/** One bad moment is no new ceiling. */
+const CEILING_KEEPS = 0.85;
 const SMOOTH_MS = 250;
 /** A trace of what has been, for as long as routes and disks stay the same: minutes (RFC 6817, base delay). */
 const BASE_DOUBLES_MS = 180_000;
@@ -182,8 +186,8 @@ function waited(before: LawState, { ms, blocks, ...sample }: Sample): Pick<LawSt
   return { base: { ...base, [size]: best }, waitMs: beyond / (2 * Math.max(ms, sample.latencyMs)) };
 }
 
-function isCrowded({ othersRequests, othersBytes }: LawState): boolean {
-  return othersRequests >= REQUESTS_MIN || othersBytes >= BYTES_MIN;
+function isCrowded({ othersRequests, othersBytes, delivered }: LawState): boolean {
+  return othersRequests >= REQUESTS_MIN || othersBytes >= Math.max(BYTES_MIN, BYTES_SHARE_MIN * delivered);
 }
 
 function alone(state: LawState, ms: number): Ruling {
@@ -230,7 +234,8 @@ function giveWay(state: LawState, manner: Manner, held: Hold): Ruling {
   // Less came than was allowed: that is what the storage has now.
   const short = state.delivered < 0.9 * state.rate;
   const had = state.delivered + state.othersBytes;
-  const ceiling = short || state.ceiling === 0 ? Math.min(state.ceiling || had, had) : state.ceiling;
+  const known = state.ceiling || had;
+  const ceiling = short ? Math.min(known, Math.max(had, CEILING_KEEPS * known)) : known;
   const cap = Math.min(state.cap, 0.95 * (short ? state.delivered : state.rate));
   const patienceMs = Math.min(PATIENCE_MS_MAX, state.patienceMs * 2);
   return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, patienceMs }, 'waits');
@@ -238,12 +243,13 @@ function giveWay(state: LawState, manner: Manner, held: Hold): Ruling {
 
 /** Quickly up to where requests came to wait, slowly over that, and after a long calm over the ceiling too. */
 function comeBack(state: LawState, { ms }: Sample, most: number, held: Hold): Ruling {
-  const slow = 1 + (0.03 * ms) / 1000;
-  const cap = state.calmMs > CALM_MS ? state.cap * slow : state.cap;
+  const calmMs = state.calmMs - CALM_MS;
+  // Slowly where requests came to wait, faster the longer they do not.
+  const cap = calmMs > 0 ? state.cap * (1 + (Math.min(0.5, 0.03 * 2 ** (calmMs / 1500)) * ms) / 1000) : state.cap;
   const bound = Math.min(cap, most);
   const used = state.delivered / state.rate;
   const tries = state.calmMs > state.patienceMs && used > 0.95 && state.rate > 0.98 * most;
-  const ceiling = tries ? state.ceiling * slow : state.ceiling;
+  const ceiling = tries ? state.ceiling * (1 + (0.03 * ms) / 1000) : state.ceiling;
   const grown = state.calmMs < SETTLE_MS || used < 0.7 ? state.rate : state.rate * 2 ** (ms / 700);
   return held(Math.min(bound, grown), { cap, ceiling }, 'others');
 }

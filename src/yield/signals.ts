@@ -9,11 +9,11 @@ import type { OwnLevels, Watched } from './controller.js';
 import { type BlockDevice, SYSTEM, type SystemFolders, textOf } from './device.js';
 import { parseCgroup, parseDeviceStat, parseOwnRead, parsePressure } from './readings.js';
 
-/** Ours that are finished at the device and not yet counted by us, or the other way round. */
-const LAG_REQUESTS = 16;
-const LAG_BYTES = 64 * 1024 * 1024;
-/** In one sample: a burst is one neighbour, as whoever flushes a file system, and no crowd. */
-const REQUESTS_MAX = 6;
+/**
+ * Samples of which the middle one counts: ours show at the device a moment earlier or later than with us, and whoever
+ * flushes a file system once is no crowd, while one who works is there in each of them.
+ */
+const MIDDLE_OF = 5;
 const IDLE_SAMPLES = 10;
 
 interface Seen {
@@ -41,8 +41,7 @@ export class Signals implements Watched {
   #before: Seen;
   /** Samples since something was read, and written. */
   #idle = { reads: IDLE_SAMPLES, writes: IDLE_SAMPLES };
-  #requestsDue = 0;
-  #bytesDue = 0;
+  readonly #foreign: Others[] = [];
 
   /** Of a device, or of a link by its name, of which nothing is known but how long our blocks take. */
   constructor(levels: OwnLevels, place: BlockDevice | string, folders: SystemFolders = SYSTEM) {
@@ -124,13 +123,18 @@ export class Signals implements Watched {
     const uncached = (all: number, reads: number): number => all - cached * reads;
     const ownBlocks = uncached(now.blocks - before.blocks, now.readBlocks - before.readBlocks);
     const ownBytes = uncached(now.bytes - before.bytes, now.readBytes - before.readBytes);
-    const requests = this.#requestsDue + now.requests - before.requests - ownBlocks;
-    const bytes = this.#bytesDue + now.deviceBytes - before.deviceBytes - ownBytes;
-    // What is ours and shows a moment earlier or later must not look like somebody else.
-    this.#requestsDue = Math.max(-LAG_REQUESTS, Math.min(0, requests));
-    this.#bytesDue = Math.max(-LAG_BYTES, Math.min(0, bytes));
-    return { requests: Math.min(REQUESTS_MAX, Math.max(0, requests)), bytes: Math.max(0, bytes) };
+    const requests = now.requests - before.requests - ownBlocks;
+    this.#foreign.push({ requests, bytes: now.deviceBytes - before.deviceBytes - ownBytes });
+    if (this.#foreign.length > MIDDLE_OF) this.#foreign.shift();
+    return {
+      requests: Math.max(0, middle(this.#foreign.map((sample) => sample.requests))),
+      bytes: Math.max(0, middle(this.#foreign.map((sample) => sample.bytes))),
+    };
   }
+}
+
+function middle(values: readonly number[]): number {
+  return values.length < MIDDLE_OF ? 0 : (values.toSorted((one, other) => one - other)[MIDDLE_OF >> 1] as number);
 }
 
 function pressureIn(path: string | undefined): number | undefined {
