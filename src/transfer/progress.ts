@@ -122,10 +122,11 @@ export class Progress {
     if (!before) return undefined;
     const bound = binding(spent, before);
     const others = bound === 'rate' ? this.#yielding?.reason() : undefined;
-    const limit = others === undefined ? bound : 'others';
+    const free = bound === 'rate' && this.#yielding !== undefined && this.#pace.rate() === 0;
+    const limit = others !== undefined ? 'others' : free ? 'none' : bound;
     if (limit === this.#limit) return undefined;
     this.#limit = limit;
-    return { type: 'limit', limit, reason: others ?? this.#reason(bound) };
+    return { type: 'limit', limit, reason: others ?? this.#reason(limit) };
   }
 
   #reason(limit: LimitEvent['limit']): string {

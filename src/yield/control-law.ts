@@ -46,8 +46,9 @@ export interface LawState {
   readonly ceiling: number;
   /** Where requests came to wait: the rate grows slowly from there. */
   readonly cap: number;
-  /** Smoothed, per second. */
+  /** Smoothed, per second: what moved, and what might have. */
   readonly delivered: number;
+  readonly asked: number;
   readonly othersRequests: number;
   readonly othersBytes: number;
   readonly pressure: number;
@@ -63,7 +64,7 @@ export interface LawState {
 
 export const FIRST: LawState = {
   mode: 'alone',
-  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0 },
+  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0 },
   ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, base: {} },
   ...{ calmMs: 0, goneMs: 0, patienceMs: 0 },
 };
@@ -120,6 +121,7 @@ const SETTLE_MS = 300;
 /** Until the rate rises over where requests came to wait. */
 const CALM_MS = 2000;
 /** One bad moment is no new ceiling. */
+const FULL_SHARE = 0.85;
 const CEILING_KEEPS = 0.85;
 const SMOOTH_MS = 250;
 /** A trace of what has been, for as long as routes and disks stay the same: minutes (RFC 6817, base delay). */
@@ -159,13 +161,16 @@ function look(before: LawState, sample: Sample): LawState {
   const perSecond = 1000 / Math.max(1, sample.ms);
   const { base, waitMs } = waited(before, sample);
   const delivered = smooth(before.delivered, sample.bytes * perSecond);
+  // What goes through while nobody else is there is all that does.
+  const shows = sample.others !== undefined && before.mode !== 'beside';
   return {
     ...before,
     ...{ base, waitMs, delivered },
+    asked: before.mode === 'alone' ? delivered : smooth(before.asked, before.rate),
     othersRequests: smooth(before.othersRequests, (sample.others?.requests ?? 0) * perSecond),
     othersBytes: smooth(before.othersBytes, (sample.others?.bytes ?? 0) * perSecond),
     pressure: smooth(before.pressure, sample.pressure ?? 0),
-    ceiling: Math.max(before.ceiling, before.mode === 'beside' ? 0 : Math.min(delivered, sample.bytes * perSecond)),
+    ceiling: Math.max(before.ceiling, shows ? Math.min(delivered, sample.bytes * perSecond) : 0),
     calmMs: before.calmMs + sample.ms,
   };
 }
@@ -224,32 +229,42 @@ function beside(before: LawState, sample: Sample, { manner, trickle }: Bounds): 
     const patienceMs = state.ceiling > 0 ? PATIENCE_MS_MAX / 4 : PATIENCE_MS_MIN;
     return held(rate, { cap: Infinity, calmMs: 0, patienceMs }, 'others');
   }
-  if (state.waitMs > manner.waitMs && state.calmMs >= SETTLE_MS) return giveWay(state, manner, held);
+  const waits = state.waitMs > manner.waitMs || isFull(state, sample);
+  if (waits && state.calmMs >= SETTLE_MS) return giveWay(state, manner, held);
   return comeBack(state, sample, most, held);
+}
+
+/** Less moves than may, and blocks are under way all the time: the storage gives no more. */
+function isFull({ delivered, asked }: LawState, { ms, latencyMs }: Sample): boolean {
+  return delivered < FULL_SHARE * asked && latencyMs >= ms;
 }
 
 type Hold = (rate: number, next: Partial<LawState>, why: Why) => Ruling;
 
 function giveWay(state: LawState, manner: Manner, held: Hold): Ruling {
   // Less came than was allowed: that is what the storage has now.
-  const short = state.delivered < 0.9 * state.rate;
+  const short = state.delivered < 0.9 * state.asked;
   const had = state.delivered + state.othersBytes;
   const known = state.ceiling || had;
   const ceiling = short ? Math.min(known, Math.max(had, CEILING_KEEPS * known)) : known;
-  const cap = Math.min(state.cap, 0.95 * (short ? state.delivered : state.rate));
+  // Not everything that keeps bytes from moving is the storage: a flush of our own, or the other end.
+  const cap = Math.min(state.cap, Math.max(0.95 * (short ? state.delivered : state.rate), manner.keeps * state.rate));
   const patienceMs = Math.min(PATIENCE_MS_MAX, state.patienceMs * 2);
   return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, patienceMs }, 'waits');
 }
 
 /** Quickly up to where requests came to wait, slowly over that, and after a long calm over the ceiling too. */
 function comeBack(state: LawState, { ms }: Sample, most: number, held: Hold): Ruling {
-  const calmMs = state.calmMs - CALM_MS;
-  // Slowly where requests came to wait, faster the longer they do not.
-  const cap = calmMs > 0 ? state.cap * (1 + (Math.min(0.5, 0.03 * 2 ** (calmMs / 1500)) * ms) / 1000) : state.cap;
+  const cap = state.calmMs > CALM_MS ? state.cap * slowly(state.calmMs - CALM_MS, ms) : state.cap;
   const bound = Math.min(cap, most);
-  const used = state.delivered / state.rate;
+  const used = state.delivered / Math.max(1, state.asked);
   const tries = state.calmMs > state.patienceMs && used > 0.95 && state.rate > 0.98 * most;
-  const ceiling = tries ? state.ceiling * (1 + (0.03 * ms) / 1000) : state.ceiling;
+  const ceiling = tries ? state.ceiling * slowly(state.calmMs - state.patienceMs, ms) : state.ceiling;
   const grown = state.calmMs < SETTLE_MS || used < 0.7 ? state.rate : state.rate * 2 ** (ms / 700);
   return held(Math.min(bound, grown), { cap, ceiling }, 'others');
+}
+
+/** By 3 % in a second where requests came to wait before, and by more the longer they do not. */
+function slowly(calmMs: number, ms: number): number {
+  return 1 + (Math.min(0.5, 0.03 * 2 ** (calmMs / 1500)) * ms) / 1000;
 }

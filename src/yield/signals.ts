@@ -40,7 +40,7 @@ export class Signals implements Watched {
   readonly #ownPressure: string | undefined;
   #before: Seen;
   /** Samples since something was read, and written. */
-  #idle = { reads: IDLE_SAMPLES, writes: IDLE_SAMPLES };
+  readonly #idle = { reads: IDLE_SAMPLES, writes: IDLE_SAMPLES };
   readonly #foreign: Others[] = [];
 
   /** Of a device, or of a link by its name, of which nothing is known but how long our blocks take. */
