@@ -146,8 +146,9 @@ export function rule(before: LawState, sample: Sample, goal: Goal): Ruling {
   const seen = look(before, sample);
   const manner = mannerOf(goal, seen.ceiling, sample.link ?? false);
   const trickle = Math.max(TRICKLE_BYTES_MIN, manner.trickle * seen.ceiling);
-  // Where nobody tells whether others are there, they are: then only the wait of our own blocks says how many.
-  const crowded = !sample.others || isCrowded(seen);
+  // Where nobody tells whether others are there, they are as soon as requests wait, and from then on.
+  const waits = before.mode === 'beside' || seen.waitMs > manner.waitMs || seen.pressure >= PRESSURE_MIN;
+  const crowded = sample.others ? isCrowded(seen) : waits;
   const state = { ...seen, goneMs: crowded ? 0 : seen.goneMs + sample.ms };
   if (state.mode === 'beside' ? state.goneMs < GONE_MS : crowded) return beside(state, sample, { manner, trickle });
   if (state.mode === 'alone') return alone(state, sample.ms);
@@ -225,7 +226,8 @@ function beside(before: LawState, sample: Sample, { manner, trickle }: Bounds): 
     return { state: { ...state, ...next, rate: bounded }, rateBytesPerSecond: bounded, blockBytesMax, why };
   };
   if (arriving) {
-    const rate = Math.min(before.mode === 'growing' ? before.rate : Infinity, share * state.ceiling, most);
+    const known = state.ceiling > 0 ? most : manner.keeps * state.delivered;
+    const rate = Math.min(before.mode === 'growing' ? before.rate : Infinity, known);
     const patienceMs = state.ceiling > 0 ? PATIENCE_MS_MAX / 4 : PATIENCE_MS_MIN;
     return held(rate, { cap: Infinity, calmMs: 0, patienceMs }, 'others');
   }
