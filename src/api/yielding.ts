@@ -3,7 +3,7 @@ import { systemClock } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferParts } from '../transfer/transfer.js';
-import { type Goal, YIELDS, type Yield } from '../yield/control-law.js';
+import { type Goal, LATENCY_MS_MAX, LATENCY_MS_MIN, YIELDS, type Yield } from '../yield/control-law.js';
 import type { YieldLease } from '../yield/desk.js';
 
 /** How a copy makes way for others who use its storage or its link. */
@@ -16,9 +16,6 @@ export interface YieldOptions {
   /** Instead of `yield`: gives way so that their requests take no longer than these milliseconds, in 99 of 100 cases. */
   readonly protectLatencyMs?: number;
 }
-
-const LATENCY_MS_MIN = 1;
-const LATENCY_MS_MAX = 10_000;
 
 /** @throws TransferError E_USAGE */
 export function goalOf({ yield: manner, protectLatencyMs: latencyMs }: YieldOptions): Goal | undefined {

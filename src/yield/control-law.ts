@@ -9,6 +9,9 @@ import { KiB, MiB } from '../core/units.js';
 
 export const YIELDS = ['gentle', 'fair', 'greedy'] as const;
 export type Yield = (typeof YIELDS)[number];
+/** Of a goal that can be kept: below it every disk is too slow, above it nobody is hurt. */
+export const LATENCY_MS_MIN = 1;
+export const LATENCY_MS_MAX = 10_000;
 /** Of requests of others, in milliseconds: what 99 of 100 are to stay under. */
 export type Goal = Yield | { readonly latencyMs: number };
 
