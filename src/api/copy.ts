@@ -7,7 +7,7 @@ import type { YieldLease } from '../yield/desk.js';
 import { type CopyOptions, checksumRequest, endsOf, manifestOf, rateOf, requestOf } from './options.js';
 import type { PullWork } from './pull.js';
 import { Run } from './run.js';
-import { goalOf, leaseFor, partsOf } from './yielding.js';
+import { goalOf, leaseFor, partsOf, releaseAfter } from './yielding.js';
 
 /** A copy under way. */
 export class CopyRun extends Run<TransferResult, Transfer | PullWork> {
@@ -42,8 +42,7 @@ export function copy(options: CopyOptions): CopyRun {
     lease = await leaseFor(request, goal);
     return new Transfer(request, { runner, clock: systemClock, random: Math.random, ...partsOf(lease) });
   }, options);
-  const release = (): void => lease?.release();
-  run.result.then(release, release);
+  releaseAfter(run.result, () => lease);
   return run;
 }
 

@@ -48,3 +48,9 @@ export async function leaseFor(
 export function partsOf(lease: YieldLease | undefined): Pick<TransferParts, 'paces' | 'yielding'> {
   return lease ? { paces: lease.paces, yielding: lease } : {};
 }
+
+/** When the work has ended, however it did. */
+export function releaseAfter(work: Promise<unknown>, lease: () => YieldLease | undefined): void {
+  const release = (): void => lease()?.release();
+  work.then(release, release);
+}

@@ -18,18 +18,6 @@ export function rate(option: string): (text: string) => number {
   return (text) => (text === '0' ? 0 : parseRate(text, option));
 }
 
-/** Milliseconds, of `latency=5ms`. */
-export function latency(option: string): (text: string) => number {
-  return (text) => {
-    const [, amount = '', unit = ''] = /^latency=(\d{1,6}(?:\.\d{1,3})?)(ms|s)$/.exec(text) ?? [];
-    const ms = Number(amount) * (unit === 's' ? 1000 : 1);
-    if (ms >= 1 && ms <= 10_000) return ms;
-    throw new TransferError('E_USAGE', `${option}: cannot use ${JSON.stringify(text)}`, {
-      hint: 'Write latency= and a time from 1ms to 10s, such as latency=5ms.',
-    });
-  };
-}
-
 export function size(option: string): (text: string) => number {
   return (text) => parseBytes(text, option);
 }

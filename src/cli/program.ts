@@ -3,29 +3,19 @@ import { Argument, Command, CommanderError, Option } from 'commander';
 import { type Algorithm, DIGEST_BYTES } from '../core/digest.js';
 
 import { TransferError } from '../core/errors.js';
-import { YIELDS, type Yield } from '../yield/control-law.js';
 import { addBench, type BenchFlags } from './bench-program.js';
 import { addDisk, type DiskCommands } from './disk-program.js';
 import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, LEFTOVERS_HELP, STATUS_HELP, VERIFY_HELP } from './help.js';
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { addJob, addTop, type JobCommands } from './job-program.js';
 import { addMigrate, type MigrateCommands } from './migrate-program.js';
-import {
-  collect,
-  count,
-  days,
-  LANES_MAX,
-  latency,
-  type OutputFlags,
-  rate,
-  size,
-  WORKERS_MAX,
-} from './option-values.js';
+import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
 
 import { packageVersion } from './version.js';
 import { addVm, type VmCommands } from './vm-program.js';
+import { addYieldOptions, type YieldFlags } from './yield-flags.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -35,7 +25,7 @@ export type Reflink = 'auto' | 'always' | 'never';
 const LAYOUTS = ['raw', 'vhd-fixed', 'vhd-dynamic', 'vhdx'] as const;
 export type Layout = (typeof LAYOUTS)[number];
 
-export interface CopyFlags extends OutputFlags, HttpFlags {
+export interface CopyFlags extends OutputFlags, HttpFlags, YieldFlags {
   readonly recursive?: boolean;
   readonly preserve?: boolean;
   readonly include?: readonly string[];
@@ -48,8 +38,6 @@ export interface CopyFlags extends OutputFlags, HttpFlags {
   readonly reflink: Reflink;
   readonly explain?: boolean;
   readonly limit?: number;
-  readonly yield?: Yield;
-  readonly protect?: number;
   readonly chunkSize?: number;
   readonly workers?: number;
   readonly lanes?: number;
@@ -162,8 +150,6 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--background', 'hand the copy to the service, and print the id of its job')
     .option('--state <folder>', 'with --background: state folder of the service')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
-    .addOption(new Option('--yield <manner>', 'make way for others at the same disks and links').choices(YIELDS))
-    .option('--protect <goal>', 'make way so that requests of others take no longer: latency=5ms', latency('--protect'))
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
     .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))
@@ -181,6 +167,7 @@ function addCopy(program: Command, commands: Commands): void {
       if (locations.length < 2 || target === undefined) throw targetMissing();
       return commands.copy(locations.slice(0, -1), target, flags);
     });
+  addYieldOptions(copy);
   addHttpOptions(copy);
 }
 

@@ -63,7 +63,7 @@ export class Pace {
     for (;;) {
       const now = this.#clock.nowNs();
       const free = Atomics.load(cells, FREE);
-      const start = free > now - burst ? free : now - burst;
+      const start = free - now > -burst ? free : now - burst;
       if (Atomics.compareExchange(cells, FREE, free, start + cost) !== free) continue;
       return start > now ? Number(start - now) / 1e6 : 0;
     }

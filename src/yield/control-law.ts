@@ -55,7 +55,9 @@ export interface LawState {
   readonly othersRequests: number;
   readonly othersBytes: number;
   readonly pressure: number;
+  /** The shorter of the last two: one alone is a thread that got no processor. */
   readonly waitMs: number;
+  readonly lastWaitMs: number;
   /** What a block takes where nobody waits, by the logarithm of its size. */
   readonly base: Readonly<Record<number, number>>;
   /** Since then: requests waited, others were seen. Milliseconds. */
@@ -68,7 +70,7 @@ export interface LawState {
 export const FIRST: LawState = {
   mode: 'alone',
   ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0 },
-  ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, base: {} },
+  ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, lastWaitMs: 0, base: {} },
   ...{ calmMs: 0, goneMs: 0, patienceMs: 0 },
 };
 
@@ -163,13 +165,13 @@ function look(before: LawState, sample: Sample): LawState {
   const weight = 1 - Math.exp(-sample.ms / SMOOTH_MS);
   const smooth = (old: number, now: number): number => old + (now - old) * weight;
   const perSecond = 1000 / Math.max(1, sample.ms);
-  const { base, waitMs } = waited(before, sample);
+  const { base, lastWaitMs } = waited(before, sample);
   const delivered = smooth(before.delivered, sample.bytes * perSecond);
   // What goes through while nobody else is there is all that does.
   const shows = sample.others !== undefined && before.mode !== 'beside';
   return {
     ...before,
-    ...{ base, waitMs, delivered },
+    ...{ base, delivered, lastWaitMs, waitMs: Math.min(lastWaitMs, before.lastWaitMs) },
     asked: before.mode === 'alone' ? delivered : smooth(before.asked, before.rate),
     othersRequests: smooth(before.othersRequests, (sample.others?.requests ?? 0) * perSecond),
     othersBytes: smooth(before.othersBytes, (sample.others?.bytes ?? 0) * perSecond),
@@ -183,16 +185,16 @@ function look(before: LawState, sample: Sample): LawState {
  * What a request that comes at any moment would wait behind ours, beyond what a block takes in the best case: the mean
  * of what is left of the block that is under way then.
  */
-function waited(before: LawState, { ms, blocks, ...sample }: Sample): Pick<LawState, 'base' | 'waitMs'> {
+function waited(before: LawState, { ms, blocks, ...sample }: Sample): Pick<LawState, 'base' | 'lastWaitMs'> {
   const { base } = before;
-  if (blocks === 0) return { base, waitMs: 0 };
+  if (blocks === 0) return { base, lastWaitMs: 0 };
   const size = Math.round(Math.log2(Math.max(1, sample.blockBytes)));
   // Alone we queue behind ourselves: only the quickest block tells what one takes.
   const now = before.mode === 'alone' ? sample.fastestMs : sample.latencyMs / blocks;
   const known = base[size] ?? base[size + 1] ?? base[size + 2] ?? now;
   const best = Math.min(now, known * 2 ** (ms / BASE_DOUBLES_MS));
   const beyond = Math.max(0, sample.latencyMs2 - 2 * best * sample.latencyMs + blocks * best * best);
-  return { base: { ...base, [size]: best }, waitMs: beyond / (2 * Math.max(ms, sample.latencyMs)) };
+  return { base: { ...base, [size]: best }, lastWaitMs: beyond / (2 * Math.max(ms, sample.latencyMs)) };
 }
 
 function isCrowded({ othersRequests, othersBytes, delivered }: LawState): boolean {
@@ -201,7 +203,8 @@ function isCrowded({ othersRequests, othersBytes, delivered }: LawState): boolea
 
 function alone(state: LawState, ms: number): Ruling {
   // What was once the ceiling is forgotten in minutes: other machines may share what is behind a volume.
-  const ceiling = Math.max(state.delivered, state.ceiling * 0.5 ** (ms / BASE_DOUBLES_MS));
+  const faded = state.ceiling * 0.5 ** (ms / BASE_DOUBLES_MS);
+  const ceiling = Math.max(faded, Math.min(state.delivered, state.ceiling));
   const next = { ...state, ceiling, rate: 0, cap: Number.POSITIVE_INFINITY };
   return { state: next, rateBytesPerSecond: 0, blockBytesMax: 0, why: 'alone' };
 }

@@ -19,6 +19,7 @@ import { createReporter } from '../render/reporter.js';
 import { copyLines } from '../render/summary.js';
 import { goOnLine } from '../resume-command.js';
 import type { Session } from '../session.js';
+import { yieldOptionsOf } from '../yield-flags.js';
 
 /** Of an output that is no terminal. */
 const COLUMNS_DEFAULT = 80;
@@ -85,20 +86,7 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
 
 /** What the copy of one file and of many are asked for alike. */
 export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 'target'> {
-  const {
-    limit,
-    yield: manner,
-    protect,
-    chunkSize,
-    workers,
-    lanes,
-    readBack,
-    preserve,
-    reflink,
-    checksum,
-    overwrite,
-    discard,
-  } = flags;
+  const { limit, chunkSize, workers, lanes, readBack, preserve, reflink, checksum, overwrite, discard } = flags;
   const { sync, algorithm, check, delta } = flags;
   return {
     sync,
@@ -112,8 +100,7 @@ export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 't
     ...(delta && { delta }),
     ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
-    ...(manner !== undefined && { yield: manner }),
-    ...(protect !== undefined && { protectLatencyMs: protect }),
+    ...yieldOptionsOf(flags),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),
