@@ -2,8 +2,10 @@
 import { systemClock } from '../core/clock.js';
 import type { PlannedFile } from '../core/tree.js';
 import type { TreeCopy, TreeResult } from '../tree/tree-copy.js';
+import type { YieldLease } from '../yield/desk.js';
 import { type CopyOptions, locationOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
+import { goalOf, leaseFor, partsOf, releaseAfter } from './yielding.js';
 
 type NotForTrees = 'source' | 'target' | 'checksum' | 'delta' | 'to' | 'flatten' | 'parentFolders' | 'http';
 
@@ -47,8 +49,15 @@ export function copyTree(options: CopyTreeOptions): CopyTreeRun {
     manifest: options.manifest,
   };
   const parts = { clock: systemClock, random: Math.random, ...(onPlanned && { onPlanned }) };
-  return new CopyTreeRun(async (runner) => {
+  const goal = goalOf(options);
+  // Of several sources the first says where all of them lie.
+  const ends = { source: request.sources[0] ?? request.target, target: request.target };
+  let lease: YieldLease | undefined;
+  const run = new CopyTreeRun(async (runner) => {
     const { TreeCopy } = await import('../tree/tree-copy.js');
-    return new TreeCopy(request, { ...parts, runner });
+    lease = await leaseFor(ends, dryRun ? undefined : goal);
+    return new TreeCopy(request, { ...parts, runner, ...partsOf(lease) });
   }, options);
+  releaseAfter(run.result, () => lease);
+  return run;
 }

@@ -3,9 +3,11 @@ import { systemClock } from '../core/clock.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
+import type { YieldLease } from '../yield/desk.js';
 import { type CopyOptions, checksumRequest, endsOf, manifestOf, rateOf, requestOf } from './options.js';
 import type { PullWork } from './pull.js';
 import { Run } from './run.js';
+import { goalOf, leaseFor, partsOf, releaseAfter } from './yielding.js';
 
 /** A copy under way. */
 export class CopyRun extends Run<TransferResult, Transfer | PullWork> {
@@ -32,10 +34,16 @@ export function copy(options: CopyOptions): CopyRun {
     checksum: checksumRequest(options.checksum),
     manifest: manifestOf(options),
   };
-  return new CopyRun(async (runner) => {
+  const goal = goalOf(options);
+  let lease: YieldLease | undefined;
+  const run = new CopyRun(async (runner) => {
     const pull = await pulled(request, options);
-    return pull ?? new Transfer(request, { runner, clock: systemClock, random: Math.random });
+    if (pull) return pull;
+    lease = await leaseFor(request, goal);
+    return new Transfer(request, { runner, clock: systemClock, random: Math.random, ...partsOf(lease) });
   }, options);
+  releaseAfter(run.result, () => lease);
+  return run;
 }
 
 /** Between two peers, where nothing is asked for that has to be done here. */

@@ -10,11 +10,12 @@ import { LAYOUT_KINDS } from '../disk/layouts.js';
 import { parseLocation } from '../endpoint/location.js';
 import type { ChecksumRequest } from '../transfer/checksum.js';
 import { overHttp } from './over-http.js';
+import type { YieldOptions } from './yielding.js';
 
 export type Reflink = 'auto' | 'always' | 'never';
 
 /** What to copy, and how; both ends are enough. */
-export interface CopyOptions {
+export interface CopyOptions extends YieldOptions {
   /** A path or a URL. */
   readonly source: string;
   /** A path; when it is a folder, the file keeps its name inside it. */

@@ -6,6 +6,7 @@ import type { Command, Option } from 'commander';
 import { HTTP_GROUP, HTTP_OPTIONS } from './http-flags.js';
 import { JOB_GROUPS } from './job-help.js';
 import { SERVICE_GROUP } from './service-flags.js';
+import { YIELD_OPTIONS } from './yield-flags.js';
 
 export const EXAMPLES = `
 Examples:
@@ -61,6 +62,11 @@ sftp://user@host/path, webdavs://host/path and peer://host/NAME/path, in any
 pair; docs/ has a page for each. --delta (with --overwrite) takes over from the
 target, at a path or at a peer, the chunks that are the same, and sends only the
 others.
+
+With --yield a copy takes only what others leave of the same disks and links:
+gentle gives way first, greedy last; --protect latency=5ms gives way so that
+their requests take no longer. A trickle always flows. docs/background.md tells
+how, and what was measured.
 
 With --background the service ("blockferry serve") makes the copy as a job that
 completes by itself, and this command only prints its id.
@@ -156,6 +162,7 @@ const COPY_GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
   'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  'Others at the same storage:': [...YIELD_OPTIONS],
   [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
   'In the background:': ['--background', '--state'],
   'What is told:': ['--explain', '--json', '--quiet'],

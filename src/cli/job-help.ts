@@ -1,5 +1,6 @@
 /** What the help of the job commands says behind their options; 80 columns, and examples last. */
 import { SERVICE_GROUP, SERVICE_OPTIONS } from './service-flags.js';
+import { YIELD_OPTIONS } from './yield-flags.js';
 
 /** The options of `job create` and `job set`, under what they are about. */
 export const JOB_GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -8,6 +9,7 @@ export const JOB_GROUPS: Readonly<Record<string, readonly string[]>> = {
     ...['--overwrite', '--delta', '--preserve', '--read-back', '--algorithm', '--reflink', '--chunk-size', '--lanes'],
     ...['--no-sync', '--no-check'],
   ],
+  'Others at the same storage:': [...YIELD_OPTIONS],
   'Errors:': ['--retry-delay', '--retry-delay-max', '--no-progress', '--max-time'],
   'Who is told:': ['--notify', '--no-notify', '--webhook', '--no-webhook', '--webhook-secret-file'],
   [SERVICE_GROUP]: [...SERVICE_OPTIONS],

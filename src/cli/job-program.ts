@@ -20,6 +20,7 @@ import {
 import { count, duration, LANES_MAX, rate, size } from './option-values.js';
 import type { Reflink } from './program.js';
 import { addServiceOptions, type ServiceFlags } from './service-flags.js';
+import { addYieldOptions, type YieldFlags } from './yield-flags.js';
 
 /** What a user sets of a job; false takes it away. */
 export interface JobSettingFlags extends ServiceFlags {
@@ -37,7 +38,7 @@ export interface JobSettingFlags extends ServiceFlags {
   readonly webhookSecretFile?: string;
 }
 
-export interface JobCreateFlags extends JobSettingFlags {
+export interface JobCreateFlags extends JobSettingFlags, YieldFlags {
   readonly suspended?: boolean;
   readonly overwrite?: boolean;
   readonly delta?: boolean;
@@ -127,7 +128,7 @@ function addCreate(job: Command, commands: () => JobCommands): void {
     .usage('[options] <source> <target> [<source> <target>...]')
     .argument('<locations...>', 'a source and its target, and so on in pairs; paths or URLs')
     .option('--suspended', 'wait for "job resume"');
-  addSettings(create)
+  addSettings(addYieldOptions(create))
     .option('--auto-complete', 'give the files their names as soon as all are transferred')
     .option('--overwrite', 'replace existing targets, once the new copies are whole and proven')
     .option('--delta', 'of the targets that are replaced, take over the chunks that are the same')

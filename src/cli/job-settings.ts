@@ -5,6 +5,7 @@ import type { CopyOptions } from '../service/copy-options.js';
 import type { JobSettings, Webhook } from '../service/job.js';
 import type { JobCreateFlags, JobSettingFlags } from './job-program.js';
 import { textOf } from './service-access.js';
+import { type YieldFlags, yieldOptionsOf } from './yield-flags.js';
 
 /** Only what was said. @throws TransferError E_USAGE */
 export function settingsOf(flags: JobSettingFlags): Partial<JobSettings> {
@@ -57,7 +58,8 @@ function webhookOf({ webhook, webhookSecretFile: file }: JobSettingFlags): Webho
 export type JobCopyFlags = Pick<
   JobCreateFlags,
   'overwrite' | 'delta' | 'preserve' | 'readBack' | 'algorithm' | 'reflink' | 'chunkSize' | 'lanes' | 'sync' | 'check'
->;
+> &
+  YieldFlags;
 
 export function copyOptionsOf(flags: JobCopyFlags): CopyOptions {
   const { overwrite, delta, preserve, readBack, algorithm, reflink, chunkSize, lanes, sync, check } = flags;
@@ -72,5 +74,6 @@ export function copyOptionsOf(flags: JobCopyFlags): CopyOptions {
     ...(lanes !== undefined && { lanes }),
     ...(!sync && { sync }),
     ...(!check && { check }),
+    ...yieldOptionsOf(flags),
   };
 }

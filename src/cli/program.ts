@@ -15,6 +15,7 @@ import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } fro
 
 import { packageVersion } from './version.js';
 import { addVm, type VmCommands } from './vm-program.js';
+import { addYieldOptions, type YieldFlags } from './yield-flags.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
@@ -24,7 +25,7 @@ export type Reflink = 'auto' | 'always' | 'never';
 const LAYOUTS = ['raw', 'vhd-fixed', 'vhd-dynamic', 'vhdx'] as const;
 export type Layout = (typeof LAYOUTS)[number];
 
-export interface CopyFlags extends OutputFlags, HttpFlags {
+export interface CopyFlags extends OutputFlags, HttpFlags, YieldFlags {
   readonly recursive?: boolean;
   readonly preserve?: boolean;
   readonly include?: readonly string[];
@@ -166,6 +167,7 @@ function addCopy(program: Command, commands: Commands): void {
       if (locations.length < 2 || target === undefined) throw targetMissing();
       return commands.copy(locations.slice(0, -1), target, flags);
     });
+  addYieldOptions(copy);
   addHttpOptions(copy);
 }
 

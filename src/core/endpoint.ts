@@ -30,6 +30,8 @@ export interface EndpointRef {
   readonly scheme: string;
   /** Reads and writes leave the page cache of this machine as they find it, as far as that can be done. */
   readonly leavesCache?: boolean;
+  /** Each read and each write is one request of its own size to the storage: none ahead, none put off. */
+  readonly blockwise?: boolean;
 }
 
 /**

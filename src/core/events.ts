@@ -203,7 +203,8 @@ export interface StepEvent extends EventBase {
 /** Which limit holds the job back now, and why. */
 export interface LimitEvent extends EventBase {
   readonly type: 'limit';
-  readonly limit: 'rate' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
+  /** others: it makes way for those who use its storage or its link, too. */
+  readonly limit: 'rate' | 'others' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
   readonly reason: string;
 }
 

@@ -19,6 +19,7 @@ declare const WebAssembly: {
 /** Offsets, lengths and memory on this grid suit every device whose sectors are 512 or 4096 bytes. */
 const ALIGN_BYTES = 4096;
 const WASM_PAGE_BYTES = 65536;
+const POSIX_FADV_RANDOM = 1;
 const POSIX_FADV_DONTNEED = 4;
 
 /** How a file system says that it has no O_DIRECT. */
@@ -118,4 +119,9 @@ export function dropCache(fd: number, range: ByteRange): boolean {
   // A length of 0 would mean "to the end of the file".
   if (range.length === 0) return true;
   return libc()?.posix_fadvise(fd, range.offset, range.length, POSIX_FADV_DONTNEED) === 0;
+}
+
+/** Nothing is read ahead through this descriptor, so that a read is as large as it says. */
+export function readNothingAhead(fd: number): void {
+  libc()?.posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 }

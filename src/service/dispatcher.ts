@@ -3,7 +3,7 @@
  * something changed, and has its answer carried out. It also sets the rates that the policy's windows say.
  */
 import { type Clock, nowMs } from '../core/clock.js';
-import { setPaceLevel } from '../transfer/pace.js';
+import { setPaceLevel } from '../core/pace-level.js';
 import { Backlog } from './backlog.js';
 import { PRIORITIES, type Priority } from './job.js';
 import type { Policy } from './policy/policy.js';

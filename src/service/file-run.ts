@@ -12,6 +12,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import type { ProvenPart } from '../transfer/proven-file.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
+import type { Yielding } from '../transfer/yielding.js';
 import type { Job, JobFile } from './job.js';
 
 export interface FileRunParts {
@@ -21,6 +22,7 @@ export interface FileRunParts {
   /** Shared with others, innermost first, and which of them count. */
   readonly paces: readonly SharedArrayBuffer[];
   readonly counts: (at: number) => boolean;
+  readonly yielding?: Yielding | undefined;
   /** Asked when all of it is proven: whether it waits for `commit`. */
   readonly holds: () => boolean;
   readonly onEvent: (event: TransferEvent) => void;
@@ -39,7 +41,7 @@ export class FileRun {
   #release: (error?: TransferError) => void = () => undefined;
 
   constructor(job: Job, file: JobFile, parts: FileRunParts) {
-    const { runner, clock, random, paces, holds, onHeld, onCommit } = parts;
+    const { runner, clock, random, paces, yielding, holds, onHeld, onCommit } = parts;
     this.#released = new Promise((resolve, reject) => {
       this.#release = (error) => (error ? reject(error) : resolve());
     });
@@ -52,7 +54,7 @@ export class FileRun {
       }
       await onCommit(part);
     };
-    this.#transfer = new Transfer(requestOf(job, file), { runner, clock, random, paces, beforeCommit });
+    this.#transfer = new Transfer(requestOf(job, file), { runner, clock, random, paces, yielding, beforeCommit });
     this.#transfer.countPaces(parts.counts);
     this.ended = this.#run(parts.onEvent);
   }

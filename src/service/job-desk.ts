@@ -6,10 +6,11 @@ import { type Clock, orLate } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
+import { newPaceLevel } from '../core/pace-level.js';
 import { parseLocation } from '../endpoint/location.js';
 import { mountPoints } from '../platform/file-system.js';
 import { discardPartial } from '../transfer/discard.js';
-import { newPaceLevel } from '../transfer/pace.js';
+import { YieldDesk } from '../yield/desk.js';
 import { Dispatcher } from './dispatcher.js';
 import { Holds } from './holds.js';
 import { byPriority, isFinal, type JobFile } from './job.js';
@@ -21,6 +22,7 @@ import { isTransient, retryDelayMs } from './retry-plan.js';
 import type { Borrowed, Runners } from './runners.js';
 import type { Preemption, PreemptRule } from './scheduler.js';
 import { endsOf, fileName, storagePath } from './storage-path.js';
+import { goalOfJob } from './yielding.js';
 
 export interface JobDeskParts {
   readonly book: JobBook;
@@ -53,9 +55,11 @@ export class JobDesk {
   readonly #pace = newPaceLevel();
   readonly #holds: Holds;
   readonly #classPaces = byPriority(() => newPaceLevel());
+  readonly #yields: YieldDesk;
 
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
+    this.#yields = new YieldDesk(parts.clock);
     this.#holds = new Holds(parts.heldMax);
     this.dispatcher = new Dispatcher({
       ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
@@ -100,6 +104,10 @@ export class JobDesk {
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       borrow: (source, target) => this.#borrow(source, target),
+      lease: async (source, target) => {
+        const goal = goalOfJob(job, policy());
+        return goal && this.#yields.lease({ source, target }, goal);
+      },
       filesAtOnce: () => policy().filesAtOnce,
       holds: this.#holds,
       onEvent: (event, file) => this.#heard(job, event, file),

@@ -6,9 +6,10 @@ import { type Clock, nowMs } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import type { ProgressEvent, TransferEvent } from '../core/events.js';
+import { newPaceLevel, setPaceLevel } from '../core/pace-level.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
-import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
+import type { YieldLease } from '../yield/desk.js';
 import { type FileEnd, FileRun } from './file-run.js';
 import type { Holds } from './holds.js';
 import { type JobFile, PRIORITIES, type Priority } from './job.js';
@@ -16,12 +17,15 @@ import { progressOf } from './job-progress.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type { Borrowed } from './runners.js';
 import { endsOf } from './storage-path.js';
+import { stillYields } from './yielding.js';
 
 export interface JobRunParts {
   /** Threads for a copy between the two. */
   readonly borrow: (source: Location, target: Location) => Promise<Borrowed>;
   readonly clock: Clock;
   readonly random: () => number;
+  /** What it shares with others at its storages, where it makes way for them. */
+  readonly lease: (source: Location, target: Location) => Promise<YieldLease | undefined>;
   /** What jobs of a class share. */
   readonly classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
   /** What all jobs share. */
@@ -41,6 +45,12 @@ export interface JobRunParts {
 
 /** At most four a second. */
 const PROGRESS_MS = 250;
+
+/** What a file is copied with. */
+interface Lent {
+  readonly runner: ChunkRunner;
+  readonly lease: YieldLease | undefined;
+}
 
 /** A file under way, or held. */
 interface Copying {
@@ -188,12 +198,14 @@ export class JobRun {
   /** Never rejects. */
   async #run(file: number, copying: Copying, completes: boolean): Promise<FileEnd> {
     let giveBack = (): void => undefined;
+    let lease: YieldLease | undefined;
     try {
       const { source, target } = endsOf(this.#job, file);
       const borrowed = await this.#parts.borrow(source, target);
       giveBack = borrowed.giveBack;
+      lease = await this.#parts.lease(source, target);
       if (this.#mode === 'stopped' && !completes) throw new TransferError('E_STOPPED', 'stopped before it began');
-      const run = this.#newRun(file, copying, borrowed.runner, completes);
+      const run = this.#newRun(file, copying, { runner: borrowed.runner, lease }, completes);
       if (this.#mode === 'preempted' && !completes) run.preempt();
       const end = await run.ended;
       const { leftBehind } = run;
@@ -205,15 +217,17 @@ export class JobRun {
     } catch (thrown) {
       return { error: TransferError.from(thrown) };
     } finally {
+      lease?.release();
       giveBack();
     }
   }
 
-  #newRun(file: number, copying: Copying, runner: ChunkRunner, completes: boolean): FileRun {
+  #newRun(file: number, copying: Copying, { runner, lease }: Lent, completes: boolean): FileRun {
     const { clock, random, classPaces, pace } = this.#parts;
-    const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace];
+    const shared = PRIORITIES.map((priority) => classPaces[priority]);
+    const paces = [this.#pace, ...shared, pace, ...(lease?.paces ?? [])];
     copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
-      ...{ runner, clock, random, paces, counts: this.#counts() },
+      ...{ runner, clock, random, paces, yielding: lease, counts: this.#counts() },
       holds: () => !completes && !this.#job.autoComplete,
       onEvent: (event) => {
         if (event.type === 'progress') return this.#progress(event, file, copying);
@@ -231,10 +245,12 @@ export class JobRun {
     return copying.run;
   }
 
-  /** Of the paces above: the job's, its class's, and that of all. */
+  /** Of the paces above: the job's, its class's, that of all, and those of its storages. */
   #counts(): (at: number) => boolean {
     const { priority } = this.#job;
-    return (at) => at === 0 || at === PRIORITIES.length + 1 || PRIORITIES[at - 1] === priority;
+    const all = PRIORITIES.length + 1;
+    const yields = stillYields(this.#job);
+    return (at) => at === 0 || at === all || (at > all ? yields : PRIORITIES[at - 1] === priority);
   }
 
   #hold(file: number, copying: Copying, size: number): void {

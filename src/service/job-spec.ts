@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
 import { parseLocation } from '../endpoint/location.js';
+import { LATENCY_MS_MAX, LATENCY_MS_MIN, YIELDS } from '../yield/control-law.js';
 import type { CopyOptions } from './copy-options.js';
 import { JOB_KINDS, type Job, type JobFile, type JobSettings, type NamedLocation, PRIORITIES } from './job.js';
 import type { FileSpec, JobSpec } from './job-service.js';
@@ -92,6 +93,8 @@ const OPTIONS: Readonly<Record<keyof CopyOptions, (value: unknown) => boolean>> 
   delta: isFlag,
   sync: isFlag,
   check: isFlag,
+  yield: (value) => YIELDS.some((known) => known === value),
+  protectLatencyMs: (value) => typeof value === 'number' && value >= LATENCY_MS_MIN && value <= LATENCY_MS_MAX,
 };
 
 function checkedOptions(options: CopyOptions): CopyOptions {

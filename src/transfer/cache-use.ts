@@ -18,10 +18,10 @@ export function sparingCache<R extends EndpointRef>(ref: R, bytes: number, memor
 }
 
 /** The ends are told, and not the tasks: every reading and writing of the job goes through them. */
-export function sparingCacheOf(job: OpenedJob, memoryBytes?: MemoryBytes): OpenedJob {
+export function sparingCacheOf(job: OpenedJob, memoryBytes?: MemoryBytes, blockwise = false): OpenedJob {
   const spare = <E extends { readonly ref: EndpointRef }>(end: E): E => ({
     ...end,
-    ref: sparingCache(end.ref, job.grid.size, memoryBytes),
+    ref: { ...sparingCache(end.ref, job.grid.size, memoryBytes), ...(blockwise && { blockwise }) },
   });
   const { source, work } = job;
   return { ...job, source: spare(source), ...(work && { work: { ...work, prepared: spare(work.prepared) } }) };

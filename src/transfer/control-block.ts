@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../core/clock.js';
 import type { TimeSpent } from '../core/events.js';
-import { PACE_LEVEL_BYTES } from './pace.js';
+import { PACE_LEVEL_BYTES, PACE_LEVEL_CELLS } from '../core/pace-level.js';
 
 const SIGNAL = 0;
 const JOB = 1;
@@ -74,7 +74,7 @@ export class ControlBlock {
     const { own, paces } = this.shared;
     const counting = Atomics.load(this.#ints, PACES);
     const shared = paces.filter((_, at) => (counting & (1 << at)) !== 0);
-    return [new BigInt64Array(own, PACE_AT, 2), ...shared.map((level) => new BigInt64Array(level, 0, 2))];
+    return [new BigInt64Array(own, PACE_AT, PACE_LEVEL_CELLS), ...shared.map((level) => new BigInt64Array(level))];
   }
 
   /** Which of the shared paces count, from the next chunk on. */

@@ -116,7 +116,10 @@ async function copyChunk(task: ChunkTask, source: Source, target: Target, host: 
       if (written !== undefined) await written;
       control.add('readNs', t1 - t0);
       control.add('hashNs', t2 - t1);
-      control.add('writeNs', clock.nowNs() - t2);
+      const t3 = clock.nowNs();
+      control.add('writeNs', t3 - t2);
+      host.pace.measured('reads', block.length, t1 - t0);
+      host.pace.measured('writes', block.length, t3 - t2);
       control.add('writtenBytes', BigInt(block.length));
       counted += block.length;
       rest -= block.length;

@@ -62,6 +62,7 @@ export async function hashRange(
       const t1 = host.clock.nowNs();
       host.control.add(about.of === 'source' ? 'readNs' : 'readTargetNs', t1 - t0);
       host.control.add('readBytes', BigInt(got));
+      pace?.measured('reads', got, t1 - t0);
       if (got === 0) break;
       hasher.update(block.subarray(0, got));
       host.control.add('hashNs', host.clock.nowNs() - t1);

@@ -4,12 +4,9 @@
  * made good for at most {@link BURST_MS}, so no second ever sees much more than the rate allows.
  */
 import type { Clock } from '../core/clock.js';
+import { BLOCK_MAX, BURST, FREE, isMetered, type Metered, meter, RATE } from '../core/pace-level.js';
 import { KiB } from '../core/units.js';
 
-/** Two cells: the next free time in nanoseconds, and the rate in bytes per second, 0 for no limit. */
-export const PACE_LEVEL_BYTES = 2 * BigInt64Array.BYTES_PER_ELEMENT;
-const FREE = 0;
-const RATE = 1;
 const BURST_MS = 50;
 const BURST_NS = BigInt(BURST_MS * 1_000_000);
 /** Shorter waits are left to add up: a timer is not exact enough for them. */
@@ -22,7 +19,7 @@ export class Pace {
   readonly #levels: readonly BigInt64Array[];
   readonly #clock: Clock;
 
-  /** `levels`: innermost first, {@link PACE_LEVEL_BYTES} each; all zero means no limit. */
+  /** `levels`: innermost first, as core/pace-level.ts has them; all zero means no limit. */
   constructor(levels: readonly BigInt64Array[], clock: Clock) {
     this.#levels = levels;
     this.#clock = clock;
@@ -49,6 +46,8 @@ export class Pace {
     for (let level = 0; level < this.#levels.length; level++) {
       const rate = this.rate(level);
       if (rate > 0) bytes = Math.min(bytes, Math.floor(rate * BLOCK_SECONDS_MAX));
+      const most = Number(Atomics.load(this.#cells(level), BLOCK_MAX));
+      if (most > 0) bytes = Math.min(bytes, most);
     }
     if (bytes >= blockBytes) return blockBytes;
     return Math.max(BLOCK_BYTES_MIN, bytes - (bytes % BLOCK_BYTES_MIN));
@@ -60,10 +59,11 @@ export class Pace {
     const rate = Number(Atomics.load(cells, RATE));
     if (rate <= 0) return 0;
     const cost = costNs(bytes, rate);
+    const burst = Atomics.load(cells, BURST) || BURST_NS;
     for (;;) {
       const now = this.#clock.nowNs();
       const free = Atomics.load(cells, FREE);
-      const start = free > now - BURST_NS ? free : now - BURST_NS;
+      const start = free - now > -burst ? free : now - burst;
       if (Atomics.compareExchange(cells, FREE, free, start + cost) !== free) continue;
       return start > now ? Number(start - now) / 1e6 : 0;
     }
@@ -89,6 +89,11 @@ export class Pace {
     }
   }
 
+  /** A block was read or written: whoever finds out how fast that may go wants to know how long it took. */
+  measured(kind: Metered, bytes: number, tookNs: bigint): void {
+    for (const cells of this.#levels) if (isMetered(cells, kind)) meter(cells, bytes, tookNs);
+  }
+
   #giveBack(bytes: number, level: number): void {
     const rate = this.rate(level);
     if (rate > 0) Atomics.sub(this.#cells(level), FREE, costNs(bytes, rate));
@@ -97,15 +102,4 @@ export class Pace {
 
 function costNs(bytes: number, rate: number): bigint {
   return (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
-}
-
-/** A level that several jobs share. */
-export function newPaceLevel(bytesPerSecond = 0): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer(PACE_LEVEL_BYTES);
-  setPaceLevel(shared, bytesPerSecond);
-  return shared;
-}
-
-export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number): void {
-  Atomics.store(new BigInt64Array(level), RATE, BigInt(Math.floor(bytesPerSecond)));
 }

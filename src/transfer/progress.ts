@@ -8,6 +8,7 @@ import { formatRate } from '../core/units.js';
 import type { ControlBlock } from './control-block.js';
 import type { Pace } from './pace.js';
 import { TimeBook } from './time-book.js';
+import type { Yielding } from './yielding.js';
 
 /** At most four progress events a second. */
 export const TICK_MS = 250;
@@ -31,6 +32,7 @@ export class Progress {
   readonly #pace: Pace;
   readonly #clock: Clock;
   readonly #counts: 'writtenBytes' | 'readBytes';
+  readonly #yielding: Yielding | undefined;
   readonly #samples: { readonly atMs: number; readonly bytes: number }[] = [];
   #doneMax = 0;
   #readBack: { readonly from: number; readonly bytesTotal: number } | undefined;
@@ -41,12 +43,14 @@ export class Progress {
     readonly control: ControlBlock;
     readonly pace: Pace;
     readonly clock: Clock;
+    readonly yielding?: Yielding | undefined;
     /** What counts as done: bytes written, or, for a comparison, bytes read. */
     readonly counts?: 'writtenBytes' | 'readBytes';
   }) {
     this.#control = parts.control;
     this.#pace = parts.pace;
     this.#clock = parts.clock;
+    this.#yielding = parts.yielding;
     this.#counts = parts.counts ?? 'writtenBytes';
     this.time = new TimeBook(parts.control, parts.clock);
     this.#samples.push({ atMs: nowMs(this.#clock), bytes: 0 });
@@ -116,10 +120,13 @@ export class Progress {
     const before = this.#lastSpent;
     this.#lastSpent = spent;
     if (!before) return undefined;
-    const limit = binding(spent, before);
+    const bound = binding(spent, before);
+    const others = bound === 'rate' ? this.#yielding?.reason() : undefined;
+    const free = bound === 'rate' && this.#yielding !== undefined && this.#pace.rate() === 0;
+    const limit = others !== undefined ? 'others' : free ? 'none' : bound;
     if (limit === this.#limit) return undefined;
     this.#limit = limit;
-    return { type: 'limit', limit, reason: this.#reason(limit) };
+    return { type: 'limit', limit, reason: others ?? this.#reason(limit) };
   }
 
   #reason(limit: LimitEvent['limit']): string {
@@ -133,6 +140,7 @@ const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = 
   target: 'writing to the target, or reading it again, takes most of the time',
   cpu: 'hashing takes most of the time',
   flush: 'the target takes long to make written data durable',
+  others: 'others use what it reads from or writes to',
   retry: 'waiting to try again after an error',
   none: 'nothing in particular holds it back',
 };

@@ -30,6 +30,7 @@ import type { RetryRules } from './retry.js';
 import { lanesFor } from './sizing.js';
 import { tidyUp } from './tidy-up.js';
 import type { TransferResult } from './transfer-result.js';
+import type { Yielding } from './yielding.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -50,6 +51,8 @@ export interface TransferParts {
   readonly memoryBytes?: MemoryBytes;
   /** Paces that it shares with other jobs, innermost first; its own comes before them. */
   readonly paces?: readonly SharedArrayBuffer[];
+  /** What it shares its storage by with those who do not belong to it; its paces are among the ones above. */
+  readonly yielding?: Yielding | undefined;
   /** Called when all is proven and the target is about to get its name, or has it by a commit that was cut short. */
   readonly beforeCommit?: (proven: ProvenPart) => Promise<void>;
 }
@@ -81,7 +84,7 @@ export class Transfer {
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
     this.#pace.setRate(request.rateBytesPerSecond);
-    this.#progress = new Progress({ control: this.#control, pace: this.#pace, clock: parts.clock });
+    this.#progress = new Progress({ ...parts, control: this.#control, pace: this.#pace });
   }
 
   /** Ends every task at its next block; what is finished goes on record, and `run` rejects with E_STOPPED. */
@@ -140,9 +143,10 @@ export class Transfer {
         const { ManifestWriter } = await import('../journal/manifest-writer.js');
         this.#manifest = await ManifestWriter.begin(manifest, { sync });
       }
-      const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes);
+      const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes, this.#parts.yielding !== undefined);
       this.#names = { source: job.source.name, target: job.site.name };
-      for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? [])]) this.#note(sentence);
+      const { notes = [] } = this.#parts.yielding ?? {};
+      for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? []), ...notes]) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');

@@ -113,7 +113,12 @@ function filesHost(task: FilesTask, journal: TreeJournal, host: ChunkHost, buffe
     newHasher: host.newHasher,
     block: (rest) => nextBlock(buffer, rest, host),
     stopped: () => host.control.stopped,
-    counted: (bytes) => host.control.add('writtenBytes', BigInt(bytes)),
+    counted: (bytes) => {
+      host.control.add('writtenBytes', BigInt(bytes));
+      // How long it took is not known, only that it was ours.
+      host.pace.measured('reads', bytes, 0n);
+      host.pace.measured('writes', bytes, 0n);
+    },
     nowNs: () => host.clock.nowNs(),
     probed: (bytes, ns) => {
       host.control.add('readBytes', BigInt(bytes));

@@ -78,7 +78,7 @@ export class TreeCopy {
   readonly events: EventStream;
   readonly #request: TreeRequest;
   readonly #parts: TreeParts;
-  readonly #control = ControlBlock.create();
+  readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #progress: Progress;
   readonly #stop = newStop();
@@ -90,11 +90,12 @@ export class TreeCopy {
   constructor(request: TreeRequest, parts: TreeParts) {
     this.#request = request;
     this.#parts = parts;
+    this.#control = ControlBlock.create(parts.paces);
     this.#filter = new Filter(request.include, request.exclude);
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
     this.#pace.setRate(request.rateBytesPerSecond);
-    this.#progress = new Progress({ control: this.#control, pace: this.#pace, clock: parts.clock });
+    this.#progress = new Progress({ ...parts, control: this.#control, pace: this.#pace });
     this.#tally = new Tally((event) => this.events.emit(event), this.#progress, this.#control);
   }
 
@@ -171,6 +172,7 @@ export class TreeCopy {
     }
     this.#state('transferring', dryRun ? 'looking what there is to do' : 'copying');
     this.#progress.phase = 'copying';
+    for (const sentence of this.#parts.yielding?.notes ?? []) this.#note(sentence);
     const walk = this.#walk(opened);
     this.#large = new LargeFiles({ ...this.#parts, request: this.#request, target, journal, tally: this.#tally });
     const small = new SmallFiles({

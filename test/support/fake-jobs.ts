@@ -13,6 +13,7 @@ export const FAKE_POLICY: Policy = {
   ...{ sliceMs: 30 * SECOND_MS, lowSharePercent: 5, jobsMax: 100_000, filesPerJobMax: 10_000 },
   ...{ inactivityMs: 90 * DAY_MS, inactivityDeletesPartial: false, historyMs: 7 * DAY_MS },
   rates: RATES,
+  yields: { high: 'greedy', normal: 'fair', low: 'gentle' },
   windows: [
     {
       ...{ name: 'office hours', days: ['mon', 'tue', 'wed', 'thu', 'fri'], from: '08:00', to: '18:00' },

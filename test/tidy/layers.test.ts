@@ -9,6 +9,7 @@ const levels: Readonly<Record<string, number>> = {
   disk: 1,
   journal: 1,
   platform: 1,
+  yield: 1,
   transfer: 2,
   tree: 3,
   benchmark: 3,

@@ -19,6 +19,7 @@ import { createReporter } from '../render/reporter.js';
 import { copyLines } from '../render/summary.js';
 import { goOnLine } from '../resume-command.js';
 import type { Session } from '../session.js';
+import { yieldOptionsOf } from '../yield-flags.js';
 
 /** Of an output that is no terminal. */
 const COLUMNS_DEFAULT = 80;
@@ -99,6 +100,7 @@ export function sharedOptions(flags: CopyFlags): Omit<CopyOptions, 'source' | 't
     ...(delta && { delta }),
     ...(checksum !== undefined && { checksum: checksumOption(checksum) }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
+    ...yieldOptionsOf(flags),
     ...(chunkSize !== undefined && { chunkBytes: chunkSize }),
     ...(workers !== undefined && { workers }),
     ...(lanes !== undefined && { lanes }),

@@ -6,6 +6,7 @@ import { FILE_STATES, JOB_KINDS, type JobSettings, PRIORITIES, type Webhook } fr
 import type * as Offered from '../../service/job-service.js';
 import type { Policy } from '../../service/policy/policy.js';
 import { CHUNK_STATES, type ChunkMapView } from '../../transfer/chunk-map.js';
+import { YIELDS } from '../../yield/control-law.js';
 import { component, count, flag, listOf, number, optional, record, string, table, text, words } from './schema.js';
 
 const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
@@ -61,6 +62,8 @@ const options = component<CopyOptions>()(
     readBack: optional(FLAG),
     preserve: optional(FLAG),
     reflink: optional(words(['auto', 'always', 'never'])),
+    yield: optional(words(YIELDS)),
+    protectLatencyMs: optional(NUMBER),
     overwrite: optional(FLAG),
     delta: optional(FLAG),
     sync: optional(FLAG),
@@ -165,6 +168,7 @@ export const chunkMap = component<ChunkMapView>()(
   record({ chunks: COUNT, counts: table(CHUNK_STATES, COUNT), cells: listOf(words(CHUNK_STATES)) }),
 );
 
+const MANNER = words([...YIELDS, 'none']);
 const RATE_NAMES = ['all', 'foreground', 'high', 'normal', 'low'] as const;
 const window = {
   ...{ name: STRING, days: listOf(STRING), from: STRING, to: STRING, zone: optional(STRING) },
@@ -176,6 +180,7 @@ const policy = component<Policy>()(
     ...{ jobsAtOnce: COUNT, foregroundAtOnce: COUNT, filesAtOnce: COUNT, perSourcePath: COUNT, perTargetPath: COUNT },
     ...{ migrationsAtOnce: COUNT, sliceMs: COUNT, lowSharePercent: NUMBER, jobsMax: COUNT, filesPerJobMax: COUNT },
     ...{ inactivityMs: COUNT, inactivityDeletesPartial: FLAG, historyMs: COUNT, rates: table(RATE_NAMES, NUMBER) },
+    yields: record({ high: MANNER, normal: MANNER, low: MANNER }),
     windows: listOf(
       record({
         ...window,

@@ -9,7 +9,7 @@ import type { ByteRange } from '../../core/chunk.js';
 import type { ChunkReader, EndpointRef, FileAttributes, Location, Source, Version } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import { fileVersion } from '../../core/version.js';
-import { DirectReader, dropCache } from '../../platform/direct-io.js';
+import { DirectReader, dropCache, readNothingAhead } from '../../platform/direct-io.js';
 import { type FileLayer, readFully } from '../../platform/file-layer.js';
 import { deviceBytes, isRemoteFileSystem } from '../../platform/file-system.js';
 import { isOpenForWriting } from '../../platform/open-elsewhere.js';
@@ -153,6 +153,7 @@ export class LocalSource implements Source {
     this.identity = { device: ref.device, inode: ref.inode };
     this.#files = files;
     this.#fd = ref.fds[threadId % ref.fds.length] as number;
+    if (ref.blockwise) readNothingAhead(this.#fd);
     // What a device node has says nothing of what is on the device.
     if (ref.sizeIs === 'exact') {
       this.attributes = () => ({ ...files.readAttributes(this.#fd), accessedNs: ref.accessedNs });

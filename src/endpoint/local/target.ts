@@ -9,6 +9,7 @@ import type { ChunkWriter, CommitRequest, Expected, PartMark, ReadBack, Target }
 import { DirectReader, dropCache } from '../../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../../platform/path-bytes.js';
+import { writeThrough } from '../../platform/write-through.js';
 import { localError } from './errors.js';
 import { OldFile } from './old.js';
 import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './part.js';
@@ -156,8 +157,10 @@ export class LocalTarget implements Target {
   }
 
   #write(block: Uint8Array, position: number): void {
+    const { fd, leavesCache, blockwise } = this.ref;
     try {
-      writeFully(this.#files, this.ref.fd, block, position, this.ref.leavesCache);
+      writeFully(this.#files, fd, block, position, leavesCache);
+      if (blockwise) writeThrough(fd, { offset: position, length: block.length });
     } catch (thrown) {
       throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
     }

@@ -16,6 +16,7 @@ export const DEFAULT_POLICY: Policy = {
   inactivityDeletesPartial: false,
   historyMs: 7 * 86_400_000,
   rates: { all: 0, foreground: 0, high: 0, normal: 0, low: 0 },
+  yields: { high: 'greedy', normal: 'fair', low: 'gentle' },
   windows: [],
   maintenance: [],
 };
@@ -73,6 +74,14 @@ foreground = 0
 high = 0
 normal = 0
 low = 0
+
+# How jobs of a class make way for others who use the same disks and links: gentle gives way first, greedy last, none
+# never. A trickle always flows, and alone every job goes as fast as its storage. Nobody waits for low jobs, so that
+# they take what is left. Foreground jobs make way when they are asked to, one by one.
+[yields]
+high = "greedy"
+normal = "fair"
+low = "gentle"
 
 # Rates by the clock: the first window that holds now binds, and what it does not say is as in [rates]. Days are those
 # on which a window begins; one whose end is not after its beginning ends on the next day. Without a zone it is the

@@ -1,6 +1,7 @@
 /** The forms that values of a policy may have: each reads one, and says what it expects. */
 import { TransferError } from '../../core/errors.js';
 import { parseDuration, parseRate } from '../../core/units.js';
+import { YIELDS, type Yield } from '../../yield/control-law.js';
 import { PRIORITIES, type Priority } from '../job.js';
 
 export interface Form<T> {
@@ -46,6 +47,11 @@ export const rate: Form<number> = {
     if (isZero(value)) return 0;
     return typeof value === 'string' ? unlessRefused(() => parseRate(value, '')) : undefined;
   },
+};
+
+export const manner: Form<Yield | 'none'> = {
+  expected: `one of ${[...YIELDS, 'none'].map((known) => `"${known}"`).join(', ')}`,
+  read: (value) => (value === 'none' ? value : YIELDS.find((known) => known === value)),
 };
 
 export function text(lengthMax: number): Form<string> {

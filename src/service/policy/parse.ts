@@ -1,6 +1,7 @@
 /** Reads `blockferry.toml`. Strict: what is not understood is refused with its line and column, never guessed. */
 import { parse, TomlError } from 'smol-toml';
 import { TransferError } from '../../core/errors.js';
+import type { Yields } from '../yielding.js';
 import { DEFAULT_POLICY } from './default-policy.js';
 import * as forms from './forms.js';
 import type { MaintenanceWindow, Policy, Rates, RateWindow } from './policy.js';
@@ -13,7 +14,7 @@ const DAY_MS = 86_400_000;
 /** More of them nobody can oversee. */
 const WINDOWS_MAX = 100;
 
-const SETTINGS: Forms<Omit<Policy, 'rates' | 'windows' | 'maintenance'>> = {
+const SETTINGS: Forms<Omit<Policy, 'rates' | 'yields' | 'windows' | 'maintenance'>> = {
   jobsAtOnce: ['jobs_at_once', forms.wholeNumber(1, 1000)],
   foregroundAtOnce: ['foreground_at_once', forms.wholeNumber(1, 1000)],
   filesAtOnce: ['files_at_once', forms.wholeNumber(1, 64)],
@@ -37,6 +38,12 @@ const RATES: Forms<Rates> = {
   low: ['low', forms.rate],
 };
 
+const YIELDS: Forms<Yields> = {
+  high: ['high', forms.manner],
+  normal: ['normal', forms.manner],
+  low: ['low', forms.manner],
+};
+
 const WINDOW: Forms<Required<Omit<MaintenanceWindow, 'classes'>>> = {
   name: ['name', forms.text(80)],
   days: ['days', forms.days],
@@ -50,11 +57,12 @@ const CLASSES: Forms<Pick<MaintenanceWindow, 'classes'>> = { classes: ['classes'
 /** What is not said is as in the default. @throws TransferError E_POLICY: line, column, key, and the expected form */
 export function parsePolicy(text: string, name = 'blockferry.toml'): Policy {
   const reader = new Reader(text, name);
-  const { rates, windows, maintenance, ...settings } = reader.root;
+  const { rates, yields, windows, maintenance, ...settings } = reader.root;
   return {
     ...DEFAULT_POLICY,
-    ...reader.read(settings, [], SETTINGS, ['[rates]', '[[windows]]', '[[maintenance]]']),
+    ...reader.read(settings, [], SETTINGS, ['[rates]', '[yields]', '[[windows]]', '[[maintenance]]']),
     rates: { ...DEFAULT_POLICY.rates, ...reader.rates(rates, ['rates']) },
+    yields: { ...DEFAULT_POLICY.yields, ...reader.yields(yields) },
     windows: reader.list(windows, 'windows').map((table, index) => reader.rateWindow(table, ['windows', index])),
     maintenance: reader
       .list(maintenance, 'maintenance')
@@ -97,6 +105,10 @@ class Reader {
   rates(value: unknown, path: Path): Partial<Rates> {
     if (value === undefined) return {};
     return this.read(this.#table(value, path), path, RATES);
+  }
+
+  yields(value: unknown): Partial<Yields> {
+    return value === undefined ? {} : this.read(this.#table(value, ['yields']), ['yields'], YIELDS);
   }
 
   list(value: unknown, key: string): readonly unknown[] {

@@ -3,6 +3,7 @@
  * maintenance windows, how many jobs at once, how long anything is kept.
  */
 import type { Priority } from '../job.js';
+import type { Yields } from '../yielding.js';
 
 export interface Policy {
   /** Jobs of all classes but foreground. Foreground jobs run beside them, up to `foregroundAtOnce`. */
@@ -27,6 +28,8 @@ export interface Policy {
   readonly historyMs: number;
   /** Bytes per second, of all together and of each class; 0: none. They hold where no window says otherwise. */
   readonly rates: Rates;
+  /** How jobs of a class make way for others at their storage, where a job says nothing else. */
+  readonly yields: Yields;
   readonly windows: readonly RateWindow[];
   readonly maintenance: readonly MaintenanceWindow[];
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { newPaceLevel } from '../../../src/core/pace-level.js';
 import { ControlBlock } from '../../../src/transfer/control-block.js';
-import { newPaceLevel, Pace } from '../../../src/transfer/pace.js';
+import { Pace } from '../../../src/transfer/pace.js';
 import { FakeClock } from '../../support/fake-clock.js';
 
 test('all who attach to the shared memory see the same job, counters, pace and stop', () => {

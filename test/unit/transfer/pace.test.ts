@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { newStop } from '../../../src/core/stop.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
+import { PACE_LEVEL_CELLS } from '../../../src/core/pace-level.js';
 import { Pace } from '../../../src/transfer/pace.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { Seeded } from '../../support/seeded.js';
@@ -24,7 +25,7 @@ class Demand {
     const seeded = new Seeded(99);
     this.clock = new FakeClock({ lateMs: () => seeded.random() * lateMsMax });
     this.pace = new Pace(
-      [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+      [0, 1, 2, 3].map(() => new BigInt64Array(PACE_LEVEL_CELLS)),
       this.clock,
     );
     for (const [level, rate] of rates.entries()) this.pace.setRate(rate, level);
@@ -120,7 +121,7 @@ test.each([
 test('without a limit nothing waits, and with one blocks shrink so that none takes long', async () => {
   const clock = new FakeClock();
   const pace = new Pace(
-    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    [0, 1, 2, 3].map(() => new BigInt64Array(PACE_LEVEL_CELLS)),
     clock,
   );
   expect(pace.limited).toBe(false);
@@ -139,7 +140,7 @@ test('without a limit nothing waits, and with one blocks shrink so that none tak
 test('a stop ends the wait for the pace at once', async () => {
   const clock = new FakeClock();
   const pace = new Pace(
-    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    [0, 1, 2, 3].map(() => new BigInt64Array(PACE_LEVEL_CELLS)),
     clock,
   );
   pace.setRate(KiB);
@@ -155,7 +156,7 @@ test('a stop ends the wait for the pace at once', async () => {
 test('whoever leaves before its turn takes nothing from the others', async () => {
   const clock = new FakeClock();
   const pace = new Pace(
-    [0, 1, 2, 3].map(() => new BigInt64Array(2)),
+    [0, 1, 2, 3].map(() => new BigInt64Array(PACE_LEVEL_CELLS)),
     clock,
   );
   pace.setRate(KiB);
