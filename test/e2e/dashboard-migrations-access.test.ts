@@ -2,14 +2,12 @@ import { join } from 'node:path';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserAvailable } from '../support/browser.js';
-import { eventually, goTo } from '../support/dashboard.js';
+import { goTo } from '../support/dashboard.js';
 import { faintTexts, namelessControls } from '../support/dashboard-looks.js';
-import { type MovingDashboard, machine, movingScene, movingView, startMovingDashboard } from '../support/dashboard-migrations.js';
-import { FAKE_MIGRATION } from '../support/fake-migrations.js';
+import { type MovingDashboard, movingScene, startMovingDashboard } from '../support/dashboard-migrations.js';
 
 /** For people who want to look: BLOCKFERRY_PICTURES=folder npx vitest run test/e2e/dashboard-migrations-access */
 const picturesFolder = process.env.BLOCKFERRY_PICTURES;
-const HOSTILE = '<img src=x onerror=alert(1)> \u202etxt.elif\u2066 \u0627\u0644\u0639\u0631\u0628\u064a\u0629 ';
 
 describe.skipIf(!browserAvailable())('migrations on the page, for everybody (needs chromium)', () => {
   let dashboard: MovingDashboard;

@@ -86,7 +86,13 @@ export function movingScene({ machines, migrations }: MovingDashboard): Readonly
       ...{ vmName: 'build-07', state: 'queued', stepsDone: [], steps: [] },
       reason: '10 migrations run, and 10 may at once (migrations_at_once); it is the next',
     }),
-    movingView(4, 'prove', { vmName: 'database', state: 'failed', reason: full.message, error: full.toJSON(), prediction }),
+    movingView(4, 'prove', {
+      vmName: 'database',
+      state: 'failed',
+      reason: full.message,
+      error: full.toJSON(),
+      prediction,
+    }),
     movingView(5, undefined, {
       ...{ vmName: 'files', state: 'done', reason: 'files is at the target', prediction, blackoutMs: 1250 },
       switchedOver: true,

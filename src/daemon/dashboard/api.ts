@@ -88,10 +88,10 @@ export class Api {
 }
 
 /** @throws ApiError */
-export async function json<T>(path: string, method = 'GET', body?: unknown): Promise<T> {
+export async function json<T>(path: string, method = 'GET', body?: unknown, signal?: AbortSignal): Promise<T> {
   const sent =
     body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  const answer = await ask(path, { method, ...sent });
+  const answer = await ask(path, { method, ...sent, ...(signal && { signal }) });
   return (await check(answer)).json() as Promise<T>;
 }
 

@@ -29,8 +29,9 @@ export const migrationApi = {
   abort: (id: string): Promise<MigrationView> => json(`${pathOf(id)}/abort`, 'POST', {}),
   receipt: (id: string): Promise<Receipt> => json(receiptPath(id)),
   /** What was told since the service was started; where that is nothing, it waits for a while. */
-  told: async (id: string): Promise<readonly MigrationTold[]> => {
-    const { events } = await json<{ events: readonly MigrationTold[] }>(`${pathOf(id)}/events?after=0`);
+  told: async (id: string, signal: AbortSignal): Promise<readonly MigrationTold[]> => {
+    const path = `${pathOf(id)}/events?after=0`;
+    const { events } = await json<{ events: readonly MigrationTold[] }>(path, 'GET', undefined, signal);
     return events;
   },
 };

@@ -71,10 +71,10 @@ export class MigrationBook {
     if (!view || state !== 'progress' || predictedBlackoutMs !== undefined || view.step !== step) this.ask(migration);
   }
 
-  /** What was told before anybody looked. */
-  async askForNotes(id: string): Promise<void> {
+  /** What was told before anybody looked. A browser has few connections: this one is given up with the signal. */
+  async askForNotes(id: string, signal: AbortSignal): Promise<void> {
     await quietly(async () => {
-      for (const { event } of await migrationApi.told(id)) if (event.type === 'note') this.#note(id, event);
+      for (const { event } of await migrationApi.told(id, signal)) if (event.type === 'note') this.#note(id, event);
     });
   }
 

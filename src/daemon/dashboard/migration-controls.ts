@@ -5,7 +5,7 @@ import { STANDING_STILL } from '../../migrate/steps.js';
 import type { App } from './app.js';
 import { CheckedField, errorWords, orSay } from './checked-field.js';
 import { askToAbort } from './dialogs.js';
-import { button, element, setText, textInput } from './dom.js';
+import { button, element, setAttribute, setText, textInput } from './dom.js';
 import { migrationApi } from './migration-api.js';
 import type { MigrationBook } from './migration-book.js';
 import { isOver, shownName } from './migration-words.js';
@@ -21,9 +21,11 @@ export class MigrationControls {
   readonly #app: App;
   readonly #book: MigrationBook;
   readonly #limit = new CheckedField('Longest blackout', textInput(), 'Such as 10s.');
-  readonly #go = button('', () => this.#goOn(), 'main');
+  readonly #go = button('', () => this.#goOn());
   readonly #anyway = button('', () => this.#cutover({ anyway: true }), 'main');
   readonly #abort = button('Abort…', () => this.#aborts(), 'danger');
+  readonly #form: HTMLFormElement;
+  readonly #calls: HTMLElement;
   readonly #wrong = element('p', { class: 'wrong', role: 'alert' });
   #view: MigrationView;
 
@@ -31,13 +33,13 @@ export class MigrationControls {
     this.#app = app;
     this.#book = book;
     this.#view = view;
-    const form = element('form', { class: 'cutover', novalidate: true }, this.#limit.root, this.#go);
-    form.addEventListener('submit', (event) => {
+    this.#form = element('form', { class: 'cutover', novalidate: true }, this.#limit.root, this.#go);
+    this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#go.click();
     });
-    const calls = element('div', { class: 'calls' }, this.#anyway, this.#abort);
-    this.root = element('div', {}, form, calls, this.#wrong);
+    this.#calls = element('div', { class: 'calls' }, this.#anyway, this.#abort);
+    this.root = element('div', {}, this.#form, this.#calls, this.#wrong);
     this.update(view);
   }
 
@@ -46,8 +48,9 @@ export class MigrationControls {
     if (state !== this.#view.state) setText(this.#wrong, '');
     this.#view = view;
     const words = GO_ON[state];
-    this.#go.hidden = words === undefined;
+    this.#form.hidden = words === undefined;
     setText(this.#go, words ?? '');
+    setAttribute(this.#go, 'class', state === 'asking' ? undefined : 'main');
     this.#limit.root.hidden = state !== 'prepared' && state !== 'asking';
     this.#anyway.hidden = state !== 'asking';
     setText(
@@ -55,6 +58,7 @@ export class MigrationControls {
       `Let it stand still${prediction ? ` for ${formatDuration(prediction.blackoutMs)}` : ''} anyway`,
     );
     this.#abort.hidden = switchedOver || isOver(state);
+    this.#calls.hidden = this.#anyway.hidden && this.#abort.hidden;
     this.#abort.setAttribute('aria-label', `Abort the migration of ${shownName(vmName)}`);
     setText(this.#abort, state === 'aborting' ? 'Abort again…' : 'Abort…');
   }

@@ -10,12 +10,13 @@ import {
   isOver,
   LOOKS,
   MIGRATION_WORDS,
+  reasonWords,
   shareMoved,
   shownName,
   stepWords,
   wayWords,
 } from './migration-words.js';
-import { count, sentence } from './words.js';
+import { count } from './words.js';
 
 const GROUPS: readonly (readonly [string, readonly MigrationState[]])[] = [
   ['Needs you', ['asking', 'failed', 'prepared']],
@@ -117,7 +118,12 @@ class MigrationRow {
       'li',
       { class: 'job migration' },
       element('div', { class: 'what' }, element('bdi', {}, this.#link), this.#state, this.#way),
-      element('div', { class: 'how-far' }, this.#bar, element('div', { class: 'counts' }, this.#step, this.#bytes)),
+      element(
+        'div',
+        { class: 'how-far' },
+        this.#bar,
+        element('div', { class: 'counts wraps' }, this.#step, this.#bytes),
+      ),
       this.#blackout,
       this.#reason,
     );
@@ -125,7 +131,7 @@ class MigrationRow {
   }
 
   update(view: MigrationView): void {
-    const { state, reason, plan } = view;
+    const { state, plan } = view;
     setText(this.#link, shownName(view.vmName));
     setText(this.#state, MIGRATION_WORDS[state]);
     setAttribute(this.#state, 'class', `state ${LOOKS[state]}`);
@@ -136,7 +142,7 @@ class MigrationRow {
     const limit = plan.maxBlackoutMs === undefined ? '' : `; at most ${formatDuration(plan.maxBlackoutMs)}`;
     const words = blackoutWords(view);
     setText(this.#blackout, words + (words !== '' && plan.running && !isOver(state) ? limit : ''));
-    setText(this.#reason, sentence(reason));
+    setText(this.#reason, reasonWords(view));
   }
 }
 

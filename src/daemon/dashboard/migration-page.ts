@@ -8,7 +8,7 @@ import type { MigrationBook } from './migration-book.js';
 import { MigrationControls } from './migration-controls.js';
 import { showMoved } from './migration-list.js';
 import { StepList } from './migration-steps.js';
-import { bytesWords, LOOKS, MIGRATION_WORDS, shownName, stepWords, wayWords } from './migration-words.js';
+import { bytesWords, LOOKS, MIGRATION_WORDS, reasonWords, shownName, stepWords, wayWords } from './migration-words.js';
 import { ReceiptView } from './receipt-view.js';
 import { sentence, timeWords } from './words.js';
 
@@ -40,7 +40,7 @@ export class MigrationPage implements View {
     this.root = this.#build();
     book.watch(() => this.#update(), signal);
     this.#update();
-    void book.askForNotes(view.id);
+    void book.askForNotes(view.id, signal);
   }
 
   tick(): void {
@@ -62,7 +62,7 @@ export class MigrationPage implements View {
         'section',
         { class: 'card' },
         element('div', { class: 'how-far' }, this.#bar),
-        element('div', { class: 'counts' }, this.#step, this.#bytes),
+        element('div', { class: 'counts wraps' }, this.#step, this.#bytes),
         this.#reason,
         this.#hint,
         this.#blackout.root,
@@ -70,7 +70,7 @@ export class MigrationPage implements View {
       ),
       this.#notesCard,
       this.#receipt.root,
-      element('section', { class: 'card' }, element('h2', {}, 'Steps'), this.#steps.root),
+      element('section', { class: 'card' }, element('h2', {}, 'Steps'), this.#steps.about, this.#steps.root),
       element(
         'section',
         { class: 'card' },
@@ -83,7 +83,7 @@ export class MigrationPage implements View {
   #update(): void {
     const view = this.#book.get(this.#view.id) ?? this.#view;
     this.#view = view;
-    const { id, vmName, state, reason, error, plan } = view;
+    const { id, vmName, state, error, plan } = view;
     setText(this.#heading, shownName(vmName));
     setText(this.#state, MIGRATION_WORDS[state]);
     setAttribute(this.#state, 'class', `state ${LOOKS[state]}`);
@@ -92,7 +92,7 @@ export class MigrationPage implements View {
     showMoved(this.#bar, view);
     setText(this.#step, stepWords(view));
     setText(this.#bytes, bytesWords(view));
-    setText(this.#reason, sentence(reason));
+    setText(this.#reason, reasonWords(view));
     setText(this.#hint, sentence(state === 'failed' ? (error?.hint ?? '') : ''));
     this.#blackout.update(view);
     this.#steps.update(view);

@@ -20,6 +20,7 @@ const WORDS: Readonly<Record<Standing, string>> = {
 };
 
 export class StepList {
+  readonly about = element('p', { class: 'reason' });
   readonly root = element('ol', { class: 'steps', role: 'list' });
   readonly #rows = STEPS.map((step, at) => new StepRow(step, at + 1));
 
@@ -28,6 +29,9 @@ export class StepList {
   }
 
   update(view: MigrationView): void {
+    const [first, last] = [STANDING_STILL[0], STANDING_STILL.at(-1)];
+    const still = `From ${first} to ${last}, where the side is marked, the guest stands still.`;
+    setText(this.about, view.plan.running ? still : 'The machine is off, and stays off.');
     for (const row of this.#rows) row.update(view);
   }
 }

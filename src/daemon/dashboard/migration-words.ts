@@ -3,6 +3,7 @@ import { formatBytes, formatDuration } from '../../core/units.js';
 import type { MigrationState, MigrationView } from '../../migrate/migration-service.js';
 import { STEPS } from '../../migrate/steps.js';
 import type { VmRunState, VmStatus } from '../../migrate/vm.js';
+import { sentence } from './words.js';
 
 export const MIGRATION_WORDS: Readonly<Record<MigrationState, string>> = {
   asking: 'Asks you',
@@ -42,8 +43,16 @@ export function hostWords(name: string): string {
   return name === 'local' ? 'this host' : name;
 }
 
-export function wayWords({ plan }: MigrationView): string {
-  return `${hostWords(plan.from)} → ${hostWords(plan.to)}: ${plan.folders.target}`;
+/** `/slow → /fast`, and between which hosts, where it leaves one. */
+export function wayWords({ plan: { from, to, folders } }: MigrationView): string {
+  if (from === to) return `${folders.source} → ${folders.target}`;
+  return `${hostWords(from)}, ${folders.source} → ${hostWords(to)}, ${folders.target}`;
+}
+
+/** Why it is as it is. One that begins with the name of the machine has it as it is written. */
+export function reasonWords({ reason, vmName }: MigrationView): string {
+  const shown = reason.replace(NOT_FOR_EYES, '\ufffd');
+  return reason.startsWith(vmName) ? `${shown}.` : sentence(shown);
 }
 
 /** Between 0 and 1: the steps, and how far the one is that is under way. */

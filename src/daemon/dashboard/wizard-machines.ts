@@ -25,6 +25,7 @@ export class MachineChoice {
   readonly #again = button('Look again', () => this.load());
   readonly #next = element('button', { type: 'submit', class: 'main' }, 'Next');
   #known: MachinesView = { machines: [], hosts: ['local'] };
+  #found: readonly VmStatus[] = [];
   #chosen = '';
 
   constructor(book: MigrationBook, chosen: (machine: VmStatus, hosts: readonly string[]) => void) {
@@ -35,7 +36,7 @@ export class MachineChoice {
     const form = element('form', { class: 'card' }, this.heading, this.#about, set, this.#wrong, buttons);
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      const machine = this.#known.machines.find(({ vm }) => vm.id === this.#chosen);
+      const machine = this.#found.find(({ vm }) => vm.id === this.#chosen);
       if (machine) return chosen(machine, this.#known.hosts);
       setText(this.#wrong, 'Choose a machine first.');
       this.#choices.querySelector<HTMLElement>('input:enabled')?.focus();
@@ -64,14 +65,15 @@ export class MachineChoice {
   #show(): void {
     const { machines } = this.#known;
     const wanted = this.#find.value.trim().toLowerCase();
-    const found = machines.filter(({ vm }) => `${vm.name} ${vm.id}`.toLowerCase().includes(wanted));
+    this.#found = machines.filter(({ vm }) => `${vm.name} ${vm.id}`.toLowerCase().includes(wanted));
+    const { length } = this.#found;
     this.#findField.hidden = machines.length < FIND_FROM;
     this.#next.hidden = machines.length === 0;
-    this.#choices.replaceChildren(...found.slice(0, SHOWN_MAX).map((machine) => this.#choice(machine)));
+    this.#choices.replaceChildren(...this.#found.slice(0, SHOWN_MAX).map((machine) => this.#choice(machine)));
     if (this.#wrong.textContent !== '') return;
     const none = 'This host knows no machine yet. One is made known with: blockferry vm add FILE';
-    const more = `${count(found.length, 'machine')}; the first ${SHOWN_MAX} are shown`;
-    const some = found.length > SHOWN_MAX ? more : found.length === 0 ? 'no machine has such a name' : '';
+    const more = `${count(length, 'machine')}; the first ${SHOWN_MAX} are shown`;
+    const some = length > SHOWN_MAX ? more : length === 0 ? 'no machine has such a name' : '';
     setText(this.#about, machines.length === 0 ? none : sentence(some));
   }
 

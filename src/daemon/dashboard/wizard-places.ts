@@ -24,7 +24,7 @@ export class PlacesForm {
   readonly #one = element('input', { type: 'radio', name: 'places', value: 'one', checked: true });
   readonly #each = element('input', { type: 'radio', name: 'places', value: 'each' });
   readonly #which: HTMLElement;
-  readonly #folder = new CheckedField('Folder for all files', textInput(), ' ');
+  readonly #folder = new CheckedField('Folder', textInput(), ' ');
   readonly #perDisk = element('div', {});
   readonly #keep = element('input', { type: 'checkbox' });
   readonly #prepare = element('input', { type: 'checkbox' });
@@ -89,7 +89,7 @@ export class PlacesForm {
   }
 
   #build(back: () => void): HTMLFormElement {
-    const kept = 'The images at the source stay there, and nothing may start them.';
+    const kept = 'Its images stay at the source too; otherwise they are removed once the machine is at the target.';
     const prepared = 'All is copied but the rest; its guest runs on at the source until you say when.';
     return element(
       'form',

@@ -36,7 +36,7 @@ export class PlanView {
     setText(this.#wrong, '');
     this.#start.hidden = !can;
     this.#again.hidden = can;
-    setText(this.#start, prepareOnly ? 'Start to prepare' : 'Start');
+    setText(this.#start, prepareOnly ? 'Prepare' : 'Start');
     setChildren(this.#content, [
       ...(can ? [] : [problemList(problems)]),
       element('p', {}, ways(plan)),
@@ -64,7 +64,8 @@ function problemList(problems: readonly string[]): HTMLElement {
 function ways({ running, from, to, keepSource }: MigrationPlan): string {
   const kind = running ? 'It runs, and goes on running' : 'It is off, and stays off';
   const source = keepSource ? 'stay where they are' : 'are removed when the machine is at the target';
-  return `${kind}. From ${hostWords(from)} to ${hostWords(to)}. The images at the source ${source}.`;
+  const where = from === to ? 'On this host' : `From ${hostWords(from)} to ${hostWords(to)}`;
+  return `${kind}. ${where}. The images at the source ${source}.`;
 }
 
 function imageList(images: readonly SizedImage[]): HTMLElement {
