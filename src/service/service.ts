@@ -116,9 +116,11 @@ export class Service implements JobService {
 
   addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView> {
     return this.#call(id, 'addFiles', by, async (job) => {
-      job.files.push(...newFiles(files, job.files.length, this.#parts.policies.policy));
-      if (job.state === 'transferred') this.#desk.queue(job, 'files were added');
-      else await this.#book.keep(job);
+      const added = newFiles(files, job.files, this.#parts.policies.policy);
+      if (job.state === 'transferred') {
+        job.files.push(...added);
+        this.#desk.queue(job, 'files were added');
+      } else await this.#book.addFiles(job, added);
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       this.#desk.runs.get(id)?.goOn();
     });

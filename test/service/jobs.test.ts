@@ -1,6 +1,6 @@
 /** Jobs as their owners know them: what each call does, and what becomes of the files. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { JobState } from '../../src/core/events.js';
 import { MiB } from '../../src/core/units.js';
@@ -246,6 +246,8 @@ test('what is asked for is checked before anything is kept', async () => {
     [{ files: [file], options: { chunkBytes: 'big' } }, /chunkBytes/],
     [{ files: [file], surprise: 1 }, /no setting "surprise"/],
     [{ files: [file], name: '' }, /characters/],
+    [{ files: [file, { ...file, source: '/other.img' }] }, /two files of the job have the target/],
+    [{ files: [file, { source: '/other/target.img', target: `${dirname(pair.target)}/` }] }, /two files of the job have the target/],
   ];
   for (const [spec, says] of bad) {
     const failure = await failureOf(service.create(spec as JobSpec, OWNER));
