@@ -90,6 +90,25 @@ test('all jobs together keep to the limit of the policy, and a new limit counts 
   for (const pair of pairs) expectDone(pair);
 });
 
+test('which rule says the rate of a job is told: a window does only where it says one itself', async () => {
+  const rates = { all: 0, foreground: 0, high: 0, normal: 2 * MiB, low: 0 };
+  const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+  const window = { name: 'all day', days, from: '00:00', to: '00:00', rates: { all: 4 * MiB } };
+  const { service } = await testService(new Shelf(), { rates, windows: [window] });
+  const { id } = await service.create(slowly(pairIn(scratchFolder(), SIZE), { limitBytesPerSecond: 0 }), OWNER);
+  await moves(service, id, 1);
+  expect(service.why(id, OWNER)).toMatchObject({
+    rule: 'default',
+    sentence: expect.stringContaining('the limit of normal jobs (policy: default)'),
+  });
+  await service.change(id, { priority: 'high' }, OWNER);
+  expect(service.why(id, OWNER)).toMatchObject({
+    rule: 'all day',
+    sentence: expect.stringContaining('the limit of all jobs (policy: all day)'),
+  });
+  await service.cancel(id, { keepPartial: false }, OWNER);
+});
+
 test('after a restart every job is where it was, and those that ran go on from what is on record', async () => {
   const shelf = new Shelf();
   const before = await testService(shelf);
