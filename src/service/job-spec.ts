@@ -59,13 +59,15 @@ export function newFiles(specs: readonly FileSpec[], before: readonly JobFile[],
   if (count > policy.filesPerJobMax) {
     throw refused(`the job would have ${count} files`, `at most ${policy.filesPerJobMax} (policy)`);
   }
-  const added = specs.map((spec, at): JobFile => ({
-    index: before.length + at,
-    source: named('source', spec.source),
-    target: named('target', spec.target),
-    state: 'waiting',
-    ...{ bytesDone: 0, bytesReused: 0, bytesZero: 0 },
-  }));
+  const added = specs.map(
+    (spec, at): JobFile => ({
+      index: before.length + at,
+      source: named('source', spec.source),
+      target: named('target', spec.target),
+      state: 'waiting',
+      ...{ bytesDone: 0, bytesReused: 0, bytesZero: 0 },
+    }),
+  );
   assertApart([...before, ...added]);
   return added;
 }
@@ -77,7 +79,10 @@ function assertApart(files: readonly JobFile[]): void {
     const { scheme, text } = parseLocation(target.text);
     const place = text.endsWith('/') ? text + fileName(parseLocation(source.text)) : text;
     if (taken.has(place) && scheme !== 'null') {
-      throw refused(`two files of the job have the target ${target.name}`, 'one for each, or a folder that ends in "/"');
+      throw refused(
+        `two files of the job have the target ${target.name}`,
+        'one for each, or a folder that ends in "/"',
+      );
     }
     taken.add(place);
   }

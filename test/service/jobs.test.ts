@@ -247,7 +247,10 @@ test('what is asked for is checked before anything is kept', async () => {
     [{ files: [file], surprise: 1 }, /no setting "surprise"/],
     [{ files: [file], name: '' }, /characters/],
     [{ files: [file, { ...file, source: '/other.img' }] }, /two files of the job have the target/],
-    [{ files: [file, { source: '/other/target.img', target: `${dirname(pair.target)}/` }] }, /two files of the job have the target/],
+    [
+      { files: [file, { source: '/other/target.img', target: `${dirname(pair.target)}/` }] },
+      /two files of the job have the target/,
+    ],
   ];
   for (const [spec, says] of bad) {
     const failure = await failureOf(service.create(spec as JobSpec, OWNER));

@@ -113,7 +113,9 @@ test('a clock that is set by a year ends no job as one that nothing happened to'
   const clock = new SetClock();
   const { service } = await testService(new Shelf(), { historyMs: HOUR }, { clock });
   const pairs = ['one', 'two'].map((seed) => pairIn(scratchFolder(), CHUNK, seed));
-  const [waits, ends] = await Promise.all(pairs.map((pair) => service.create(specOf([pair], { suspended: true }), OWNER)));
+  const [waits, ends] = await Promise.all(
+    pairs.map((pair) => service.create(specOf([pair], { suspended: true }), OWNER)),
+  );
   await service.cancel(ends?.id ?? '', { keepPartial: false }, OWNER);
   clock.setMs = 365 * DAY;
   clock.passedMs = 2 * HOUR;
