@@ -30,8 +30,9 @@ test('a higher job takes the place of a lower one, which goes on afterwards with
   await moves(service, lower.id, MiB);
   const higher = await service.create(slowly(high, { priority: 'high', name: 'the high one' }), OWNER);
   const waiting = await reaches(service, lower.id, 'queued');
-  expect(waiting.reason).toMatch(/makes way.*the high one/);
-  expect(service.why(lower.id, OWNER)).toMatchObject({ behind: [higher.id] });
+  expect(waiting.reason).toMatch(/^Jobs of higher priority hold the one place .*: the high one\./);
+  expect(service.list(OWNER, { states: ['queued'] })).toMatchObject([{ id: lower.id, reason: waiting.reason }]);
+  expect(service.why(lower.id, OWNER)).toMatchObject({ behind: [higher.id], sentence: waiting.reason });
   await moves(service, higher.id, MiB);
   expect(service.get(lower.id, OWNER).state).toBe('queued');
   await service.change(higher.id, { limitBytesPerSecond: 0 }, OWNER);
@@ -45,14 +46,16 @@ test('a higher job takes the place of a lower one, which goes on afterwards with
 });
 
 test('that a job of another owner goes first is told, and neither its name nor its id', async () => {
-  const { service } = await testService(new Shelf(), { jobsAtOnce: 1 });
+  const shelf = new Shelf();
+  const { service } = await testService(shelf, { jobsAtOnce: 1 });
   const bob = { name: 'bob', admin: false };
   const [low, high] = [pairIn(scratchFolder(), SIZE, 'low'), pairIn(scratchFolder(), SIZE, 'high')];
   const { id } = await service.create(slowly(low, { priority: 'low', name: 'mine' }), bob);
   await moves(service, id, 1);
   const higher = await service.create(slowly(high, { priority: 'high', name: 'the secret one' }), OWNER);
-  const { reason } = await reaches(service, id, 'queued');
-  expect(reason).toBe('makes way: a job of a higher priority goes first');
+  await reaches(service, id, 'queued');
+  expect(shelf.jobs.get(id)?.reason).toBe('makes way: a job of a higher priority goes first');
+  expect(service.get(id, bob).reason).toContain("another owner's job");
   const why = service.why(id, bob);
   expect(why.sentence).toContain("another owner's job");
   expect(JSON.stringify([why, service.get(id, bob)])).not.toMatch(new RegExp(`secret|${higher.id}`));
