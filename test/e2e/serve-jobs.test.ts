@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { makeAuthority } from '../support/certificates.js';
@@ -164,4 +164,14 @@ test('a policy that is wrong is told where the service runs and in its log, with
   expect((await run(folder, 'policy', 'show')).out).toContain('jobs_at_once = 12');
   command.child.kill('SIGTERM');
   expect((await command.ended).err).toContain('blockferry.toml:2:9: slice is 30');
+});
+
+test.each([
+  ['cannot be made', '/proc/state'],
+  ['is a file', 'disk.img'],
+])('a state folder that %s is refused by its name', async (why, state) => {
+  const { folder } = await workFolder(1);
+  const ended = await blockferry(folder, 'serve', '--state', state).ended;
+  expect(ended.exitCode).toBe(2);
+  expect(ended.err).toContain(`${resolve(folder, state)} cannot be the state folder: it ${why}`);
 });
