@@ -13,6 +13,7 @@ import type { ProvenPart } from '../transfer/proven-file.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
 import type { Yielding } from '../transfer/yielding.js';
+import { asJob } from './as-job.js';
 import type { Job, JobFile } from './job.js';
 
 export interface FileRunParts {
@@ -65,7 +66,7 @@ export class FileRun {
     try {
       return { result: await this.#transfer.run() };
     } catch (thrown) {
-      return { error: TransferError.from(thrown) };
+      return { error: asJob(TransferError.from(thrown)) };
     } finally {
       await told;
     }

@@ -6,7 +6,7 @@ import { type Clock, nowMs } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
-import { isFinal, type Job } from './job.js';
+import { isFinal, type Job, type JobFile } from './job.js';
 import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
@@ -110,6 +110,18 @@ export class JobBook {
   async keep(record: JobRecord): Promise<void> {
     record.changedAt = this.#parts.clock.wallMs();
     await this.#put([snapshotOf(record)], []);
+  }
+
+  /** Whoever is told that they were not added adds them again. @throws TransferError E_STORE: then it has them not */
+  async addFiles(record: JobRecord, added: readonly JobFile[]): Promise<void> {
+    const before = record.files.length;
+    record.files.push(...added);
+    try {
+      await this.keep(record);
+    } catch (thrown) {
+      if (record.files.slice(before).every(({ state }) => state === 'waiting')) record.files.length = before;
+      throw thrown;
+    }
   }
 
   keepSoon(record: JobRecord): void {

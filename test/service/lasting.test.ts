@@ -109,6 +109,20 @@ test.each([-DAY, DAY])(
   },
 );
 
+test('a clock that is set by a year ends no job as one that nothing happened to', async () => {
+  const clock = new SetClock();
+  const { service } = await testService(new Shelf(), { historyMs: HOUR }, { clock });
+  const pairs = ['one', 'two'].map((seed) => pairIn(scratchFolder(), CHUNK, seed));
+  const [waits, ends] = await Promise.all(
+    pairs.map((pair) => service.create(specOf([pair], { suspended: true }), OWNER)),
+  );
+  await service.cancel(ends?.id ?? '', { keepPartial: false }, OWNER);
+  clock.setMs = 365 * DAY;
+  clock.passedMs = 2 * HOUR;
+  await vi.waitFor(() => expect(service.list(OWNER, { all: true })).toHaveLength(1), { timeout: 20_000 });
+  expect(service.get(waits?.id ?? '', OWNER).state).toBe('suspended');
+});
+
 test('only so many files wait open for their names; all of them can be completed', async () => {
   const { service } = await testService(new Shelf(), {}, { heldMax: 4 });
   const [from, to] = [scratchFolder(), scratchFolder()];
