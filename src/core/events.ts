@@ -1,4 +1,5 @@
 /** The events of a job: one union, the same JSON in the library, in `--json` and wherever else they are told. */
+import type { TimeByCause } from './causes.js';
 import type { ErrorJson } from './errors.js';
 
 export const JOB_STATES = [
@@ -54,8 +55,18 @@ export interface TimeSpent {
   readonly targetWriteMs: number;
   /** Reading the target again, for a proof. */
   readonly targetReadMs: number;
-  /** Held back by the limit that was set. */
+  /** Held back by the limit that was set for the job itself. */
   readonly limitMs: number;
+  /** Held back by the limit of its class, of all jobs together, or of a window of the policy. */
+  readonly classLimitMs: number;
+  readonly allLimitMs: number;
+  readonly windowLimitMs: number;
+  /** It needs to be no faster to be done by its deadline. */
+  readonly deadlineMs: number;
+  /** Gave way to others who need the source, the target, or the way between. */
+  readonly sourcePressureMs: number;
+  readonly targetPressureMs: number;
+  readonly linkPressureMs: number;
   /** All workers were busy with other chunks. */
   readonly workerMs: number;
   /** Waiting for written data to become durable. */
@@ -84,6 +95,8 @@ export interface TimeAccount {
   readonly checksummingMs: number;
   /** The source's last check, the new name, and the tidying up. */
   readonly committingMs: number;
+  /** All of it once more, as time on the clock, with the lanes' time divided by the lanes: adds up to the whole. */
+  readonly byCause: TimeByCause;
 }
 
 export interface PhaseAccount {
@@ -203,7 +216,7 @@ export interface StepEvent extends EventBase {
 /** Which limit holds the job back now, and why. */
 export interface LimitEvent extends EventBase {
   readonly type: 'limit';
-  readonly limit: 'rate' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
+  readonly limit: 'rate' | 'deadline' | 'pressure' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
   readonly reason: string;
 }
 

@@ -3,13 +3,16 @@
  * level has one "next free time"; taking bytes moves it by bytes / rate. A limit is an upper bound: a late wake-up is
  * made good for at most {@link BURST_MS}, so no second ever sees much more than the rate allows.
  */
+import { PACE_CAUSES, type PaceCause } from '../core/causes.js';
 import type { Clock } from '../core/clock.js';
 import { KiB } from '../core/units.js';
 
-/** Two cells: the next free time in nanoseconds, and the rate in bytes per second, 0 for no limit. */
-export const PACE_LEVEL_BYTES = 2 * BigInt64Array.BYTES_PER_ELEMENT;
+/** Cells: the next free time in nanoseconds, the rate in bytes per second, 0 for no limit, and what waits count as. */
+export const PACE_LEVEL_CELLS = 3;
+export const PACE_LEVEL_BYTES = PACE_LEVEL_CELLS * BigInt64Array.BYTES_PER_ELEMENT;
 const FREE = 0;
 const RATE = 1;
+const CAUSE = 2;
 const BURST_MS = 50;
 const BURST_NS = BigInt(BURST_MS * 1_000_000);
 /** Shorter waits are left to add up: a timer is not exact enough for them. */
@@ -77,16 +80,25 @@ export class Pace {
 
   /**
    * Takes `bytes` from every level, the next only when the one before is due. Ends early when the signal aborts: what
-   * was not used is given back, so that nobody waits for those who have left.
+   * was not used is given back, so that nobody waits for those who have left. `onWaited` hears what it waited for.
    */
-  async take(bytes: number, signal: AbortSignal): Promise<void> {
+  async take(bytes: number, signal: AbortSignal, onWaited?: (cause: PaceCause, ns: bigint) => void): Promise<void> {
     for (let level = 0; level < this.#levels.length; level++) {
       const waitMs = this.reserve(bytes, level);
-      if (waitMs >= SLEEP_MS_MIN) await this.#clock.sleep(waitMs, signal);
+      if (waitMs >= SLEEP_MS_MIN) {
+        const before = this.#clock.nowNs();
+        await this.#clock.sleep(waitMs, signal);
+        onWaited?.(this.#cause(level), this.#clock.nowNs() - before);
+      }
       if (!signal.aborted) continue;
       for (let taken = 0; taken <= level; taken++) this.#giveBack(bytes, taken);
       return;
     }
+  }
+
+  #cause(level: number): PaceCause {
+    const cells = this.#cells(level);
+    return PACE_CAUSES[cells.length > CAUSE ? Number(Atomics.load(cells, CAUSE)) : 0] ?? 'limit';
   }
 
   #giveBack(bytes: number, level: number): void {
@@ -99,13 +111,16 @@ function costNs(bytes: number, rate: number): bigint {
   return (BigInt(bytes) * 1_000_000_000n) / BigInt(rate);
 }
 
-/** A level that several jobs share. */
-export function newPaceLevel(bytesPerSecond = 0): SharedArrayBuffer {
+/** A level that several jobs share; `cause` is what its waits are told as. */
+export function newPaceLevel(bytesPerSecond = 0, cause: PaceCause = 'limit'): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(PACE_LEVEL_BYTES);
-  setPaceLevel(shared, bytesPerSecond);
+  setPaceLevel(shared, bytesPerSecond, cause);
   return shared;
 }
 
-export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number): void {
-  Atomics.store(new BigInt64Array(level), RATE, BigInt(Math.floor(bytesPerSecond)));
+/** Without a `cause` its waits are told as before. */
+export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number, cause?: PaceCause): void {
+  const cells = new BigInt64Array(level);
+  if (cause !== undefined) Atomics.store(cells, CAUSE, BigInt(PACE_CAUSES.indexOf(cause)));
+  Atomics.store(cells, RATE, BigInt(Math.floor(bytesPerSecond)));
 }

@@ -2,6 +2,7 @@
  * What a job tells about itself: bytes, rate, time left, and what holds it back. Everything is derived from the
  * counters that the workers keep; telling costs the data plane nothing.
  */
+import { CAUSE_NAMES, type PaceCause } from '../core/causes.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
 import { formatRate } from '../core/units.js';
@@ -119,16 +120,26 @@ export class Progress {
     const limit = binding(spent, before);
     if (limit === this.#limit) return undefined;
     this.#limit = limit;
-    return { type: 'limit', limit, reason: this.#reason(limit) };
+    return { type: 'limit', limit, reason: this.#reason(limit, spent, before) };
   }
 
-  #reason(limit: LimitEvent['limit']): string {
-    if (limit === 'rate') return `the limit of ${formatRate(this.#pace.rate())} that was set`;
-    return REASONS[limit];
+  #reason(limit: LimitEvent['limit'], now: TimeSpent, before: TimeSpent): string {
+    if (limit !== 'rate') return REASONS[limit];
+    const longest = RATE_CAUSES.reduce((most, cause) => {
+      const ms = (of: typeof cause): number => now[`${of}Ms`] - before[`${of}Ms`];
+      return ms(cause) > ms(most) ? cause : most;
+    });
+    if (longest === 'limit') return `the limit of ${formatRate(this.#pace.rate())} that was set`;
+    return CAUSE_NAMES[longest];
   }
 }
 
+const RATE_CAUSES = ['limit', 'classLimit', 'allLimit', 'windowLimit'] as const;
+const PRESSURES = ['sourcePressure', 'targetPressure', 'linkPressure'] as const;
+
 const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = {
+  deadline: 'no more is needed to be done by its deadline',
+  pressure: 'others need what it reads from, writes to or sends over, and it gives way',
   source: 'reading the source takes most of the time',
   target: 'writing to the target, or reading it again, takes most of the time',
   cpu: 'hashing takes most of the time',
@@ -138,8 +149,12 @@ const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = 
 };
 
 function binding(now: TimeSpent, before: TimeSpent): LimitEvent['limit'] {
+  const held = (causes: readonly PaceCause[]): number =>
+    causes.reduce((sum, cause) => sum + now[`${cause}Ms`] - before[`${cause}Ms`], 0);
   const shares: readonly (readonly [LimitEvent['limit'], number])[] = [
-    ['rate', now.limitMs - before.limitMs],
+    ['rate', held(RATE_CAUSES)],
+    ['deadline', held(['deadline'])],
+    ['pressure', held(PRESSURES)],
     ['source', now.sourceReadMs - before.sourceReadMs],
     ['target', now.targetWriteMs - before.targetWriteMs + now.targetReadMs - before.targetReadMs],
     ['cpu', now.hashMs - before.hashMs],

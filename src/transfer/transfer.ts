@@ -226,7 +226,8 @@ export class Transfer {
     const { clock, random } = this.#parts;
     const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
       this.events.emit({ type: 'retry', attempt, waitMs, error: error.toJSON() });
-    return { clock, random, signal: this.#stop.signal, onRetry };
+    const waiting: RetryRules['waiting'] = (wait) => this.#progress.time.during('retryMs', wait);
+    return { clock, random, signal: this.#stop.signal, onRetry, waiting };
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
