@@ -4,7 +4,8 @@ import { formatRate } from '../core/units.js';
 import { type JobBook, maySee } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
 import type { JobRecord } from './job-record.js';
-import type { Caller, Explanation } from './job-service.js';
+import type { BehindView, Caller, Explanation, TimeView } from './job-service.js';
+import { totalsOfTime } from './job-time.js';
 
 /** That others are before it is told to everybody, and which ones to those who may see them. */
 export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
@@ -14,7 +15,22 @@ export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBo
   };
   const { behind = [], ...why } = explain(job, desk, (id) => seen(id)?.name ?? "another owner's job");
   const known = behind.filter(seen);
-  return { ...why, ...(known.length > 0 && { behind: known }) };
+  const time = timeTo(by, job, book);
+  return { ...why, ...(known.length > 0 && { behind: known }), ...(time && { time }) };
+}
+
+/** Brought up to now. Jobs that nobody knows any more are told by their ids, those of others as somebody's. */
+export function timeTo(by: Caller, job: JobRecord, book: JobBook): TimeView | undefined {
+  book.times.bring(job);
+  const { time } = job;
+  if (!time) return undefined;
+  const behind = time.behind.map(({ job: id, ms, preempted }): BehindView => {
+    const other = book.find(id);
+    if (other && !maySee(other, by)) return { ms, preempted };
+    return { job: id, ...(other && { name: other.name }), ms, preempted };
+  });
+  const longestFirst = behind.sort((one, other) => other.ms - one.ms);
+  return { from: time.from, until: time.until, total: totalsOfTime(time), spans: time.spans, behind: longestFirst };
 }
 
 function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string): Explanation {

@@ -57,6 +57,7 @@ export class JobDesk {
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
     this.#holds = new Holds(parts.heldMax);
+    parts.book.times.readFrom((id) => this.runs.get(id)?.spent() ?? {});
     this.dispatcher = new Dispatcher({
       ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
       start: (id) => this.#start(id),
@@ -86,6 +87,11 @@ export class JobDesk {
   tick(): void {
     this.#mounts = mountPoints();
     this.dispatcher.tick();
+    const { book } = this.#parts;
+    book.times.ask(
+      () => book.all(),
+      (id) => this.dispatcher.why(id, (other) => other)?.behind ?? [],
+    );
   }
 
   #borrow(source: Location, target: Location): Promise<Borrowed> {
@@ -138,6 +144,7 @@ export class JobDesk {
     const job = book.find(id);
     const other = by === undefined ? undefined : book.find(by);
     // What another owner calls a job is theirs alone.
+    if (job && by !== undefined) book.times.preempted(job, by);
     const whose = other && other.owner === job?.owner ? ` (${other.name})` : '';
     if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
   }

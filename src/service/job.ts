@@ -6,6 +6,7 @@ import type { ErrorJson } from '../core/errors.js';
 import { JOB_STATES, type JobState } from '../core/events.js';
 import type { PartMark } from '../core/target.js';
 import type { CopyOptions } from './copy-options.js';
+import type { JobTime } from './job-time.js';
 
 export const PRIORITIES = ['foreground', 'high', 'normal', 'low'] as const;
 /** Highest first. */
@@ -102,6 +103,8 @@ export interface Job extends JobSettings {
   /** Present in `transient-error`: when it is tried again, and how often it was. */
   readonly retryAt?: number;
   readonly retries: number;
+  /** Where its time went; absent in what an earlier version stored. */
+  readonly time?: JobTime;
 }
 
 /** What can be asked of a job. */

@@ -8,7 +8,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { explainTo } from './explain.js';
+import { explainTo, timeTo } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook, maySee } from './job-book.js';
@@ -24,6 +24,7 @@ import type {
   JobSpec,
   JobView,
   ServiceLoad,
+  TimeView,
 } from './job-service.js';
 import { checkedSettings, named, newFiles, newJob } from './job-spec.js';
 import type { JobStore } from './job-store.js';
@@ -109,9 +110,10 @@ export class Service implements JobService {
     return views;
   }
 
-  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[] } {
+  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[]; readonly time?: TimeView } {
     const job = this.#book.get(id, by);
-    return { ...this.#view(job), files: job.files.map(fileView) };
+    const time = timeTo(by, job, this.#book);
+    return { ...this.#view(job), files: job.files.map(fileView), ...(time && { time }) };
   }
 
   addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView> {

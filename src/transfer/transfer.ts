@@ -6,6 +6,7 @@
  *
  * However it ends, what was finished is on record first.
  */
+import type { TimeByCause } from '../core/causes.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
@@ -29,7 +30,7 @@ import type { ProvenFile, ProvenPart } from './proven-file.js';
 import type { RetryRules } from './retry.js';
 import { lanesFor } from './sizing.js';
 import { tidyUp } from './tidy-up.js';
-import type { TransferResult } from './transfer-result.js';
+import { resultOf, type TransferResult } from './transfer-result.js';
 
 export interface TransferRequest extends OpenRequest {
   /** Loops that copy chunks at the same time; absent: as many as suit the ends. */
@@ -114,6 +115,11 @@ export class Transfer {
     return this.#proven;
   }
 
+  /** Where the time went so far, on the clock; it adds up to what has passed. */
+  get spent(): TimeByCause {
+    return this.#progress.time.byCause();
+  }
+
   /** 0 until both ends are known. */
   get bytesTotal(): number {
     return this.#progress.bytesTotal;
@@ -146,7 +152,13 @@ export class Transfer {
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');
-      return this.#result(job, bytesRepaired, nowMs(clock) - startMs);
+      return resultOf(job, this.#progress, this.#control, {
+        ...{ ...this.#names, bytesRepaired, elapsedMs: Math.round(nowMs(clock) - startMs) },
+        root: this.#proven?.root ?? '',
+        ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
+        ...(this.#checksum && { checksum: this.#checksum }),
+        spent: this.#progress.time.account(this.#parts.runner.workers),
+      });
     } catch (thrown) {
       const error = TransferError.from(thrown);
       this.#state(error.code === 'E_STOPPED' ? 'suspended' : 'error', error.message, error);
@@ -265,33 +277,5 @@ export class Transfer {
 
   #state(state: JobState, reason: string, error?: TransferError): void {
     this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
-  }
-
-  #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
-    const { bytesTotal, bytesReused, bytesAdopted, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCloned = this.#control.counter('clonedBytes');
-    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
-    const { algorithm } = job;
-    const { chunkBytes } = job.grid;
-    return {
-      ...this.#names,
-      bytesTotal,
-      bytesReused: bytesReused - bytesAdopted,
-      bytesAdopted,
-      bytesZero,
-      bytesMismatched,
-      bytesCopied,
-      bytesCloned,
-      proof,
-      algorithm,
-      chunkBytes,
-      bytesRepaired,
-      root: this.#proven?.root ?? '',
-      of: job.source.of ?? 'container',
-      ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
-      ...(this.#checksum && { checksum: this.#checksum }),
-      elapsedMs: Math.round(elapsedMs),
-      spent: this.#progress.time.account(this.#parts.runner.workers),
-    };
   }
 }

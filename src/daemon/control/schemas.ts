@@ -1,4 +1,5 @@
 /** What the API speaks of: jobs, files, the policy, the service. The interfaces are those of src/service. */
+import { CAUSES, type TimeByCause } from '../../core/causes.js';
 import { ERROR_KINDS, type ErrorCode, type ErrorJson } from '../../core/errors.js';
 import { JOB_STATES, type JobState } from '../../core/events.js';
 import type { CopyOptions } from '../../service/copy-options.js';
@@ -6,7 +7,20 @@ import { FILE_STATES, JOB_KINDS, type JobSettings, PRIORITIES, type Webhook } fr
 import type * as Offered from '../../service/job-service.js';
 import type { Policy } from '../../service/policy/policy.js';
 import { CHUNK_STATES, type ChunkMapView } from '../../transfer/chunk-map.js';
-import { component, count, flag, listOf, number, optional, record, string, table, text, words } from './schema.js';
+import {
+  component,
+  count,
+  flag,
+  listOf,
+  number,
+  optional,
+  record,
+  someOf,
+  string,
+  table,
+  text,
+  words,
+} from './schema.js';
 
 const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
 
@@ -138,10 +152,26 @@ const fileView = component<Offered.FileView>()(
   }),
 );
 
-/** A job with its files. */
-export type WholeJobView = Offered.JobView & { readonly files: readonly Offered.FileView[] };
+const byCause = component<TimeByCause>()('TimeByCause', someOf(CAUSES, NUMBER));
 
-export const wholeJob = component<WholeJobView>()('JobWithFiles', record({ ...view, files: listOf(fileView.ref) }));
+const time = component<Offered.TimeView>()(
+  'JobTime',
+  record({
+    ...{ from: NUMBER, until: NUMBER, total: byCause.ref, spans: listOf(byCause.ref) },
+    behind: listOf(record({ job: optional(STRING), name: optional(STRING), ms: NUMBER, preempted: COUNT })),
+  }),
+);
+
+/** A job with its files. */
+export type WholeJobView = Offered.JobView & {
+  readonly files: readonly Offered.FileView[];
+  readonly time?: Offered.TimeView;
+};
+
+export const wholeJob = component<WholeJobView>()(
+  'JobWithFiles',
+  record({ ...view, files: listOf(fileView.ref), time: optional(time.ref) }),
+);
 
 export const completed = component<Offered.JobView & Offered.Completed>()(
   'CompletedJob',
@@ -157,6 +187,7 @@ export const explanation = component<Offered.Explanation>()(
     behind: optional(listOf(STRING)),
     until: optional(NUMBER),
     hint: optional(STRING),
+    time: optional(time.ref),
   }),
 );
 
@@ -231,6 +262,6 @@ export const serviceView = component<ServiceView>()(
 export const JOB_STATE_NAMES: readonly JobState[] = JOB_STATES;
 
 export const COMPONENTS = [
-  ...[webhook, options, jobChanges, jobSpec, fileSpecs, error, failure, progress, jobView, fileView, wholeJob],
-  ...[completed, explanation, chunkMap, policy, policyView, callerView, load, serviceView],
+  ...[webhook, options, jobChanges, jobSpec, fileSpecs, error, failure, progress, jobView, fileView, byCause],
+  ...[time, wholeJob, completed, explanation, chunkMap, policy, policyView, callerView, load, serviceView],
 ].map(({ schema }) => schema);
