@@ -19,14 +19,14 @@ export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBo
   return { ...why, ...(known.length > 0 && { behind: known }), ...(time && { time }) };
 }
 
-/** Brought up to now. Jobs that nobody knows any more are told by their ids, those of others as somebody's. */
+/** Brought up to now. Of jobs of others only the time is told. */
 export function timeTo(by: Caller, job: JobRecord, book: JobBook): TimeView | undefined {
   book.times.bring(job);
   const { time } = job;
   if (!time) return undefined;
   const behind = time.behind.map(({ job: id, ms, preempted }): BehindView => {
     const other = book.find(id);
-    if (other && !maySee(other, by)) return { ms, preempted };
+    if (other ? !maySee(other, by) : !by.admin) return { ms, preempted };
     return { job: id, ...(other && { name: other.name }), ms, preempted };
   });
   const longestFirst = behind.sort((one, other) => other.ms - one.ms);

@@ -52,12 +52,12 @@ export function explainLines(account: TimeAccount, look: ExplainLook): string[] 
   const longer = readingBack.wallMs > copying.wallMs ? readingBack : copying;
   return [
     `time spent (lanes: ${lanes}, workers: ${workers})`,
-    ...rows.map((row) => rowText(row, timeColumns, look.columns)),
+    ...rows.map((row) => rowText(row, { label: LABEL_COLUMNS + 4, time: timeColumns, all: look.columns })),
     ...wrapped(boundText(longer.spent, workers, look.cores), look.columns),
   ];
 }
 
-interface Row {
+export interface Row {
   readonly label: string;
   readonly time: string;
   /** Of the lanes' time of the phase; absent: the line of a phase itself. */
@@ -77,16 +77,20 @@ function table(phase: { what: string; wallMs: number; spent?: TimeSpent }, lanes
   return [head, ...rows];
 }
 
-function rowText({ label, time, share }: Row, timeColumns: number, columns: number): string {
-  const start = `${label.padEnd(LABEL_COLUMNS + 4)}  ${time.padStart(timeColumns)}`;
+/** A line with a bar, where there is room for one; `columns`: of the label, of the time, and of all of it. */
+export function rowText(
+  { label, time, share }: Row,
+  columns: { readonly label: number; readonly time: number; readonly all: number },
+): string {
+  const start = `${label.padEnd(columns.label)}  ${time.padStart(columns.time)}`;
   if (share === undefined) return start;
   const text = `${start}${`${Math.round(share * 100)}`.padStart(4)} %`;
-  const room = Math.min(BAR_COLUMNS_MAX, columns - text.length - 2);
+  const room = Math.min(BAR_COLUMNS_MAX, columns.all - text.length - 2);
   return room < BAR_COLUMNS_MIN ? text : `${text}  ${'#'.repeat(Math.round(share * room))}`.trimEnd();
 }
 
 /** Finer than elsewhere: hundredths tell the parts of a short copy apart. */
-function timeText(ms: number): string {
+export function timeText(ms: number): string {
   return ms < 9995 ? `${(ms / 1000).toFixed(2)} s` : formatDuration(ms);
 }
 

@@ -5,14 +5,15 @@ import type { Explanation, FileView, JobView } from '../../service/job-service.j
 import { shortId } from '../service-access.js';
 import { doneText } from './job-table.js';
 import { count, wallTime } from './summary.js';
+import { timeLines } from './time-text.js';
 
 /** `3f2a91c0 nightly: suspended: somebody suspended it`. */
 export function jobLine({ id, name, state, reason }: JobView): string {
   return `${shortId(id)} ${name}: ${state}${reason === '' ? '' : `: ${reason}`}`;
 }
 
-export function infoLines(job: WholeJobView): string[] {
-  const { id, name, state, reason, owner, kind, priority, error, retryAt, files } = job;
+export function infoLines(job: WholeJobView, columns = 80): string[] {
+  const { id, name, state, reason, owner, kind, priority, error, retryAt, files, time } = job;
   const what = kind === 'migration' ? `${priority} priority, a migration` : `${priority} priority`;
   return [
     `${name}: ${state}${reason === '' ? '' : `: ${reason}`}`,
@@ -25,6 +26,7 @@ export function infoLines(job: WholeJobView): string[] {
     ...settingLines(job).map((line) => `  ${line}`),
     `  id ${id}`,
     ...files.flatMap(fileLines),
+    ...(time ? timeLines(time, columns - 2).map((line) => `  ${line}`) : []),
   ];
 }
 
