@@ -5,7 +5,16 @@ import type { TreeCopy, TreeResult } from '../tree/tree-copy.js';
 import { type CopyOptions, locationOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 
-type NotForTrees = 'source' | 'target' | 'checksum' | 'delta' | 'to' | 'flatten' | 'parentFolders' | 'http';
+type NotForTrees =
+  | 'source'
+  | 'target'
+  | 'checksum'
+  | 'delta'
+  | 'to'
+  | 'flatten'
+  | 'parentFolders'
+  | 'http'
+  | 'finishBy';
 
 /** As for a single file, where it says nothing else. */
 export interface CopyTreeOptions extends Omit<CopyOptions, NotForTrees> {

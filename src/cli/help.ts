@@ -62,6 +62,10 @@ pair; docs/ has a page for each. --delta (with --overwrite) takes over from the
 target, at a path or at a peer, the chunks that are the same, and sends only the
 others.
 
+With --finish-by a copy takes only what it needs to be done by then, a tenth of
+the time (at most half an hour) kept back, and leaves the rest to others; it is
+never faster than --limit. That it will be late is told as soon as it shows.
+
 With --background the service ("blockferry serve") makes the copy as a job that
 completes by itself, and this command only prints its id.
 
@@ -78,6 +82,7 @@ Examples:
   blockferry copy disk.vhd /backup/monday.vhd  under another name
   blockferry copy -r --preserve vms/ /backup/vms
   blockferry copy -r --exclude '*.log' --dry-run vms/ /backup/vms
+  blockferry copy --finish-by 06:00 disk.vhd /backup/
   blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
   blockferry copy --header @secret.txt https://host/disk.vhd disk.vhd
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
@@ -155,7 +160,7 @@ const COPY_GROUPS: Readonly<Record<string, readonly string[]>> = {
   'The target:': ['--overwrite', '--delta', '--discard'],
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
-  'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  'Speed:': ['--limit', '--finish-by', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
   [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
   'In the background:': ['--background', '--state'],
   'What is told:': ['--explain', '--json', '--quiet'],

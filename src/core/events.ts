@@ -123,8 +123,18 @@ export interface ProgressEvent extends EventBase {
   readonly rateBytesPerSecond: number;
   readonly remainingMs?: number;
   readonly spent: TimeSpent;
+  /** Present where it is to be done by some time. */
+  readonly deadline?: DeadlineView;
   /** Present when whole trees or several files are copied. */
   readonly files?: FileCounts;
+}
+
+/** Until when a job is to be done, and whether it will be. */
+export interface DeadlineView {
+  /** Milliseconds since 1970. */
+  readonly finishBy: number;
+  /** By how much it will be late, as far as can be told now; absent: it is going to be in time. */
+  readonly lateByMs?: number;
 }
 
 /** How many files of a tree are finished; a symbolic link counts as one. */

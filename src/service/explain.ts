@@ -16,7 +16,8 @@ export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBo
   const { behind = [], ...why } = explain(job, desk, (id) => seen(id)?.name ?? "another owner's job");
   const known = behind.filter(seen);
   const time = timeTo(by, job, book);
-  return { ...why, ...(known.length > 0 && { behind: known }), ...(time && { time }) };
+  const deadline = desk.deadlines.view(job.id);
+  return { ...why, ...(known.length > 0 && { behind: known }), ...(deadline && { deadline }), ...(time && { time }) };
 }
 
 /** Brought up to now. Of jobs of others only the time is told. */

@@ -14,6 +14,7 @@ import { Dispatcher } from './dispatcher.js';
 import { Holds } from './holds.js';
 import { byPriority, isFinal, type JobFile } from './job.js';
 import type { JobBook } from './job-book.js';
+import { JobDeadlines } from './job-deadlines.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import { JobRun } from './job-run.js';
 import type { Policy } from './policy/policy.js';
@@ -45,6 +46,7 @@ const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
 export class JobDesk {
   readonly dispatcher: Dispatcher;
   readonly runs = new Map<string, JobRun>();
+  readonly deadlines: JobDeadlines;
   /** That were sent since the start, by class. */
   readonly bytes = byPriority(() => 0);
   readonly #parts: JobDeskParts;
@@ -57,6 +59,11 @@ export class JobDesk {
   constructor(parts: JobDeskParts) {
     this.#parts = parts;
     this.#holds = new Holds(parts.heldMax);
+    this.deadlines = new JobDeadlines({
+      ...{ clock: parts.clock, policy: parts.policy },
+      rate: (id) => (parts.book.find(id)?.state === 'transferring' ? this.runs.get(id)?.rate() : undefined),
+      tell: (job, message) => parts.book.tell(job as JobRecord, { type: 'note', message }),
+    });
     parts.book.times.readFrom((id) => this.runs.get(id)?.spent() ?? {});
     this.dispatcher = new Dispatcher({
       ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
@@ -88,6 +95,7 @@ export class JobDesk {
     this.#mounts = mountPoints();
     this.dispatcher.tick();
     const { book } = this.#parts;
+    for (const job of book.all()) this.deadlines.look(job);
     book.times.ask(
       () => book.all(),
       (id) => this.dispatcher.why(id, (other) => other)?.behind ?? [],
@@ -105,6 +113,7 @@ export class JobDesk {
     let [doneMax, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
+      deadlinePace: this.deadlines.level(job.id),
       borrow: (source, target) => this.#borrow(source, target),
       filesAtOnce: () => policy().filesAtOnce,
       holds: this.#holds,
@@ -120,7 +129,8 @@ export class JobDesk {
         const sentNow = bytesDone - bytesReused - bytesZero;
         this.bytes[job.priority] += Math.max(0, sentNow - sent);
         sent = sentNow;
-        book.progress(job, progress, moved);
+        const deadline = this.deadlines.view(job.id);
+        book.progress(job, { ...progress, ...(deadline && { deadline }) }, moved);
       },
       onFile: () => book.keepSoon(job),
       onCommit: () => book.keep(job),

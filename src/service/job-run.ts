@@ -28,6 +28,8 @@ export interface JobRunParts {
   readonly classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
   /** What all jobs share. */
   readonly pace: SharedArrayBuffer;
+  /** What its deadline needs. */
+  readonly deadlinePace: SharedArrayBuffer;
   readonly filesAtOnce: () => number;
   readonly holds: Holds;
   readonly onEvent: (event: TransferEvent, file: number) => void;
@@ -214,8 +216,8 @@ export class JobRun {
   }
 
   #newRun(file: number, copying: Copying, runner: ChunkRunner, completes: boolean): FileRun {
-    const { clock, random, classPaces, pace } = this.#parts;
-    const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace];
+    const { clock, random, classPaces, pace, deadlinePace } = this.#parts;
+    const paces = [this.#pace, ...PRIORITIES.map((priority) => classPaces[priority]), pace, deadlinePace];
     copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
       ...{ runner, clock, random, paces, counts: this.#counts() },
       holds: () => !completes && !this.#job.autoComplete,
@@ -235,10 +237,10 @@ export class JobRun {
     return copying.run;
   }
 
-  /** Of the paces above: the job's, its class's, and that of all. */
+  /** Of the paces above: the job's, its class's, that of all, and what comes behind it. */
   #counts(): (at: number) => boolean {
     const { priority } = this.#job;
-    return (at) => at === 0 || at === PRIORITIES.length + 1 || PRIORITIES[at - 1] === priority;
+    return (at) => at === 0 || at > PRIORITIES.length || PRIORITIES[at - 1] === priority;
   }
 
   #hold(file: number, copying: Copying, size: number): void {

@@ -1,7 +1,7 @@
 /** What the service offers to whoever holds it: the daemon's routes, a library's caller, a migration. */
 import type { TimeByCause } from '../core/causes.js';
 import type { ErrorJson } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import type { DeadlineView, JobState } from '../core/events.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { CopyOptions } from './copy-options.js';
 import type { FileState, JobKind, JobSettings, Priority } from './job.js';
@@ -54,6 +54,8 @@ export interface JobView extends Omit<JobSettings, 'webhook'> {
   readonly retryAt?: number;
   readonly retries: number;
   readonly webhookUrl?: string;
+  /** By how much it will miss its deadline, as far as can be told now; absent: it has none, or will be in time. */
+  readonly lateByMs?: number;
 }
 
 export interface FileView {
@@ -81,6 +83,8 @@ export interface Explanation {
   readonly until?: number;
   /** What the user may do. */
   readonly hint?: string;
+  /** Present where it is to be done by some time. */
+  readonly deadline?: DeadlineView;
   /** Where the time went, until now. */
   readonly time?: TimeView;
 }

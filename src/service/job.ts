@@ -61,6 +61,11 @@ export interface JobSettings {
   readonly autoComplete: boolean;
   /** Bytes per second; 0: none. */
   readonly limitBytesPerSecond: number;
+  /**
+   * An ISO time: it goes no faster than it has to, to be done by then. To be set, also a time of day such as `06:00`,
+   * which is the next such; empty: none.
+   */
+  readonly finishBy?: string;
   /** The wait before the first retry of the job; it doubles up to {@link retryDelayMsMax}. */
   readonly retryDelayMsMin: number;
   readonly retryDelayMsMax: number;

@@ -197,10 +197,11 @@ export class Service implements JobService {
 
   change(id: string, settings: Partial<JobSettings>, by: Caller): Promise<JobView> {
     return this.#call(id, 'change', by, async (job) => {
-      const given = checkedSettings(settings);
+      const given = checkedSettings(settings, this.#parts.clock.wallMs());
       Object.assign(job, given);
       const run = this.#desk.runs.get(id);
       if (given.limitBytesPerSecond !== undefined) run?.setLimit(given.limitBytesPerSecond);
+      if ('finishBy' in given) this.#desk.deadlines.look(job);
       if (given.priority !== undefined) run?.changeClass();
       if (given.autoComplete && job.state === 'transferred') this.#desk.queue(job, 'it is to complete itself now');
       if (given.autoComplete) run?.goOn();
@@ -293,6 +294,6 @@ export class Service implements JobService {
 
   #view(job: JobRecord): JobView {
     const run = this.#desk.runs.get(job.id);
-    return jobView(job, run?.rate() ?? 0);
+    return jobView(job, run?.rate() ?? 0, this.#desk.deadlines.view(job.id)?.lateByMs);
   }
 }

@@ -4,7 +4,7 @@
  */
 import { CAUSE_NAMES, type PaceCause } from '../core/causes.js';
 import { type Clock, nowMs } from '../core/clock.js';
-import type { EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
+import type { DeadlineView, EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
 import { formatRate } from '../core/units.js';
 import type { ControlBlock } from './control-block.js';
 import type { Pace } from './pace.js';
@@ -19,6 +19,7 @@ const BINDING_SHARE = 0.4;
 export class Progress {
   readonly time: TimeBook;
   proof: ProofLevel = 'written';
+  deadline: DeadlineView | undefined;
   bytesTotal = 0;
   bytesReused = 0;
   /** Of those: taken over from the target that is replaced. */
@@ -78,7 +79,7 @@ export class Progress {
     return { bytesDone: Math.min(bytesTotal, this.#control.counter('readBytes') - from), bytesTotal };
   }
 
-  event(): EventBody {
+  event(): Extract<EventBody, { type: 'progress' }> {
     const sent = this.#control.counter(this.#counts) - this.bytesVoid;
     this.#doneMax = Math.max(this.#doneMax, Math.min(this.bytesTotal, sent + this.bytesReused + this.bytesZero));
     const rate = this.#rate();
@@ -96,6 +97,7 @@ export class Progress {
       rateBytesPerSecond: Math.round(rate),
       ...(rate > 0 && { remainingMs: Math.round((rest / rate) * 1000) }),
       spent: this.time.spent(),
+      ...(this.deadline && { deadline: this.deadline }),
     };
   }
 

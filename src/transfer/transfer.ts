@@ -20,6 +20,7 @@ import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
+import { type DeadlinePace, deadlineOf } from './deadline-pace.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { openingNotes, resumedText } from './opening-notes.js';
@@ -38,6 +39,8 @@ export interface TransferRequest extends OpenRequest {
   /** Bytes of one read or write. */
   readonly blockBytes?: number | undefined;
   readonly readBack: boolean;
+  /** Milliseconds since 1970: it goes no faster than it has to, to be done by then. */
+  readonly finishBy?: number | undefined;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
 }
@@ -66,6 +69,7 @@ export class Transfer {
   readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #progress: Progress;
+  readonly #deadline: DeadlinePace | undefined;
   readonly #stop = newStop();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
@@ -77,7 +81,8 @@ export class Transfer {
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
     this.#parts = parts;
-    this.#control = ControlBlock.create(parts.paces);
+    this.#deadline = deadlineOf(request.finishBy, parts.clock, () => this.#pace.rate());
+    this.#control = ControlBlock.create([...(parts.paces ?? []), ...(this.#deadline ? [this.#deadline.level] : [])]);
     this.#names = { source: request.source.name, target: request.target.name };
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
@@ -262,13 +267,25 @@ export class Transfer {
   }
 
   async #tick(carryOut?: CarryOut): Promise<void> {
+    if (this.#deadline) this.#keepDeadline(this.#progress.event());
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
       carryOut?.tick();
-      this.events.emit(this.#progress.event());
+      const progress = this.#progress.event();
+      this.#keepDeadline(progress);
+      this.events.emit(progress);
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
     }
+  }
+
+  #keepDeadline({ bytesTotal, bytesDone, rateBytesPerSecond }: ReturnType<Progress['event']>): void {
+    const { readBack, checksum } = this.#request;
+    const bytesAfter = bytesTotal * ((readBack ? 1 : 0) + (checksum ? 1 : 0));
+    const bytesLeft = bytesTotal - bytesDone;
+    const late = this.#deadline?.look({ bytesLeft, bytesPerSecond: rateBytesPerSecond, bytesAfter });
+    if (late !== undefined) this.#note(late);
+    this.#progress.deadline = this.#deadline?.view;
   }
 
   #note(message: string): void {

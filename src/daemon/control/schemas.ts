@@ -26,6 +26,7 @@ const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
 
 const LOCATION_CHARS_MAX = 32_768;
 const NAME_CHARS_MAX = 1_000;
+const TIME_CHARS_MAX = 40;
 const ARGUMENTS_MAX = 256;
 /** The policy has a limit of its own; this one is what fits into a request. */
 const FILES_MAX = 100_000;
@@ -43,6 +44,7 @@ const settings = {
   priority: words(PRIORITIES),
   autoComplete: FLAG,
   limitBytesPerSecond: COUNT,
+  finishBy: text(TIME_CHARS_MAX),
   retryDelayMsMin: count(WAIT_MS_MAX),
   retryDelayMsMax: count(WAIT_MS_MAX),
   noProgressMsMax: count(WAIT_MS_MAX),
@@ -58,6 +60,7 @@ const changes = {
   priority: optional(settings.priority),
   autoComplete: optional(FLAG),
   limitBytesPerSecond: optional(COUNT),
+  finishBy: optional(settings.finishBy),
   retryDelayMsMin: optional(settings.retryDelayMsMin),
   retryDelayMsMax: optional(settings.retryDelayMsMax),
   noProgressMsMax: optional(settings.noProgressMsMax),
@@ -129,8 +132,9 @@ const progress = component<Offered.JobProgressView>()(
 const view = {
   ...{ id: STRING, owner: STRING, kind: words(JOB_KINDS), state: words(JOB_STATES), reason: STRING },
   ...{ progress: progress.ref, createdAt: NUMBER, changedAt: NUMBER, error: optional(error.ref) },
-  ...{ retryAt: optional(NUMBER), retries: COUNT, webhookUrl: optional(STRING) },
+  ...{ retryAt: optional(NUMBER), retries: COUNT, webhookUrl: optional(STRING), lateByMs: optional(NUMBER) },
   ...settings,
+  finishBy: optional(settings.finishBy),
   notify: optional(settings.notify),
 };
 
@@ -187,6 +191,7 @@ export const explanation = component<Offered.Explanation>()(
     behind: optional(listOf(STRING)),
     until: optional(NUMBER),
     hint: optional(STRING),
+    deadline: optional(record({ finishBy: NUMBER, lateByMs: optional(NUMBER) })),
     time: optional(time.ref),
   }),
 );

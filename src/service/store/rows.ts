@@ -43,7 +43,7 @@ const job = object(
     ...{ createdAt: amount, changedAt: amount, progressAt: amount, retries: count(), options: object({}) },
   },
   {
-    ...{ error, retryAt: amount, notify: listOf(words, 10_000), time },
+    ...{ error, retryAt: amount, notify: listOf(words, 10_000), time, finishBy: words },
     webhook: object({ url: words }, { secret: words }),
   },
 );
