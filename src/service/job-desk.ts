@@ -162,6 +162,8 @@ export class JobDesk {
   #heard(job: JobRecord, event: TransferEvent, file: number): void {
     const { book } = this.#parts;
     if (event.type === 'state') {
+      // Before its first bytes move: now it is known how many there are.
+      if (event.state === 'transferring') this.deadlines.look(job);
       if (event.state === 'transferring' && job.state === 'connecting') book.pass(job, 'transferring', event.reason);
       return;
     }
