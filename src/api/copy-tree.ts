@@ -7,7 +7,16 @@ import { type CopyOptions, locationOf, rateOf, requestOf } from './options.js';
 import { Run } from './run.js';
 import { goalOf, leaseFor, partsOf, releaseAfter } from './yielding.js';
 
-type NotForTrees = 'source' | 'target' | 'checksum' | 'delta' | 'to' | 'flatten' | 'parentFolders' | 'http';
+type NotForTrees =
+  | 'source'
+  | 'target'
+  | 'checksum'
+  | 'delta'
+  | 'to'
+  | 'flatten'
+  | 'parentFolders'
+  | 'http'
+  | 'finishBy';
 
 /** As for a single file, where it says nothing else. */
 export interface CopyTreeOptions extends Omit<CopyOptions, NotForTrees> {

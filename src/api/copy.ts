@@ -1,5 +1,6 @@
 /** `copy()`: one file, from any location to any other. */
 import { systemClock } from '../core/clock.js';
+import { parseFinishBy } from '../core/finish-by.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
@@ -33,6 +34,7 @@ export function copy(options: CopyOptions): CopyRun {
     ...endsOf(options),
     checksum: checksumRequest(options.checksum),
     manifest: manifestOf(options),
+    ...(options.finishBy !== undefined && { finishBy: parseFinishBy(options.finishBy, systemClock.wallMs()) }),
   };
   const goal = goalOf(options);
   let lease: YieldLease | undefined;
@@ -50,7 +52,8 @@ export function copy(options: CopyOptions): CopyRun {
 async function pulled(request: TransferRequest, { preserve, reflink }: CopyOptions): Promise<PullWork | undefined> {
   const { source, target, manifest, checksum, chunkBytes, lanes } = request;
   if (source.scheme !== 'peer' || target.scheme !== 'peer') return undefined;
-  if (preserve || manifest !== undefined || checksum || reflink === 'always') return undefined;
+  if (request.finishBy !== undefined || preserve || manifest !== undefined || checksum || reflink === 'always')
+    return undefined;
   const { algorithm, rateBytesPerSecond, overwrite, discard, delta, sync, readBack, check = true } = request;
   const { pullBetween } = await import('./pull.js');
   return pullBetween(

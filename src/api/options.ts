@@ -23,6 +23,12 @@ export interface CopyOptions extends YieldOptions {
   /** Bytes per second, an upper bound; absent or 0: as fast as it goes. */
   readonly limitBytesPerSecond?: number;
   /**
+   * Until when it is to be done: a time of day such as `06:00`, which is the next such, or an ISO time. It goes no
+   * faster than it has to, with a tenth of the time (at most half an hour) kept back, never faster than the limit, and
+   * tells by a note when it will be late.
+   */
+  readonly finishBy?: string;
+  /**
    * Bytes of a chunk, for a new copy; a partial keeps the one that it began with. Default 8 MiB, less at low limits.
    */
   readonly chunkBytes?: number;

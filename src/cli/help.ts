@@ -68,6 +68,10 @@ gentle gives way first, greedy last; --protect latency=5ms gives way so that
 their requests take no longer. A trickle always flows. docs/background.md tells
 how, and what was measured.
 
+With --finish-by a copy takes only what it needs to be done by then, a tenth of
+the time (at most half an hour) kept back, and leaves the rest to others; it is
+never faster than --limit. That it will be late is told as soon as it shows.
+
 With --background the service ("blockferry serve") makes the copy as a job that
 completes by itself, and this command only prints its id.
 
@@ -84,6 +88,7 @@ Examples:
   blockferry copy disk.vhd /backup/monday.vhd  under another name
   blockferry copy -r --preserve vms/ /backup/vms
   blockferry copy -r --exclude '*.log' --dry-run vms/ /backup/vms
+  blockferry copy --finish-by 06:00 disk.vhd /backup/
   blockferry copy --limit 400Mbit https://host/disk.vhd disk.vhd
   blockferry copy --header @secret.txt https://host/disk.vhd disk.vhd
   blockferry copy --read-back --overwrite disk.vhd /backup/disk.vhd
@@ -161,7 +166,7 @@ const COPY_GROUPS: Readonly<Record<string, readonly string[]>> = {
   'The target:': ['--overwrite', '--delta', '--discard'],
   'Disk images:': ['--to', '--flatten', '--parents', '--no-check'],
   'Proof:': ['--read-back', '--checksum', '--algorithm', '--manifest'],
-  'Speed:': ['--limit', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
+  'Speed:': ['--limit', '--finish-by', '--workers', '--lanes', '--chunk-size', '--reflink', '--no-sync'],
   'Others at the same storage:': [...YIELD_OPTIONS],
   [HTTP_GROUP]: [...HTTP_OPTIONS, '--no-resume-ok'],
   'In the background:': ['--background', '--state'],

@@ -17,7 +17,7 @@ import {
   JOB_WHY_HELP,
   TOP_HELP,
 } from './job-help.js';
-import { count, duration, LANES_MAX, rate, size } from './option-values.js';
+import { count, duration, FINISH_BY, LANES_MAX, rate, size } from './option-values.js';
 import type { Reflink } from './program.js';
 import { addServiceOptions, type ServiceFlags } from './service-flags.js';
 import { addYieldOptions, type YieldFlags } from './yield-flags.js';
@@ -28,6 +28,7 @@ export interface JobSettingFlags extends ServiceFlags {
   readonly priority?: Priority;
   readonly autoComplete?: boolean;
   readonly limit?: number;
+  readonly finishBy?: string | false;
   readonly retryDelay?: number;
   readonly retryDelayMax?: number;
   /** Milliseconds; true: not said. The name comes from `--no-progress`. */
@@ -155,6 +156,7 @@ function addSettings(command: Command): Command {
     .option('--name <text>', 'what to call the job (default: its first source)')
     .addOption(new Option('--priority <class>', 'which jobs go first (default: normal)').choices(PRIORITIES))
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
+    .option('--finish-by <time>', FINISH_BY)
     .option('--retry-delay <time>', 'wait before the first retry, such as 30s; it doubles', duration('--retry-delay'))
     .option('--retry-delay-max <time>', 'the longest that this wait may get', duration('--retry-delay-max'))
     .option('--no-progress <time>', 'give up after errors for so long without progress', duration('--no-progress'))
@@ -205,6 +207,7 @@ function addMove(job: Command, move: JobMove, about: string, commands: () => Job
 function addSet(job: Command, commands: () => JobCommands): void {
   const set = addToService(job, 'set', 'change a job, whether it is under way or not').argument('<job>', JOB_ABOUT);
   addSettings(set)
+    .option('--no-finish-by', 'as fast as it goes again')
     .option('--no-notify', 'run no program any more')
     .option('--no-webhook', 'tell no server any more')
     .option('--auto-complete', 'give the files their names as soon as all are transferred')

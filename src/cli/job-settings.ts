@@ -1,6 +1,8 @@
 /** The options of `job create` and `job set`, as the service takes them. */
 import { resolve } from 'node:path';
+import { systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
+import { parseFinishBy } from '../core/finish-by.js';
 import type { CopyOptions } from '../service/copy-options.js';
 import type { JobSettings, Webhook } from '../service/job.js';
 import type { JobCreateFlags, JobSettingFlags } from './job-program.js';
@@ -9,13 +11,14 @@ import { type YieldFlags, yieldOptionsOf } from './yield-flags.js';
 
 /** Only what was said. @throws TransferError E_USAGE */
 export function settingsOf(flags: JobSettingFlags): Partial<JobSettings> {
-  const { name, priority, autoComplete, limit, retryDelay, retryDelayMax, progress, maxTime, notify } = flags;
+  const { name, priority, autoComplete, limit, finishBy, retryDelay, retryDelayMax, progress, maxTime, notify } = flags;
   const webhook = webhookOf(flags);
   return {
     ...(name !== undefined && { name }),
     ...(priority !== undefined && { priority }),
     ...(autoComplete !== undefined && { autoComplete }),
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
+    ...(finishBy !== undefined && { finishBy: finishByOf(finishBy) }),
     ...(retryDelay !== undefined && { retryDelayMsMin: retryDelay }),
     ...(retryDelayMax !== undefined && { retryDelayMsMax: retryDelayMax }),
     ...(typeof progress === 'number' && { noProgressMsMax: progress }),
@@ -24,6 +27,11 @@ export function settingsOf(flags: JobSettingFlags): Partial<JobSettings> {
     ...(notify !== undefined && { notify: notify === false ? [] : commandOf(notify) }),
     ...(webhook && { webhook }),
   };
+}
+
+/** In the time zone of whoever says it, which the service may not share. */
+export function finishByOf(text: string | false): string {
+  return text === false ? '' : new Date(parseFinishBy(text, systemClock.wallMs())).toISOString();
 }
 
 /** It runs elsewhere, and without a shell that would look for it. */

@@ -72,3 +72,5 @@ export function readAddress(option: string, text: string, portDefault: number): 
   }
   return { host: bracketed ?? (plain === '' ? '::' : (plain as string)), port };
 }
+
+export const FINISH_BY = 'no faster than it takes to be done by then, such as 06:00 or 2030-01-31T06:00';

@@ -9,7 +9,17 @@ import { arrangeHelp, COMPLETION_HELP, COPY_HELP, EXAMPLES, LEFTOVERS_HELP, STAT
 import { addHttpOptions, type HttpFlags } from './http-flags.js';
 import { addJob, addTop, type JobCommands } from './job-program.js';
 import { addMigrate, type MigrateCommands } from './migrate-program.js';
-import { collect, count, days, LANES_MAX, type OutputFlags, rate, size, WORKERS_MAX } from './option-values.js';
+import {
+  collect,
+  count,
+  days,
+  FINISH_BY,
+  LANES_MAX,
+  type OutputFlags,
+  rate,
+  size,
+  WORKERS_MAX,
+} from './option-values.js';
 import { addPeerCommands, addServe, type PeerCommands, type ServeCommands } from './serve-program.js';
 import { addPolicy, addServiceUnit, type PolicyCommands, type UnitCommands } from './service-program.js';
 
@@ -38,6 +48,7 @@ export interface CopyFlags extends OutputFlags, HttpFlags, YieldFlags {
   readonly reflink: Reflink;
   readonly explain?: boolean;
   readonly limit?: number;
+  readonly finishBy?: string;
   readonly chunkSize?: number;
   readonly workers?: number;
   readonly lanes?: number;
@@ -150,6 +161,7 @@ function addCopy(program: Command, commands: Commands): void {
     .option('--background', 'hand the copy to the service, and print the id of its job')
     .option('--state <folder>', 'with --background: state folder of the service')
     .option('--limit <rate>', 'bytes per second at most, such as 50MiB (50M) or 400Mbit; 0: no limit', rate('--limit'))
+    .option('--finish-by <time>', FINISH_BY)
     .option('--chunk-size <size>', 'bytes of a chunk of a new copy, such as 8MiB', size('--chunk-size'))
     .option('--workers <n>', 'threads that copy', count('--workers', WORKERS_MAX))
     .option('--lanes <n>', 'chunks under way at the same time', count('--lanes', LANES_MAX))

@@ -1,4 +1,5 @@
 /** The events of a job: one union, the same JSON in the library, in `--json` and wherever else they are told. */
+import type { TimeByCause } from './causes.js';
 import type { ErrorJson } from './errors.js';
 
 export const JOB_STATES = [
@@ -54,8 +55,18 @@ export interface TimeSpent {
   readonly targetWriteMs: number;
   /** Reading the target again, for a proof. */
   readonly targetReadMs: number;
-  /** Held back by the limit that was set. */
+  /** Held back by the limit that was set for the job itself. */
   readonly limitMs: number;
+  /** Held back by the limit of its class, of all jobs together, or of a window of the policy. */
+  readonly classLimitMs: number;
+  readonly allLimitMs: number;
+  readonly windowLimitMs: number;
+  /** It needs to be no faster to be done by its deadline. */
+  readonly deadlineMs: number;
+  /** Gave way to others who need the source, the target, or the way between. */
+  readonly sourcePressureMs: number;
+  readonly targetPressureMs: number;
+  readonly linkPressureMs: number;
   /** All workers were busy with other chunks. */
   readonly workerMs: number;
   /** Waiting for written data to become durable. */
@@ -84,6 +95,8 @@ export interface TimeAccount {
   readonly checksummingMs: number;
   /** The source's last check, the new name, and the tidying up. */
   readonly committingMs: number;
+  /** All of it once more, as time on the clock, with the lanes' time divided by the lanes: adds up to the whole. */
+  readonly byCause: TimeByCause;
 }
 
 export interface PhaseAccount {
@@ -110,8 +123,18 @@ export interface ProgressEvent extends EventBase {
   readonly rateBytesPerSecond: number;
   readonly remainingMs?: number;
   readonly spent: TimeSpent;
+  /** Present where it is to be done by some time. */
+  readonly deadline?: DeadlineView;
   /** Present when whole trees or several files are copied. */
   readonly files?: FileCounts;
+}
+
+/** Until when a job is to be done, and whether it will be. */
+export interface DeadlineView {
+  /** Milliseconds since 1970. */
+  readonly finishBy: number;
+  /** By how much it will be late, as far as can be told now; absent: it is going to be in time. */
+  readonly lateByMs?: number;
 }
 
 /** How many files of a tree are finished; a symbolic link counts as one. */
@@ -203,8 +226,8 @@ export interface StepEvent extends EventBase {
 /** Which limit holds the job back now, and why. */
 export interface LimitEvent extends EventBase {
   readonly type: 'limit';
-  /** others: it makes way for those who use its storage or its link, too. */
-  readonly limit: 'rate' | 'others' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
+  /** pressure: it makes way for those who use its storage or its link, too. */
+  readonly limit: 'rate' | 'deadline' | 'pressure' | 'source' | 'target' | 'cpu' | 'flush' | 'retry' | 'none';
   readonly reason: string;
 }
 

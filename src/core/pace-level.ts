@@ -2,6 +2,7 @@
  * The memory of one level of a pace: how fast those may go who share it, and, where somebody is to find out how fast
  * that should be, what their blocks took. All threads read and write it with Atomics.
  */
+import { PACE_CAUSES, type PaceCause } from './causes.js';
 
 /** Nanoseconds: when the next byte is due. */
 export const FREE = 0;
@@ -20,8 +21,10 @@ const TOOK = 7;
 const TOOK_SQUARED = 8;
 /** Microseconds of the quickest block, or 0, since this was last asked for. */
 const FASTEST = 9;
+/** Which of {@link PACE_CAUSES} its waits are told as. */
+export const CAUSE = 10;
 
-export const PACE_LEVEL_CELLS = 10;
+export const PACE_LEVEL_CELLS = 11;
 export const PACE_LEVEL_BYTES = PACE_LEVEL_CELLS * BigInt64Array.BYTES_PER_ELEMENT;
 
 export type Metered = 'reads' | 'writes';
@@ -29,16 +32,19 @@ const KINDS: Readonly<Record<Metered, bigint>> = { reads: 1n, writes: 2n };
 /** So that one block that hangs for days does not overflow what is added up. */
 const TOOK_MAX_NS = 60_000_000_000n;
 
-/** A level that several jobs share. */
-export function newPaceLevel(bytesPerSecond = 0, metered?: Metered): SharedArrayBuffer {
+/** A level that several jobs share; `cause` is what its waits are told as. */
+export function newPaceLevel(bytesPerSecond = 0, cause: PaceCause = 'limit', metered?: Metered): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(PACE_LEVEL_BYTES);
   Atomics.store(new BigInt64Array(shared), METERED, metered ? KINDS[metered] : 0n);
-  setPaceLevel(shared, bytesPerSecond);
+  setPaceLevel(shared, bytesPerSecond, cause);
   return shared;
 }
 
-export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number): void {
-  Atomics.store(new BigInt64Array(level), RATE, BigInt(Math.floor(bytesPerSecond)));
+/** Without a `cause` its waits are told as before. */
+export function setPaceLevel(level: SharedArrayBuffer, bytesPerSecond: number, cause?: PaceCause): void {
+  const cells = new BigInt64Array(level);
+  if (cause !== undefined) Atomics.store(cells, CAUSE, BigInt(PACE_CAUSES.indexOf(cause)));
+  Atomics.store(cells, RATE, BigInt(Math.floor(bytesPerSecond)));
 }
 
 /** How a level gives way: in which blocks, and how little is made good when a timer was late. */

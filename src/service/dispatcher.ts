@@ -84,9 +84,13 @@ export class Dispatcher {
   }
 
   applyRates(): void {
-    const { rates } = this.rates();
-    for (const priority of PRIORITIES) setPaceLevel(this.#parts.classPaces[priority], rates[priority]);
-    setPaceLevel(this.#parts.pace, rates.all);
+    const { rates, rule } = this.rates();
+    const window = this.#parts.policy().windows.find(({ name }) => name === rule)?.rates;
+    for (const priority of PRIORITIES) {
+      const cause = window?.[priority] === undefined ? 'classLimit' : 'windowLimit';
+      setPaceLevel(this.#parts.classPaces[priority], rates[priority], cause);
+    }
+    setPaceLevel(this.#parts.pace, rates.all, window?.all === undefined ? 'allLimit' : 'windowLimit');
   }
 
   /** `until` is in milliseconds since 1970. */

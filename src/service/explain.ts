@@ -4,7 +4,8 @@ import { formatRate } from '../core/units.js';
 import { type JobBook, maySee } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
 import type { JobRecord } from './job-record.js';
-import type { Caller, Explanation } from './job-service.js';
+import type { BehindView, Caller, Explanation, TimeView } from './job-service.js';
+import { totalsOfTime } from './job-time.js';
 import type { Rates } from './policy/policy.js';
 
 /** That others are before it is told to everybody, and which ones to those who may see them. */
@@ -15,7 +16,23 @@ export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBo
   };
   const { behind = [], ...why } = explain(job, desk, (id) => seen(id)?.name ?? "another owner's job");
   const known = behind.filter(seen);
-  return { ...why, ...(known.length > 0 && { behind: known }) };
+  const time = timeTo(by, job, book);
+  const deadline = desk.deadlines.view(job.id);
+  return { ...why, ...(known.length > 0 && { behind: known }), ...(deadline && { deadline }), ...(time && { time }) };
+}
+
+/** Brought up to now. Of jobs of others only the time is told. */
+export function timeTo(by: Caller, job: JobRecord, book: JobBook): TimeView | undefined {
+  book.times.bring(job);
+  const { time } = job;
+  if (!time) return undefined;
+  const behind = time.behind.map(({ job: id, ms, preempted }): BehindView => {
+    const other = book.find(id);
+    if (other ? !maySee(other, by) : !by.admin) return { ms, preempted };
+    return { job: id, ...(other && { name: other.name }), ms, preempted };
+  });
+  const longestFirst = behind.sort((one, other) => other.ms - one.ms);
+  return { from: time.from, until: time.until, total: totalsOfTime(time), spans: time.spans, behind: longestFirst };
 }
 
 function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string): Explanation {

@@ -2,6 +2,7 @@
  * One file of a job while it is copied: a transfer that stops before its target gets its name, and waits there to be
  * told, unless the job commits by itself.
  */
+import type { TimeByCause } from '../core/causes.js';
 import type { Clock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { TransferEvent } from '../core/events.js';
@@ -102,6 +103,11 @@ export class FileRun {
 
   countPaces(counts: (at: number) => boolean): void {
     this.#transfer.countPaces(counts);
+  }
+
+  /** Where its time went so far. */
+  get spent(): TimeByCause {
+    return this.#transfer.spent;
   }
 
   /** 0 until its ends are known. */

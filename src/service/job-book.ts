@@ -10,6 +10,7 @@ import { isFinal, type Job, type JobFile } from './job.js';
 import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
+import { TimeLedger } from './time-ledger.js';
 import type { Told } from './told.js';
 
 export interface JobBookParts {
@@ -31,6 +32,7 @@ const UNKEPT_MAX = 1000;
 
 export class JobBook {
   readonly log: EventLog;
+  readonly times: TimeLedger;
   readonly spent = { writes: 0, writeMs: 0 };
   readonly #parts: JobBookParts;
   readonly #jobs: Map<string, JobRecord>;
@@ -43,6 +45,8 @@ export class JobBook {
     this.#parts = parts;
     const byAge = [...stored.jobs].sort((one, other) => one.createdAt - other.createdAt);
     this.#jobs = new Map(byAge.map((job) => [job.id, recordOf(job)]));
+    this.times = new TimeLedger(parts.clock);
+    for (const job of this.#jobs.values()) this.times.begin(job);
     this.log = new EventLog(() => parts.clock.wallMs(), stored.told);
   }
 
@@ -81,6 +85,7 @@ export class JobBook {
 
   /** It counts at once; on record when it resolves. @throws TransferError E_STORE: then a restart would not know */
   async enter(record: JobRecord, state: JobState, reason: string, { error, retryAt }: Entering = {}): Promise<void> {
+    this.times.bring(record);
     delete record.error;
     delete record.retryAt;
     Object.assign(record, { state, reason, changedAt: this.#parts.clock.wallMs() });
@@ -108,6 +113,7 @@ export class JobBook {
 
   /** Something else about it changed. @throws TransferError E_STORE */
   async keep(record: JobRecord): Promise<void> {
+    this.times.bring(record);
     record.changedAt = this.#parts.clock.wallMs();
     await this.#put([snapshotOf(record)], []);
   }
@@ -138,9 +144,10 @@ export class JobBook {
     if (isFinal(record.state)) return;
     record.changedAt = this.#parts.clock.wallMs();
     this.log.tellProgress(record.id, event);
-    const { id, changedAt, progressAt, transferMs } = record;
+    this.times.bring(record);
+    const { id, changedAt, progressAt, transferMs, time } = record;
     const files = moved.flatMap((index) => record.files[index] ?? []);
-    this.#parts.store.progress([{ id, files, changedAt, progressAt, transferMs }]);
+    this.#parts.store.progress([{ id, files, changedAt, progressAt, transferMs, ...(time && { time }) }]);
   }
 
   /** What was only told, or could not be stored, goes on record; to be called now and then. */
@@ -175,7 +182,10 @@ export class JobBook {
   /** @throws TransferError E_STORE: then they are still there */
   async forget(ids: readonly string[]): Promise<void> {
     await this.#parts.store.remove(ids);
-    for (const id of ids) this.#jobs.delete(id);
+    for (const id of ids) {
+      this.#jobs.delete(id);
+      this.times.forget(id);
+    }
   }
 
   #failed(thrown: unknown): void {

@@ -15,6 +15,7 @@ import { Dispatcher } from './dispatcher.js';
 import { Holds } from './holds.js';
 import { byPriority, isFinal, type JobFile } from './job.js';
 import type { JobBook } from './job-book.js';
+import { JobDeadlines } from './job-deadlines.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import { JobRun } from './job-run.js';
 import type { Policy } from './policy/policy.js';
@@ -47,6 +48,7 @@ const MAKES_WAY: Readonly<Record<PreemptRule, string>> = {
 export class JobDesk {
   readonly dispatcher: Dispatcher;
   readonly runs = new Map<string, JobRun>();
+  readonly deadlines: JobDeadlines;
   /** That were sent since the start, by class. */
   readonly bytes = byPriority(() => 0);
   readonly #parts: JobDeskParts;
@@ -61,6 +63,12 @@ export class JobDesk {
     this.#parts = parts;
     this.#yields = new YieldDesk(parts.clock);
     this.#holds = new Holds(parts.heldMax);
+    this.deadlines = new JobDeadlines({
+      ...{ clock: parts.clock, policy: parts.policy },
+      rate: (id) => (parts.book.find(id)?.state === 'transferring' ? this.runs.get(id)?.rate() : undefined),
+      tell: (job, message) => parts.book.tell(job as JobRecord, { type: 'note', message }),
+    });
+    parts.book.times.readFrom((id) => this.runs.get(id)?.spent() ?? {});
     this.dispatcher = new Dispatcher({
       ...{ clock: parts.clock, policy: parts.policy, classPaces: this.#classPaces, pace: this.#pace },
       start: (id) => this.#start(id),
@@ -90,6 +98,12 @@ export class JobDesk {
   tick(): void {
     this.#mounts = mountPoints();
     this.dispatcher.tick();
+    const { book } = this.#parts;
+    for (const job of book.all()) this.deadlines.look(job);
+    book.times.ask(
+      () => book.all(),
+      (id) => this.dispatcher.why(id, (other) => other)?.behind ?? [],
+    );
   }
 
   #borrow(source: Location, target: Location): Promise<Borrowed> {
@@ -103,6 +117,7 @@ export class JobDesk {
     let [doneMax, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
+      deadlinePace: this.deadlines.level(job.id),
       borrow: (source, target) => this.#borrow(source, target),
       lease: async (source, target) => {
         const goal = goalOfJob(job, policy());
@@ -122,7 +137,8 @@ export class JobDesk {
         const sentNow = bytesDone - bytesReused - bytesZero;
         this.bytes[job.priority] += Math.max(0, sentNow - sent);
         sent = sentNow;
-        book.progress(job, progress, moved);
+        const deadline = this.deadlines.view(job.id);
+        book.progress(job, { ...progress, ...(deadline && { deadline }) }, moved);
       },
       onFile: () => book.keepSoon(job),
       onCommit: () => book.keep(job),
@@ -146,6 +162,7 @@ export class JobDesk {
     const job = book.find(id);
     const other = by === undefined ? undefined : book.find(by);
     // What another owner calls a job is theirs alone.
+    if (job && by !== undefined) book.times.preempted(job, by);
     const whose = other && other.owner === job?.owner ? ` (${other.name})` : '';
     if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
   }
@@ -153,6 +170,8 @@ export class JobDesk {
   #heard(job: JobRecord, event: TransferEvent, file: number): void {
     const { book } = this.#parts;
     if (event.type === 'state') {
+      // Before its first bytes move: now it is known how many there are.
+      if (event.state === 'transferring') this.deadlines.look(job);
       if (event.state === 'transferring' && job.state === 'connecting') book.pass(job, 'transferring', event.reason);
       return;
     }

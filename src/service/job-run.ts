@@ -2,6 +2,7 @@
  * A job that has a slot: its files are copied, some at the same time. What is whole and proven waits with all that it
  * has open until the job is completed, so that this takes no time.
  */
+import { addedTimes, type TimeByCause } from '../core/causes.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -10,6 +11,7 @@ import { newPaceLevel, setPaceLevel } from '../core/pace-level.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import type { YieldLease } from '../yield/desk.js';
+import { type Copying, notCounted, writeDown } from './copying.js';
 import { type FileEnd, FileRun } from './file-run.js';
 import type { Holds } from './holds.js';
 import { type JobFile, PRIORITIES, type Priority } from './job.js';
@@ -30,6 +32,8 @@ export interface JobRunParts {
   readonly classPaces: Readonly<Record<Priority, SharedArrayBuffer>>;
   /** What all jobs share. */
   readonly pace: SharedArrayBuffer;
+  /** What its deadline needs. */
+  readonly deadlinePace: SharedArrayBuffer;
   readonly filesAtOnce: () => number;
   readonly holds: Holds;
   readonly onEvent: (event: TransferEvent, file: number) => void;
@@ -52,18 +56,6 @@ interface Lent {
   readonly lease: YieldLease | undefined;
 }
 
-/** A file under way, or held. */
-interface Copying {
-  /** Absent until there are threads for it. */
-  run?: FileRun;
-  held: boolean;
-  /** Others have to wait as it does: it closes what it has open. */
-  lettingGo: boolean;
-  latest?: ProgressEvent;
-  /** Resolves when how it ended is written down. */
-  ended: Promise<FileEnd>;
-}
-
 export class JobRun {
   readonly #job: JobRecord;
   readonly #parts: JobRunParts;
@@ -72,6 +64,8 @@ export class JobRun {
   /** Without a slot it is stopped: nothing begins. */
   #mode: 'running' | 'preempted' | 'stopped' = 'stopped';
   readonly #moved = new Set<number>();
+  /** Of files that are not under way any more. */
+  #spent: TimeByCause = {};
   #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(job: JobRecord, parts: JobRunParts) {
@@ -119,6 +113,16 @@ export class JobRun {
   rate(): number {
     if (this.#mode === 'preempted') return 0;
     return this.#moving().reduce((sum, { latest }) => sum + (latest?.rateBytesPerSecond ?? 0), 0);
+  }
+
+  /** Where the time of its files went, together. */
+  spent(): TimeByCause {
+    return this.#moving().reduce((sum, copying) => addedTimes(sum, notCounted(copying)), this.#spent);
+  }
+
+  #count(copying: Copying): void {
+    this.#spent = addedTimes(this.#spent, notCounted(copying));
+    copying.counted = copying.run?.spent ?? {};
   }
 
   chunkMap(file: number, cells: number): ChunkMapView | undefined {
@@ -172,6 +176,7 @@ export class JobRun {
     const held = this.#copies.get(index);
     if (held) {
       held.held = false;
+      held.counted = held.run?.spent ?? {};
       held.run?.commit();
     } else void this.#carryOut(index);
     return true;
@@ -187,9 +192,10 @@ export class JobRun {
   /** `completes`: it is whole already, and was asked to get its name, whether the job has a slot or not. */
   #copy(file: number, completes = false): Promise<FileEnd> {
     const ended = Promise.resolve({ error: new TransferError('E_STOPPED', '') });
-    const copying: Copying = { held: false, lettingGo: false, ended };
+    const copying: Copying = { held: false, lettingGo: false, ended, counted: {} };
     this.#copies.set(file, copying);
     copying.ended = this.#run(file, copying, completes).then((end) => {
+      if (!copying.held) this.#count(copying);
       this.#copies.delete(file);
       writeDown(this.#job, file, end, completes || copying.held);
       return end;
@@ -225,9 +231,9 @@ export class JobRun {
   }
 
   #newRun(file: number, copying: Copying, { runner, lease }: Lent, completes: boolean): FileRun {
-    const { clock, random, classPaces, pace } = this.#parts;
+    const { clock, random, classPaces, pace, deadlinePace } = this.#parts;
     const shared = PRIORITIES.map((priority) => classPaces[priority]);
-    const paces = [this.#pace, ...shared, pace, ...(lease?.paces ?? [])];
+    const paces = [this.#pace, ...shared, pace, deadlinePace, ...(lease?.paces ?? [])];
     copying.run = new FileRun(this.#job, this.#job.files[file] as JobFile, {
       ...{ runner, clock, random, paces, yielding: lease, counts: this.#counts() },
       holds: () => !completes && !this.#job.autoComplete,
@@ -247,16 +253,17 @@ export class JobRun {
     return copying.run;
   }
 
-  /** Of the paces above: the job's, its class's, that of all, and those of its storages. */
+  /** Of the paces above: the job's, its class's, that of all, its deadline's, and those of its storages. */
   #counts(): (at: number) => boolean {
     const { priority } = this.#job;
-    const all = PRIORITIES.length + 1;
+    const last = PRIORITIES.length + 2;
     const yields = stillYields(this.#job);
-    return (at) => at === 0 || at === all || (at > all ? yields : PRIORITIES[at - 1] === priority);
+    return (at) => at === 0 || (at > last ? yields : at > PRIORITIES.length || PRIORITIES[at - 1] === priority);
   }
 
   #hold(file: number, copying: Copying, size: number): void {
     changeFile(this.#job, file, { state: 'transferred', size, bytesDone: size });
+    this.#count(copying);
     copying.held = true;
     this.#parts.onFile();
     const letGo = (): void => {
@@ -281,18 +288,4 @@ export class JobRun {
     this.#parts.onProgress(progressOf(this.#job, event, this.rate(), spent), [...this.#moved]);
     this.#moved.clear();
   }
-}
-
-/** What was `whole` stays so, whatever kept it from its name; where nobody will complete it, it is tried again. */
-function writeDown(job: JobRecord, file: number, end: FileEnd, whole: boolean): void {
-  if ('result' in end) {
-    const { root, bytesTotal, bytesReused, bytesZero } = end.result;
-    const bytes = { size: bytesTotal, bytesDone: bytesTotal, bytesReused, bytesZero };
-    changeFile(job, file, { state: 'committed', root, ...bytes, mark: undefined, error: undefined });
-    return;
-  }
-  const stopped = end.error.code === 'E_STOPPED';
-  const otherwise = stopped ? 'waiting' : 'failed';
-  const error = stopped ? {} : { error: end.error.toJSON() };
-  changeFile(job, file, { state: whole ? 'transferred' : otherwise, mark: undefined, ...error });
 }

@@ -1,6 +1,7 @@
 /** What the service offers to whoever holds it: the daemon's routes, a library's caller, a migration. */
+import type { TimeByCause } from '../core/causes.js';
 import type { ErrorJson } from '../core/errors.js';
-import type { JobState } from '../core/events.js';
+import type { DeadlineView, JobState } from '../core/events.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
 import type { CopyOptions } from './copy-options.js';
 import type { FileState, JobKind, JobSettings, Priority } from './job.js';
@@ -53,6 +54,8 @@ export interface JobView extends Omit<JobSettings, 'webhook'> {
   readonly retryAt?: number;
   readonly retries: number;
   readonly webhookUrl?: string;
+  /** By how much it will miss its deadline, as far as can be told now; absent: it has none, or will be in time. */
+  readonly lateByMs?: number;
 }
 
 export interface FileView {
@@ -80,6 +83,31 @@ export interface Explanation {
   readonly until?: number;
   /** What the user may do. */
   readonly hint?: string;
+  /** Present where it is to be done by some time. */
+  readonly deadline?: DeadlineView;
+  /** Where the time went, until now. */
+  readonly time?: TimeView;
+}
+
+/** Where the time of a job went since it was made: milliseconds by cause, which add up to the time that passed. */
+export interface TimeView {
+  /** Milliseconds since 1970. */
+  readonly from: number;
+  readonly until: number;
+  readonly total: TimeByCause;
+  /** The same over time: stretches that follow each other without a gap, each as long as its causes together. */
+  readonly spans: readonly TimeByCause[];
+  /** The jobs that it stood behind; several may have been in its way at the same time. */
+  readonly behind: readonly BehindView[];
+}
+
+export interface BehindView {
+  /** Id and name are absent where the one who asks may not see that job. */
+  readonly job?: string;
+  readonly name?: string;
+  readonly ms: number;
+  /** How often this job had to stop for it. */
+  readonly preempted: number;
 }
 
 export interface Completed {
@@ -94,7 +122,7 @@ export interface JobService {
   /** In the order of their creation. */
   list(by: Caller, filter?: { readonly states?: readonly JobState[]; readonly all?: boolean }): readonly JobView[];
   /** @throws TransferError E_NO_JOB */
-  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[] };
+  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[]; readonly time?: TimeView };
   addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView>;
   suspend(id: string, by: Caller): Promise<JobView>;
   /** Of an error or a transient error: tries again now. */

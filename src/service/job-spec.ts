@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { DIGEST_BYTES } from '../core/digest.js';
 import { TransferError } from '../core/errors.js';
+import { parseFinishBy } from '../core/finish-by.js';
 import { parseLocation } from '../endpoint/location.js';
 import { LATENCY_MS_MAX, LATENCY_MS_MIN, YIELDS } from '../yield/control-law.js';
 import type { CopyOptions } from './copy-options.js';
@@ -45,7 +46,7 @@ export function newJob(spec: JobSpec, { id, owner, wallMs, policy }: Registering
   return {
     ...{ id, owner, kind, files: named, options: checkedOptions(options) },
     ...DEFAULTS,
-    ...checkedSettings({ ...settings, name }),
+    ...checkedSettings({ ...settings, name }, wallMs),
     name,
     state: suspended ? 'suspended' : 'queued',
     reason: suspended ? 'made suspended: it waits for resume' : 'made just now',
@@ -134,6 +135,7 @@ const SETTINGS: Readonly<Record<keyof JobSettings, (value: unknown) => string | 
   priority: (value) => (PRIORITIES.some((known) => known === value) ? undefined : PRIORITIES.join(', ')),
   autoComplete: (value) => (isFlag(value) ? undefined : 'true or false'),
   limitBytesPerSecond: (value) => (value === 0 || isCount(value) ? undefined : 'whole bytes per second, or 0'),
+  finishBy: (value) => (typeof value === 'string' ? undefined : 'a time such as 06:00, or an ISO time'),
   retryDelayMsMin: (value) => (isDuration(value, RETRY_DELAY_MS_LEAST) ? undefined : 'milliseconds, 1000 or more'),
   retryDelayMsMax: (value) => (isDuration(value, RETRY_DELAY_MS_LEAST) ? undefined : 'milliseconds, 1000 or more'),
   noProgressMsMax: (value) => (isDuration(value, 0) ? undefined : 'milliseconds, or 0'),
@@ -142,8 +144,8 @@ const SETTINGS: Readonly<Record<keyof JobSettings, (value: unknown) => string | 
   webhook: (value) => (isWebhook(value) ? undefined : 'an http or https URL, and a secret'),
 };
 
-/** @throws TransferError E_USAGE */
-export function checkedSettings(settings: Partial<JobSettings>): Partial<JobSettings> {
+/** @param wallMs what the time is. @throws TransferError E_USAGE */
+export function checkedSettings(settings: Partial<JobSettings>, wallMs: number): Partial<JobSettings> {
   const given = Object.entries(settings).filter(([, value]) => value !== undefined);
   for (const [key, value] of given) {
     const check = Object.hasOwn(SETTINGS, key) ? SETTINGS[key as keyof JobSettings] : undefined;
@@ -153,11 +155,16 @@ export function checkedSettings(settings: Partial<JobSettings>): Partial<JobSett
     const shown = key === 'webhook' ? 'not understood' : show(value);
     if (expected !== undefined && !takesAway(key, value)) throw refused(`the setting ${key} is ${shown}`, expected);
   }
-  return Object.fromEntries(given.map(([key, value]) => [key, takesAway(key, value) ? undefined : value]));
+  const kept = (key: string, value: unknown): unknown => {
+    if (takesAway(key, value)) return undefined;
+    return key === 'finishBy' ? new Date(parseFinishBy(String(value), wallMs)).toISOString() : value;
+  };
+  return Object.fromEntries(given.map(([key, value]) => [key, kept(key, value)]));
 }
 
-/** An empty command, and a webhook without an address: nobody is told any more. */
+/** An empty command, and a webhook without an address: nobody is told any more. An empty time: there is no hurry. */
 function takesAway(key: string, value: unknown): boolean {
+  if (key === 'finishBy') return value === '';
   if (key === 'notify') return Array.isArray(value) && value.length === 0;
   return key === 'webhook' && (value as { url?: unknown } | null)?.url === '';
 }

@@ -6,6 +6,7 @@
  * knows what it need not write again.
  */
 import type { Job, JobFile } from './job.js';
+import type { JobTime } from './job-time.js';
 import type { Told } from './told.js';
 
 export interface JobProgress {
@@ -15,6 +16,7 @@ export interface JobProgress {
   readonly changedAt: number;
   readonly progressAt: number;
   readonly transferMs: number;
+  readonly time?: JobTime;
 }
 
 export interface StoredState {

@@ -7,7 +7,7 @@ import type { FileView, JobProgressView, JobView } from './job-service.js';
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** `rateBytesPerSecond`: at which it moves now. There may be ten thousand to show at once, so this is kept plain. */
-export function jobView(job: Job, rateBytesPerSecond: number): JobView {
+export function jobView(job: Job, rateBytesPerSecond: number, lateByMs?: number): JobView {
   const { id, owner, kind, state, reason, createdAt, changedAt, error, retryAt, retries } = job;
   const { name, priority, autoComplete, limitBytesPerSecond } = job;
   const { retryDelayMsMin, retryDelayMsMax, noProgressMsMax, transferMsMax, notify, webhook } = job;
@@ -30,6 +30,8 @@ export function jobView(job: Job, rateBytesPerSecond: number): JobView {
     changedAt,
     retries,
   };
+  if (job.finishBy) view.finishBy = job.finishBy;
+  if (lateByMs !== undefined) view.lateByMs = lateByMs;
   if (notify) view.notify = notify;
   if (webhook) view.webhookUrl = redactedUrl(webhook.url);
   if (error) view.error = error;

@@ -6,6 +6,7 @@ import type { ErrorJson } from '../core/errors.js';
 import { JOB_STATES, type JobState } from '../core/events.js';
 import type { PartMark } from '../core/target.js';
 import type { CopyOptions } from './copy-options.js';
+import type { JobTime } from './job-time.js';
 
 export const PRIORITIES = ['foreground', 'high', 'normal', 'low'] as const;
 /** Highest first. */
@@ -60,6 +61,11 @@ export interface JobSettings {
   readonly autoComplete: boolean;
   /** Bytes per second; 0: none. */
   readonly limitBytesPerSecond: number;
+  /**
+   * An ISO time: it goes no faster than it has to, to be done by then. To be set, also a time of day such as `06:00`,
+   * which is the next such; empty: none.
+   */
+  readonly finishBy?: string;
   /** The wait before the first retry of the job; it doubles up to {@link retryDelayMsMax}. */
   readonly retryDelayMsMin: number;
   readonly retryDelayMsMax: number;
@@ -102,6 +108,8 @@ export interface Job extends JobSettings {
   /** Present in `transient-error`: when it is tried again, and how often it was. */
   readonly retryAt?: number;
   readonly retries: number;
+  /** Where its time went; absent in what an earlier version stored. */
+  readonly time?: JobTime;
 }
 
 /** What can be asked of a job. */

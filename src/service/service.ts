@@ -8,7 +8,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { explainTo } from './explain.js';
+import { explainTo, timeTo } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook, maySee } from './job-book.js';
@@ -24,6 +24,7 @@ import type {
   JobSpec,
   JobView,
   ServiceLoad,
+  TimeView,
 } from './job-service.js';
 import { checkedSettings, named, newFiles, newJob } from './job-spec.js';
 import type { JobStore } from './job-store.js';
@@ -109,9 +110,10 @@ export class Service implements JobService {
     return views;
   }
 
-  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[] } {
+  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[]; readonly time?: TimeView } {
     const job = this.#book.get(id, by);
-    return { ...this.#view(job, by), files: job.files.map(fileView) };
+    const time = timeTo(by, job, this.#book);
+    return { ...this.#view(job, by), files: job.files.map(fileView), ...(time && { time }) };
   }
 
   addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView> {
@@ -197,10 +199,11 @@ export class Service implements JobService {
 
   change(id: string, settings: Partial<JobSettings>, by: Caller): Promise<JobView> {
     return this.#call(id, 'change', by, async (job) => {
-      const given = checkedSettings(settings);
+      const given = checkedSettings(settings, this.#parts.clock.wallMs());
       Object.assign(job, given);
       const run = this.#desk.runs.get(id);
       if (given.limitBytesPerSecond !== undefined) run?.setLimit(given.limitBytesPerSecond);
+      if ('finishBy' in given) this.#desk.deadlines.look(job);
       if (given.priority !== undefined) run?.changeClass();
       if (given.autoComplete && job.state === 'transferred') this.#desk.queue(job, 'it is to complete itself now');
       if (given.autoComplete) run?.goOn();
@@ -293,7 +296,8 @@ export class Service implements JobService {
 
   /** Where it is in the queue `by` hears what it waits for now. */
   #view(job: JobRecord, by?: Caller): JobView {
-    const view = jobView(job, this.#desk.runs.get(job.id)?.rate() ?? 0);
+    const { runs, deadlines } = this.#desk;
+    const view = jobView(job, runs.get(job.id)?.rate() ?? 0, deadlines.view(job.id)?.lateByMs);
     if (!by || job.state !== 'queued') return view;
     return { ...view, reason: explainTo(by, job, this.#desk, this.#book).sentence };
   }

@@ -69,7 +69,8 @@ export async function checksumOf(
   const { name, said, ...about } = target;
   progress.startReading('checksumming', target.size);
   const task: ChecksumTask = { ...about, algorithm, control: control.shared };
-  const hashing = whenAllowed(() => runner.run('checksum', task), { control, clock });
+  const waiting = (wait: Promise<void>): Promise<void> => progress.time.during('queuedMs', wait);
+  const hashing = whenAllowed(() => runner.run('checksum', task), { control, waiting });
   const value = await orLate(hashing, clock, STUCK_MS, signal);
   if (value === 'late') throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   const other = [expected, said].find((known) => known !== undefined && known !== value);

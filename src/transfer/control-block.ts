@@ -5,6 +5,7 @@
  * A job that is preempted has its tasks end at their next block as a stop has; it keeps what it opened, knows what it
  * has done, and proceeds when it may.
  */
+import type { PaceCause } from '../core/causes.js';
 import type { Clock } from '../core/clock.js';
 import type { TimeSpent } from '../core/events.js';
 import { PACE_LEVEL_BYTES, PACE_LEVEL_CELLS } from '../core/pace-level.js';
@@ -27,8 +28,15 @@ const COUNTERS = [
   'readTargetNs',
   'hashNs',
   'writeNs',
-  'limitNs',
   'busyNs',
+  'limitNs',
+  'classLimitNs',
+  'allLimitNs',
+  'windowLimitNs',
+  'deadlineNs',
+  'sourcePressureNs',
+  'targetPressureNs',
+  'linkPressureNs',
 ] as const;
 const PACE_AT = COUNTERS_AT + COUNTERS.length * 8;
 const BYTES = PACE_AT + PACE_LEVEL_BYTES;
@@ -74,7 +82,8 @@ export class ControlBlock {
     const { own, paces } = this.shared;
     const counting = Atomics.load(this.#ints, PACES);
     const shared = paces.filter((_, at) => (counting & (1 << at)) !== 0);
-    return [new BigInt64Array(own, PACE_AT, PACE_LEVEL_CELLS), ...shared.map((level) => new BigInt64Array(level))];
+    const cells = (memory: SharedArrayBuffer, at: number) => new BigInt64Array(memory, at, PACE_LEVEL_CELLS);
+    return [cells(own, PACE_AT), ...shared.map((level) => cells(level, 0))];
   }
 
   /** Which of the shared paces count, from the next chunk on. */
@@ -189,13 +198,21 @@ export class ControlBlock {
   }
 
   /** Where the tasks' time went; what the lanes wait for themselves is added by them. */
-  spent(): Pick<TimeSpent, 'sourceReadMs' | 'targetReadMs' | 'hashMs' | 'targetWriteMs' | 'limitMs'> {
+  spent(): Pick<TimeSpent, 'sourceReadMs' | 'targetReadMs' | 'hashMs' | 'targetWriteMs' | `${PaceCause}Ms`> {
+    const ms = (counter: (typeof COUNTERS)[number]): number => this.counter(counter) / 1e6;
     return {
-      sourceReadMs: this.counter('readNs') / 1e6,
-      targetReadMs: this.counter('readTargetNs') / 1e6,
-      hashMs: this.counter('hashNs') / 1e6,
-      targetWriteMs: this.counter('writeNs') / 1e6,
-      limitMs: this.counter('limitNs') / 1e6,
+      sourceReadMs: ms('readNs'),
+      targetReadMs: ms('readTargetNs'),
+      hashMs: ms('hashNs'),
+      targetWriteMs: ms('writeNs'),
+      limitMs: ms('limitNs'),
+      classLimitMs: ms('classLimitNs'),
+      allLimitMs: ms('allLimitNs'),
+      windowLimitMs: ms('windowLimitNs'),
+      deadlineMs: ms('deadlineNs'),
+      sourcePressureMs: ms('sourcePressureNs'),
+      targetPressureMs: ms('targetPressureNs'),
+      linkPressureMs: ms('linkPressureNs'),
     };
   }
 }

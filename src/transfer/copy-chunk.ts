@@ -7,7 +7,7 @@ import { type Digest, sameBytes } from '../core/digest.js';
 import type { ChunkReader, Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { type ChunkWriter, openBack, type ReadBack, type Target } from '../core/target.js';
-import { assertRunning, type ChunkHost, type HashedRange, hashRange } from './hash-range.js';
+import { assertRunning, type ChunkHost, type HashedRange, hashRange, takePaced } from './hash-range.js';
 import type { ChunkOutcome, ChunkTask } from './requests.js';
 
 export async function runChunk(
@@ -149,9 +149,7 @@ export function nextBlock(buffer: Uint8Array, rest: number, host: ChunkHost): Ui
 }
 
 async function pacedBlock(block: Uint8Array, host: ChunkHost): Promise<Uint8Array> {
-  const before = host.clock.nowNs();
-  await host.pace.take(block.length, host.signal);
-  host.control.add('limitNs', host.clock.nowNs() - before);
+  await takePaced(host.pace, block.length, host);
   assertRunning(host);
   return block;
 }

@@ -27,10 +27,9 @@ export interface HashedRange {
   readonly bytes: number;
 }
 
-async function takePaced(pace: Pace, bytes: number, { clock, control, signal }: ChunkHost): Promise<void> {
-  const before = clock.nowNs();
-  await pace.take(bytes, signal);
-  control.add('limitNs', clock.nowNs() - before);
+/** What it waits for is counted by its cause. */
+export function takePaced(pace: Pace, bytes: number, { control, signal }: ChunkHost): Promise<void> {
+  return pace.take(bytes, signal, (cause, ns) => control.add(`${cause}Ns`, ns));
 }
 
 export interface HashWish {

@@ -3,7 +3,7 @@
  * They end when the plan has nothing to start, when the job is stopped, or when one of them fails for good, which stops
  * the others.
  */
-import { type Clock, nowMs, orLate } from '../core/clock.js';
+import { type Clock, orLate } from '../core/clock.js';
 import type { Algorithm } from '../core/digest.js';
 import type { EndpointRef } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
@@ -79,7 +79,7 @@ export class Lanes {
    */
   async runPlan(): Promise<void> {
     await this.#runAll(async () => {
-      await this.#waitForFlush(this.#parts.checkpointer.room(), 1);
+      await this.#parts.progress.time.during('flushMs', this.#parts.checkpointer.room());
       const entry = this.#parts.plan.next();
       if (entry) await this.#work(entry);
       return entry !== undefined;
@@ -114,8 +114,9 @@ export class Lanes {
 
   async #runAll(step: () => Promise<boolean>): Promise<void> {
     const { lanes, control, clock, signal, progress } = this.#parts;
+    const { time } = progress;
     const ending = newStop();
-    const ends: number[] = [];
+    let [ended, over] = [0, false];
     const lane = async (): Promise<void> => {
       try {
         let more = true;
@@ -125,14 +126,15 @@ export class Lanes {
         control.stop();
         ending.abort();
       } finally {
-        ends.push(nowMs(clock));
+        ended++;
+        if (!over) time.change('idleMs', 1);
       }
     };
     const all = Promise.all(Array.from({ length: lanes }, lane));
     // A task that is stuck in a system call is left behind: its chunk is not on record.
     await orLate(all, clock, STUCK_MS, AbortSignal.any([signal, ending.signal]));
-    const endMs = nowMs(clock);
-    progress.time.lanes.idleMs += ends.reduce((sum, laneEndMs) => sum + endMs - laneEndMs, 0);
+    over = true;
+    time.change('idleMs', -ended);
     if (this.#failure) throw this.#failure;
     if (control.stopped) throw new TransferError('E_STOPPED', 'stopped; finished chunks are kept');
   }
@@ -140,17 +142,7 @@ export class Lanes {
   /** Puts everything on record, which all lanes wait for. @throws TransferError of a checkpoint that failed for good */
   async drain(): Promise<void> {
     const { checkpointer, lanes } = this.#parts;
-    await this.#waitForFlush(checkpointer.drain(), lanes);
-  }
-
-  async #waitForFlush(flushed: Promise<void>, lanesWaiting: number): Promise<void> {
-    const { clock, progress } = this.#parts;
-    const before = nowMs(clock);
-    try {
-      await flushed;
-    } finally {
-      progress.time.lanes.flushMs += (nowMs(clock) - before) * lanesWaiting;
-    }
+    await this.#parts.progress.time.during('flushMs', checkpointer.drain(), lanes);
   }
 
   async #work(entry: PlanEntry): Promise<void> {
@@ -190,8 +182,8 @@ export class Lanes {
       clock,
       random,
       signal,
+      waiting: (wait) => progress.time.during('retryMs', wait),
       onRetry: (attempt, waitMs, error) => {
-        progress.time.lanes.retryMs += waitMs;
         plan.map.retried(chunk);
         emit({ type: 'retry', chunk, attempt, waitMs, error: error.toJSON() });
       },
@@ -199,8 +191,7 @@ export class Lanes {
   }
 
   async #run(entry: LaneEntry, expected?: Uint8Array): Promise<ChunkOutcome> {
-    const { runner, plan, progress, clock, source, target, algorithm, blockBytes, alsoSource, control, clone } =
-      this.#parts;
+    const { runner, plan, progress, source, target, algorithm, blockBytes, alsoSource, control, clone } = this.#parts;
     const token = this.#parts.claims.tokens.get(entry.chunk);
     const task: ChunkTask = {
       ...entry,
@@ -215,17 +206,7 @@ export class Lanes {
       ...(expected && { expected }),
       ...(expected && token !== undefined && { token }),
     };
-    const timed = async (): Promise<ChunkOutcome> => {
-      const before = nowMs(clock);
-      try {
-        return await runner.run('chunk', task);
-      } finally {
-        progress.time.lanes.taskMs += nowMs(clock) - before;
-      }
-    };
-    const onWaited = (ms: number): void => {
-      progress.time.lanes.queuedMs += ms;
-    };
-    return whenAllowed(timed, { control, clock, onWaited });
+    const waiting = (wait: Promise<void>): Promise<void> => progress.time.during('queuedMs', wait);
+    return whenAllowed(() => progress.time.task(runner.run('chunk', task)), { control, waiting });
   }
 }

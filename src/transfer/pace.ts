@@ -3,8 +3,9 @@
  * level has one "next free time"; taking bytes moves it by bytes / rate. A limit is an upper bound: a late wake-up is
  * made good for at most {@link BURST_MS}, so no second ever sees much more than the rate allows.
  */
+import { PACE_CAUSES, type PaceCause } from '../core/causes.js';
 import type { Clock } from '../core/clock.js';
-import { BLOCK_MAX, BURST, FREE, isMetered, type Metered, meter, RATE } from '../core/pace-level.js';
+import { BLOCK_MAX, BURST, CAUSE, FREE, isMetered, type Metered, meter, RATE } from '../core/pace-level.js';
 import { KiB } from '../core/units.js';
 
 const BURST_MS = 50;
@@ -77,12 +78,16 @@ export class Pace {
 
   /**
    * Takes `bytes` from every level, the next only when the one before is due. Ends early when the signal aborts: what
-   * was not used is given back, so that nobody waits for those who have left.
+   * was not used is given back, so that nobody waits for those who have left. `onWaited` hears what it waited for.
    */
-  async take(bytes: number, signal: AbortSignal): Promise<void> {
+  async take(bytes: number, signal: AbortSignal, onWaited?: (cause: PaceCause, ns: bigint) => void): Promise<void> {
     for (let level = 0; level < this.#levels.length; level++) {
       const waitMs = this.reserve(bytes, level);
-      if (waitMs >= SLEEP_MS_MIN) await this.#clock.sleep(waitMs, signal);
+      if (waitMs >= SLEEP_MS_MIN) {
+        const before = this.#clock.nowNs();
+        await this.#clock.sleep(waitMs, signal);
+        onWaited?.(this.#cause(level), this.#clock.nowNs() - before);
+      }
       if (!signal.aborted) continue;
       for (let taken = 0; taken <= level; taken++) this.#giveBack(bytes, taken);
       return;
@@ -92,6 +97,10 @@ export class Pace {
   /** A block was read or written: whoever finds out how fast that may go wants to know how long it took. */
   measured(kind: Metered, bytes: number, tookNs: bigint): void {
     for (const cells of this.#levels) if (isMetered(cells, kind)) meter(cells, bytes, tookNs);
+  }
+
+  #cause(level: number): PaceCause {
+    return PACE_CAUSES[Number(Atomics.load(this.#cells(level), CAUSE))] ?? 'limit';
   }
 
   #giveBack(bytes: number, level: number): void {

@@ -2,8 +2,9 @@
  * What a job tells about itself: bytes, rate, time left, and what holds it back. Everything is derived from the
  * counters that the workers keep; telling costs the data plane nothing.
  */
+import { CAUSE_NAMES, type PaceCause } from '../core/causes.js';
 import { type Clock, nowMs } from '../core/clock.js';
-import type { EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
+import type { DeadlineView, EventBody, LimitEvent, Phase, ProofLevel, TimeSpent } from '../core/events.js';
 import { formatRate } from '../core/units.js';
 import type { ControlBlock } from './control-block.js';
 import type { Pace } from './pace.js';
@@ -19,6 +20,7 @@ const BINDING_SHARE = 0.4;
 export class Progress {
   readonly time: TimeBook;
   proof: ProofLevel = 'written';
+  deadline: DeadlineView | undefined;
   bytesTotal = 0;
   bytesReused = 0;
   /** Of those: taken over from the target that is replaced. */
@@ -81,7 +83,7 @@ export class Progress {
     return { bytesDone: Math.min(bytesTotal, this.#control.counter('readBytes') - from), bytesTotal };
   }
 
-  event(): EventBody {
+  event(): Extract<EventBody, { type: 'progress' }> {
     const sent = this.#control.counter(this.#counts) - this.bytesVoid;
     this.#doneMax = Math.max(this.#doneMax, Math.min(this.bytesTotal, sent + this.bytesReused + this.bytesZero));
     const rate = this.#rate();
@@ -99,6 +101,7 @@ export class Progress {
       rateBytesPerSecond: Math.round(rate),
       ...(rate > 0 && { remainingMs: Math.round((rest / rate) * 1000) }),
       spent: this.time.spent(),
+      ...(this.deadline && { deadline: this.deadline }),
     };
   }
 
@@ -120,34 +123,45 @@ export class Progress {
     const before = this.#lastSpent;
     this.#lastSpent = spent;
     if (!before) return undefined;
-    const bound = binding(spent, before);
-    const others = bound === 'rate' ? this.#yielding?.reason() : undefined;
-    const free = bound === 'rate' && this.#yielding !== undefined && this.#pace.rate() === 0;
-    const limit = others !== undefined ? 'others' : free ? 'none' : bound;
+    const limit = binding(spent, before);
+    const others = limit === 'pressure' ? this.#yielding?.reason() : undefined;
     if (limit === this.#limit) return undefined;
     this.#limit = limit;
-    return { type: 'limit', limit, reason: others ?? this.#reason(limit) };
+    return { type: 'limit', limit, reason: others ?? this.#reason(limit, spent, before) };
   }
 
-  #reason(limit: LimitEvent['limit']): string {
-    if (limit === 'rate') return `the limit of ${formatRate(this.#pace.rate())} that was set`;
-    return REASONS[limit];
+  #reason(limit: LimitEvent['limit'], now: TimeSpent, before: TimeSpent): string {
+    if (limit !== 'rate') return REASONS[limit];
+    const longest = RATE_CAUSES.reduce((most, cause) => {
+      const ms = (of: typeof cause): number => now[`${of}Ms`] - before[`${of}Ms`];
+      return ms(cause) > ms(most) ? cause : most;
+    });
+    if (longest === 'limit') return `the limit of ${formatRate(this.#pace.rate())} that was set`;
+    return CAUSE_NAMES[longest];
   }
 }
 
+const RATE_CAUSES = ['limit', 'classLimit', 'allLimit', 'windowLimit'] as const;
+const PRESSURES = ['sourcePressure', 'targetPressure', 'linkPressure'] as const;
+
 const REASONS: Readonly<Record<Exclude<LimitEvent['limit'], 'rate'>, string>> = {
+  deadline: 'no more is needed to be done by its deadline',
+  pressure: 'others need what it reads from, writes to or sends over, and it gives way',
   source: 'reading the source takes most of the time',
   target: 'writing to the target, or reading it again, takes most of the time',
   cpu: 'hashing takes most of the time',
   flush: 'the target takes long to make written data durable',
-  others: 'others use what it reads from or writes to',
   retry: 'waiting to try again after an error',
   none: 'nothing in particular holds it back',
 };
 
 function binding(now: TimeSpent, before: TimeSpent): LimitEvent['limit'] {
+  const held = (causes: readonly PaceCause[]): number =>
+    causes.reduce((sum, cause) => sum + now[`${cause}Ms`] - before[`${cause}Ms`], 0);
   const shares: readonly (readonly [LimitEvent['limit'], number])[] = [
-    ['rate', now.limitMs - before.limitMs],
+    ['rate', held(RATE_CAUSES)],
+    ['deadline', held(['deadline'])],
+    ['pressure', held(PRESSURES)],
     ['source', now.sourceReadMs - before.sourceReadMs],
     ['target', now.targetWriteMs - before.targetWriteMs + now.targetReadMs - before.targetReadMs],
     ['cpu', now.hashMs - before.hashMs],

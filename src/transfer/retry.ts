@@ -25,6 +25,8 @@ export interface RetryRules {
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly onRetry: (attempt: number, waitMs: number, error: TransferError) => void;
+  /** Is given each wait when it begins. */
+  readonly waiting?: (wait: Promise<void>) => Promise<void>;
   /** At most so many calls, whatever the error. */
   readonly attemptsMax?: number;
   /** Of the first wait, which doubles from there, and of all: for what is not in a hurry. */
@@ -53,7 +55,8 @@ export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules:
       const ceilingMs = Math.min(delayMsMax, firstDelayMs * 2 ** (attempt - 1));
       const waitMs = Math.round(Math.max(retryAfterMs ?? 0, rules.random() * ceilingMs));
       rules.onRetry(attempt, waitMs, error);
-      await rules.clock.sleep(waitMs, rules.signal);
+      const wait = rules.clock.sleep(waitMs, rules.signal);
+      await (rules.waiting?.(wait) ?? wait);
       if (rules.signal.aborted) throw stopped(error);
     }
   }

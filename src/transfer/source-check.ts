@@ -31,12 +31,13 @@ export async function checkSource(parts: CarryOutParts, lanes: Lanes): Promise<v
 }
 
 /** After hours of copying, one answer that does not come is not the end. */
-function askSource({ runner, clock, random, signal, emit, job }: CarryOutParts): Promise<string | undefined> {
+function askSource({ runner, clock, random, signal, emit, job, progress }: CarryOutParts): Promise<string | undefined> {
   return withRetry(() => runner.run('check-source', { ref: job.source.ref }), {
     clock,
     random,
     signal,
     onRetry: (attempt, waitMs, error) => emit({ type: 'retry', attempt, waitMs, error: error.toJSON() }),
+    waiting: (wait) => progress.time.during('retryMs', wait),
   });
 }
 

@@ -2,6 +2,9 @@
 import type { Algorithm, DigestOf } from '../core/digest.js';
 import type { ProofLevel, TimeAccount } from '../core/events.js';
 import type { Checksum } from './checksum.js';
+import type { ControlBlock } from './control-block.js';
+import type { OpenedJob } from './opening.js';
+import type { Progress } from './progress.js';
 
 export interface TransferResult {
   readonly source: string;
@@ -34,4 +37,22 @@ export interface TransferResult {
   readonly elapsedMs: number;
   /** Where that time went. */
   readonly spent: TimeAccount;
+}
+
+type Known = 'source' | 'target' | 'bytesRepaired' | 'elapsedMs' | 'root' | 'manifest' | 'checksum' | 'spent';
+
+export function resultOf(
+  { algorithm, grid, source }: OpenedJob,
+  progress: Progress,
+  control: ControlBlock,
+  known: Pick<TransferResult, Known>,
+): TransferResult {
+  const { bytesTotal, bytesReused, bytesAdopted, bytesZero, bytesMismatched, proof } = progress;
+  const bytesCloned = control.counter('clonedBytes');
+  return {
+    ...known,
+    ...{ bytesTotal, bytesReused: bytesReused - bytesAdopted, bytesAdopted, bytesZero, bytesMismatched },
+    ...{ bytesCopied: control.counter('writtenBytes') - bytesCloned, bytesCloned },
+    ...{ proof, algorithm, chunkBytes: grid.chunkBytes, of: source.of ?? 'container' },
+  };
 }

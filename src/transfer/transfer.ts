@@ -6,6 +6,7 @@
  *
  * However it ends, what was finished is on record first.
  */
+import type { TimeByCause } from '../core/causes.js';
 import { type Clock, nowMs, orLate } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
@@ -19,6 +20,7 @@ import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
+import { type DeadlinePace, deadlineOf } from './deadline-pace.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { openingNotes, resumedText } from './opening-notes.js';
@@ -29,7 +31,7 @@ import type { ProvenFile, ProvenPart } from './proven-file.js';
 import type { RetryRules } from './retry.js';
 import { lanesFor } from './sizing.js';
 import { tidyUp } from './tidy-up.js';
-import type { TransferResult } from './transfer-result.js';
+import { resultOf, type TransferResult } from './transfer-result.js';
 import type { Yielding } from './yielding.js';
 
 export interface TransferRequest extends OpenRequest {
@@ -38,6 +40,8 @@ export interface TransferRequest extends OpenRequest {
   /** Bytes of one read or write. */
   readonly blockBytes?: number | undefined;
   readonly readBack: boolean;
+  /** Milliseconds since 1970: it goes no faster than it has to, to be done by then. */
+  readonly finishBy?: number | undefined;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
 }
@@ -68,6 +72,7 @@ export class Transfer {
   readonly #control: ControlBlock;
   readonly #pace: Pace;
   readonly #progress: Progress;
+  readonly #deadline: DeadlinePace | undefined;
   readonly #stop = newStop();
   #manifest: ManifestWriter | undefined;
   #proven: ProvenFile | undefined;
@@ -79,7 +84,8 @@ export class Transfer {
   constructor(request: TransferRequest, parts: TransferParts) {
     this.#request = request;
     this.#parts = parts;
-    this.#control = ControlBlock.create(parts.paces);
+    this.#deadline = deadlineOf(request.finishBy, parts.clock, () => this.#pace.rate());
+    this.#control = ControlBlock.create([...(parts.paces ?? []), ...(this.#deadline ? [this.#deadline.level] : [])]);
     this.#names = { source: request.source.name, target: request.target.name };
     this.events = new EventStream(() => parts.clock.wallMs());
     this.#pace = new Pace(this.#control.pace, parts.clock);
@@ -117,6 +123,11 @@ export class Transfer {
     return this.#proven;
   }
 
+  /** Where the time went so far, on the clock; it adds up to what has passed. */
+  get spent(): TimeByCause {
+    return this.#progress.time.byCause();
+  }
+
   /** 0 until both ends are known. */
   get bytesTotal(): number {
     return this.#progress.bytesTotal;
@@ -150,7 +161,13 @@ export class Transfer {
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');
-      return this.#result(job, bytesRepaired, nowMs(clock) - startMs);
+      return resultOf(job, this.#progress, this.#control, {
+        ...{ ...this.#names, bytesRepaired, elapsedMs: Math.round(nowMs(clock) - startMs) },
+        root: this.#proven?.root ?? '',
+        ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
+        ...(this.#checksum && { checksum: this.#checksum }),
+        spent: this.#progress.time.account(this.#parts.runner.workers),
+      });
     } catch (thrown) {
       const error = TransferError.from(thrown);
       this.#state(error.code === 'E_STOPPED' ? 'suspended' : 'error', error.message, error);
@@ -230,7 +247,8 @@ export class Transfer {
     const { clock, random } = this.#parts;
     const onRetry: RetryRules['onRetry'] = (attempt, waitMs, error) =>
       this.events.emit({ type: 'retry', attempt, waitMs, error: error.toJSON() });
-    return { clock, random, signal: this.#stop.signal, onRetry };
+    const waiting: RetryRules['waiting'] = (wait) => this.#progress.time.during('retryMs', wait);
+    return { clock, random, signal: this.#stop.signal, onRetry, waiting };
   }
 
   /** A commit that a crash cut short has been finished: the journal is all that was left. */
@@ -253,13 +271,25 @@ export class Transfer {
   }
 
   async #tick(carryOut?: CarryOut): Promise<void> {
+    if (this.#deadline) this.#keepDeadline(this.#progress.event());
     while (!this.#stop.signal.aborted) {
       await this.#parts.clock.sleep(TICK_MS, this.#stop.signal);
       carryOut?.tick();
-      this.events.emit(this.#progress.event());
+      const progress = this.#progress.event();
+      this.#keepDeadline(progress);
+      this.events.emit(progress);
       const limit = this.#progress.limitEvent();
       if (limit) this.events.emit(limit);
     }
+  }
+
+  #keepDeadline({ bytesTotal, bytesDone, rateBytesPerSecond }: ReturnType<Progress['event']>): void {
+    const { readBack, checksum } = this.#request;
+    const bytesAfter = bytesTotal * ((readBack ? 1 : 0) + (checksum ? 1 : 0));
+    const bytesLeft = bytesTotal - bytesDone;
+    const late = this.#deadline?.look({ bytesLeft, bytesPerSecond: rateBytesPerSecond, bytesAfter });
+    if (late !== undefined) this.#note(late);
+    this.#progress.deadline = this.#deadline?.view;
   }
 
   #note(message: string): void {
@@ -268,33 +298,5 @@ export class Transfer {
 
   #state(state: JobState, reason: string, error?: TransferError): void {
     this.events.emit({ type: 'state', state, ...this.#names, reason, ...(error && { error: error.toJSON() }) });
-  }
-
-  #result(job: OpenedJob, bytesRepaired: number, elapsedMs: number): TransferResult {
-    const { bytesTotal, bytesReused, bytesAdopted, bytesZero, bytesMismatched, proof } = this.#progress;
-    const bytesCloned = this.#control.counter('clonedBytes');
-    const bytesCopied = this.#control.counter('writtenBytes') - bytesCloned;
-    const { algorithm } = job;
-    const { chunkBytes } = job.grid;
-    return {
-      ...this.#names,
-      bytesTotal,
-      bytesReused: bytesReused - bytesAdopted,
-      bytesAdopted,
-      bytesZero,
-      bytesMismatched,
-      bytesCopied,
-      bytesCloned,
-      proof,
-      algorithm,
-      chunkBytes,
-      bytesRepaired,
-      root: this.#proven?.root ?? '',
-      of: job.source.of ?? 'container',
-      ...(this.#manifest && { manifest: showPath(this.#manifest.path) }),
-      ...(this.#checksum && { checksum: this.#checksum }),
-      elapsedMs: Math.round(elapsedMs),
-      spent: this.#progress.time.account(this.#parts.runner.workers),
-    };
   }
 }

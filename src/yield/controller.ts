@@ -128,8 +128,11 @@ export class YieldController {
 
 const state = (r: Ruling, s: Sample) =>
   `rate ${(r.rateBytesPerSecond / 1e6).toFixed(1)} got ${(s.bytes / s.ms / 1e3).toFixed(1)} dlv ${(r.state.delivered / 1e6).toFixed(1)} wait ${r.state.waitMs.toFixed(2)} mean ${(s.latencyMs / s.blocks).toFixed(2)} base ${JSON.stringify(r.state.base)} ceil ${(r.state.ceiling / 1e6).toFixed(1)} cap ${(r.state.cap / 1e6).toFixed(1)} oth ${r.state.othersRequests.toFixed(0)} raw ${s.others?.requests} ${(r.state.othersBytes / 1e6).toFixed(1)}`;
-export function newOwnLevels(): OwnLevels {
-  return { reads: newPaceLevel(0, 'reads'), writes: newPaceLevel(0, 'writes') };
+export function newOwnLevels(link = false): OwnLevels {
+  return {
+    reads: newPaceLevel(0, link ? 'linkPressure' : 'sourcePressure', 'reads'),
+    writes: newPaceLevel(0, link ? 'linkPressure' : 'targetPressure', 'writes'),
+  };
 }
 
 function reasonOf({ why, rateBytesPerSecond, state }: Ruling, { name, link, seesOthers }: Watched, goal: Goal): string {

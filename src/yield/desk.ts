@@ -53,7 +53,7 @@ export class YieldDesk {
     const key = `${JSON.stringify(goal)} ${typeof place === 'string' ? place : place.key}`;
     const known = this.#controllers.get(key);
     if (known) return known;
-    const levels = newOwnLevels();
+    const levels = newOwnLevels(typeof place === 'string');
     const watched = new Signals(levels, place);
     const made = new YieldController({ levels, watched, goal, clock: this.#clock });
     this.#controllers.set(key, made);

@@ -1,5 +1,7 @@
 /** What a page looks like to those who see it badly or not at all; and something for each of its views to show. */
 import type { Page } from 'playwright-core';
+import { addedTimes, type Cause, type TimeByCause } from '../../src/core/causes.js';
+import type { TimeView } from '../../src/service/job-service.js';
 import { CHUNK_STATES, type ChunkState } from '../../src/transfer/chunk-map.js';
 import { ALICE, type Dashboard, GiB, makeJob } from './dashboard.js';
 
@@ -58,6 +60,7 @@ export async function sceneOf({ control }: Dashboard): Promise<Readonly<Record<s
   service.copied(mail.id, { bytes: 2 * GiB, file: 1 });
   service.copied(mail.id, { bytes: 27 * GiB, reused: 6 * GiB, zero: 3 * GiB, rateBytesPerSecond: 199 * 1024 ** 2 });
   service.map(mail.id, 0, mapOf(900));
+  service.spent(mail.id, sampleTime(Date.now(), 3_600_000));
   const build = await makeJob(control, 'build-07 to the new storage', { priority: 'foreground' });
   service.move(build.id, 'transferring', { reason: 'as fast as its target writes' });
   service.copied(build.id, { bytes: 33 * GiB, rateBytesPerSecond: 410 * 1024 ** 2 });
@@ -74,6 +77,30 @@ export async function sceneOf({ control }: Dashboard): Promise<Readonly<Record<s
   await makeJob(control, 'archive of last year', { priority: 'low', suspended: true });
   for (let number = 10; number < 16; number++) await makeJob(control, `desktop-${number}`, { priority: 'low' });
   return { Jobs: '#/jobs', 'mail server, nightly': `#/job/${mail.id}`, 'New job': '#/new', Policy: '#/policy' };
+}
+
+/** A job that waited, was copied, gave way, went on under a limit, failed and goes on: so long until `until`. */
+export function sampleTime(until: number, ms: number, behind: TimeView['behind'] = []): TimeView {
+  const span = (share: number, ...parts: readonly (readonly [Cause, number])[]): TimeByCause =>
+    Object.fromEntries(parts.map(([cause, part]) => [cause, part * share * ms]));
+  const copying = [
+    ['sourceRead', 0.3],
+    ['hash', 0.1],
+    ['targetWrite', 0.4],
+    ['worker', 0.1],
+    ['flush', 0.1],
+  ] as const;
+  const spans = [
+    span(0.1, ['queue', 1]),
+    span(0.02, ['opening', 1]),
+    span(0.2, ...copying),
+    span(0.08, ['queue', 1]),
+    span(0.3, ['windowLimit', 0.8], ['sourceRead', 0.1], ['targetWrite', 0.1]),
+    span(0.1, ['retry', 1]),
+    span(0.2, ...copying.map(([cause, part]) => [cause, part / 2] as const), ['targetPressure', 0.5]),
+  ];
+  const total = spans.reduce((sum, one) => addedTimes(sum, one), {});
+  return { from: until - ms, until, total, spans, behind };
 }
 
 /** A copy that was resumed, in the middle. */

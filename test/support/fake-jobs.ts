@@ -3,6 +3,7 @@ import type { EventBody, JobState } from '../../src/core/events.js';
 import type { Job, JobFile, JobSettings, NamedLocation } from '../../src/service/job.js';
 import type { FileSpec, FileView, JobView } from '../../src/service/job-service.js';
 import type { Policy } from '../../src/service/policy/policy.js';
+import { noTime } from './scripted-run.js';
 
 const SECOND_MS = 1000;
 const DAY_MS = 24 * 3600 * SECOND_MS;
@@ -72,7 +73,5 @@ export function progressOf({ progress }: JobView): EventBody {
   const { bytesDone, bytesReused, bytesZero, bytesTotal = bytesDone, rateBytesPerSecond, remainingMs } = progress;
   const counts = { bytesDone, bytesTotal, bytesReused, bytesZero, rateBytesPerSecond };
   const left = remainingMs === undefined ? {} : { remainingMs };
-  const nothing = { sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, targetReadMs: 0, limitMs: 0 };
-  const spent = { ...nothing, workerMs: 0, flushMs: 0, retryMs: 0, queuedMs: 0, idleMs: 0, otherMs: 0 };
-  return { type: 'progress', phase: 'copying', proof: 'written', ...counts, ...left, spent };
+  return { type: 'progress', phase: 'copying', proof: 'written', ...counts, ...left, spent: noTime };
 }

@@ -12,12 +12,12 @@ import type {
   Completed,
   Explanation,
   FileSpec,
-  FileView,
   JobService,
   JobSpec,
   JobView,
   ServiceLoad,
   ServiceTotals,
+  TimeView,
 } from '../../src/service/job-service.js';
 import type { Policy } from '../../src/service/policy/policy.js';
 import type { Told } from '../../src/service/told.js';
@@ -56,6 +56,7 @@ interface Entry {
   rate: number;
   why: Partial<Explanation>;
   maps: Map<number, ChunkMapView>;
+  time?: TimeView;
 }
 
 const view = ({ job, rate }: Entry): JobView => jobView(job, rate);
@@ -117,6 +118,11 @@ export class FakeService implements JobService {
     this.#entry(id).why = why;
   }
 
+  /** Where its time went. */
+  spent(id: string, time: TimeView): void {
+    this.#entry(id).time = time;
+  }
+
   map(id: string, file: number, map: ChunkMapView): void {
     this.#entry(id).maps.set(file, map);
   }
@@ -145,9 +151,9 @@ export class FakeService implements JobService {
       .map((entry) => view(entry));
   }
 
-  get(id: string, by: Caller): JobView & { readonly files: readonly FileView[] } {
+  get(id: string, by: Caller): ReturnType<JobService['get']> {
     const entry = this.#entry(id, by);
-    return { ...view(entry), files: entry.job.files.map(fileView) };
+    return { ...view(entry), files: entry.job.files.map(fileView), ...(entry.time && { time: entry.time }) };
   }
 
   async addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView> {

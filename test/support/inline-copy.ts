@@ -22,6 +22,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
   readonly clock?: Clock;
   readonly workers?: number;
   readonly memoryBytes?: MemoryBytes;
+  readonly paces?: readonly SharedArrayBuffer[];
   /** Ends besides local ones. */
   readonly registry?: Registry;
   /** Puts something between the engine and its runner. */
@@ -31,7 +32,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
 /** A transfer that was not started yet. With the default clock only looking at it takes time, and nobody waits long. */
 export function inlineTransfer(options: InlineOptions): Transfer {
   const { source, target, files = realFiles, clock = new FakeClock({ lookMs: 1 }), ...others } = options;
-  const { workers, registry, memoryBytes, around = (runner) => runner, ...rest } = others;
+  const { workers, registry, memoryBytes, paces, around = (runner) => runner, ...rest } = others;
   const ends: Registry = { file: () => localScheme(files), ...registry };
   const parts = {
     registry: { ...ends, disk: () => diskScheme(ends) },
@@ -51,5 +52,11 @@ export function inlineTransfer(options: InlineOptions): Transfer {
     target: typeof target === 'string' ? parseLocation(target) : target,
   };
   const runner = around(new InlineRunner(new Performer(parts), workers));
-  return new Transfer(request, { runner, clock, random: () => 0.5, ...(memoryBytes && { memoryBytes }) });
+  return new Transfer(request, {
+    runner,
+    clock,
+    random: () => 0.5,
+    ...(memoryBytes && { memoryBytes }),
+    ...(paces && { paces }),
+  });
 }

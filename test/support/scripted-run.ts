@@ -19,6 +19,13 @@ export const noTime: TimeSpent = {
   targetWriteMs: 0,
   targetReadMs: 0,
   limitMs: 0,
+  classLimitMs: 0,
+  allLimitMs: 0,
+  windowLimitMs: 0,
+  deadlineMs: 0,
+  sourcePressureMs: 0,
+  targetPressureMs: 0,
+  linkPressureMs: 0,
   workerMs: 0,
   flushMs: 0,
   retryMs: 0,
@@ -107,6 +114,7 @@ export const sampleAccount: TimeAccount = {
   },
   checksummingMs: 0,
   committingMs: 130,
+  byCause: { sourceRead: 1050, hash: 3825, targetWrite: 975, readBack: 1475, flush: 450, worker: 7512, opening: 42 },
 };
 
 export const sampleResult: TransferResult = {

@@ -1,7 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { CAUSES, type Cause, totalTime } from '../../src/core/causes.js';
 import type { PhaseAccount, TimeAccount, TransferEvent } from '../../src/core/events.js';
+import { newPaceLevel, setPaceLevel } from '../../src/core/pace-level.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import { type CopyRun, copy, TransferError } from '../../src/index.js';
 import { realFiles } from '../../src/platform/file-layer.js';
@@ -32,6 +34,7 @@ function expectAllExplained(account: TimeAccount, elapsedMs: number): void {
   expect(unexplained(account.readingBack, account.lanes)).toBeLessThan(0.02);
   const phases = account.openingMs + account.copying.wallMs + account.readingBack.wallMs + account.committingMs;
   expect(Math.abs(phases - elapsedMs)).toBeLessThanOrEqual(2 + 0.02 * elapsedMs);
+  expect(Math.abs(totalTime(account.byCause) - elapsedMs)).toBeLessThanOrEqual(2 + 0.02 * elapsedMs);
 }
 
 const largest = (account: PhaseAccount): string | undefined =>
@@ -42,6 +45,31 @@ test('the time under a limit is told as the time of the limit', async () => {
   expect(spent.copying.wallMs).toBeGreaterThan(3500);
   expect(largest(spent.copying)).toBe('limitMs');
   expectAllExplained(spent, elapsedMs);
+});
+
+const mostly = ({ byCause }: TimeAccount): Cause =>
+  CAUSES.reduce((most, cause) => ((byCause[cause] ?? 0) > (byCause[most] ?? 0) ? cause : most));
+
+test('of several limits the time is told as that of the one that binds', async () => {
+  for (const [own, ofClass, ofAll, expected] of [
+    [2, 4, 8, 'limit'],
+    [8, 2, 4, 'classLimit'],
+    [0, 8, 2, 'windowLimit'],
+  ] as const) {
+    const paces = [newPaceLevel(ofClass * CHUNK, 'classLimit'), newPaceLevel(ofAll * CHUNK, 'windowLimit')];
+    const { spent, elapsedMs } = await copyInFakeTime(new FakeClock(), { rateBytesPerSecond: own * CHUNK, paces });
+    expect(mostly(spent)).toBe(expected);
+    expect(spent.byCause[expected]).toBeGreaterThan(0.7 * elapsedMs);
+    expectAllExplained(spent, elapsedMs);
+  }
+});
+
+test('a limit that is lifted by a window and set by another is told by its new name from then on', async () => {
+  const level = newPaceLevel(4 * CHUNK, 'classLimit');
+  setPaceLevel(level, 4 * CHUNK, 'windowLimit');
+  const { spent } = await copyInFakeTime(new FakeClock(), { paces: [level] });
+  expect(mostly(spent)).toBe('windowLimit');
+  expect(spent.byCause.classLimit).toBeUndefined();
 });
 
 test('a slow source, a slow target and a slow flush are told as what they are', async () => {

@@ -1,6 +1,6 @@
 /** `blockferry copy --background`: the same copy as a job of the service, which gives it its name by itself. */
 import { TransferError } from '../../core/errors.js';
-import { copyOptionsOf } from '../job-settings.js';
+import { copyOptionsOf, finishByOf } from '../job-settings.js';
 import type { CopyFlags } from '../program.js';
 import { absolute, withService } from '../service-access.js';
 import type { Session } from '../session.js';
@@ -13,13 +13,14 @@ export async function runCopyBackground(
   flags: CopyFlags,
 ): Promise<number> {
   assertForJobs(flags);
-  const { limit, json, quiet, state } = flags;
+  const { limit, finishBy, json, quiet, state } = flags;
   // Several files go into a folder, whether it is there already or not.
   const into = sources.length > 1 && !target.endsWith('/') ? `${target}/` : target;
   const files = sources.map((source) => ({ source: absolute(source), target: absolute(into) }));
   const spec = {
     ...{ files, autoComplete: true, options: copyOptionsOf(flags) },
     ...(limit !== undefined && { limitBytesPerSecond: limit }),
+    ...(finishBy !== undefined && { finishBy: finishByOf(finishBy) }),
   };
   const told = {
     ...(json && { json }),

@@ -80,6 +80,11 @@ function assertForTrees(flags: CopyFlags): void {
       hint: 'Leave them out, or copy the files of a server one by one.',
     });
   }
+  if (flags.finishBy !== undefined) {
+    throw new TransferError('E_USAGE', '--finish-by is for the copy of a single file', {
+      hint: 'Several files with one deadline are a job: say --background too, or set a --limit.',
+    });
+  }
   if (flags.explain) {
     throw new TransferError('E_USAGE', '--explain is for the copy of a single file', {
       hint: 'Leave it out, or copy one of the large files alone to see what bounds it.',

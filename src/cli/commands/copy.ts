@@ -78,6 +78,7 @@ function copyOptions(source: string, target: string, flags: CopyFlags): CopyOpti
     ...sharedOptions(flags),
     ...httpOptions(flags),
     ...(flags.manifest !== undefined && { manifest: flags.manifest }),
+    ...(flags.finishBy !== undefined && { finishBy: flags.finishBy }),
     ...(flags.to !== undefined && { to: flags.to }),
     ...(flags.flatten && { flatten: true }),
     ...(flags.parents && { parentFolders: flags.parents }),

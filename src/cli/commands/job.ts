@@ -9,6 +9,7 @@ import { jobTable } from '../render/job-table.js';
 import { infoLines, jobLine, whyText } from '../render/job-text.js';
 import { wrapped } from '../render/paragraph.js';
 import { count } from '../render/summary.js';
+import { timeLines } from '../render/time-text.js';
 import { absolutePrefix, filesOf, findJob, shortId, withService } from '../service-access.js';
 import type { ServiceFlags } from '../service-flags.js';
 import type { Session } from '../session.js';
@@ -98,7 +99,7 @@ export async function runJobList({ out, err }: Session, flags: JobListFlags): Pr
 export async function runJobInfo({ out }: Session, given: string, flags: ServiceFlags): Promise<number> {
   const job = await withService(flags, async (client) => client.get(await findJob(client, given)));
   if (flags.json) out.json(jobObject(job));
-  else for (const line of infoLines(job)) out.line(line);
+  else for (const line of infoLines(job, columnsOf(out))) out.line(line);
   return 0;
 }
 
@@ -166,10 +167,15 @@ export async function runJobWhy({ out }: Session, given: string, flags: ServiceF
     out.json({ schema: 1, type: 'why', job: job.id, ...why });
     return 0;
   }
-  const { columns = PARAGRAPH_COLUMNS } = out.stream;
+  const columns = columnsOf(out);
   const text = whyText(why, job.name, systemClock.wallMs());
-  for (const line of wrapped(text, Math.min(columns, PARAGRAPH_COLUMNS))) out.line(line);
+  for (const line of wrapped(text, columns)) out.line(line);
+  if (why.time) for (const line of timeLines(why.time, columns)) out.line(line);
   return 0;
+}
+
+function columnsOf({ stream }: Session['out']): number {
+  return Math.min(stream.columns ?? PARAGRAPH_COLUMNS, PARAGRAPH_COLUMNS);
 }
 
 export async function runJobReplacePrefix(

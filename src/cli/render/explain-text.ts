@@ -8,6 +8,13 @@ const ROWS: Readonly<Record<keyof TimeSpent, string>> = {
   targetWriteMs: 'writing the target',
   targetReadMs: 'reading the target',
   limitMs: 'the limit',
+  classLimitMs: 'the limit of a class',
+  allLimitMs: 'the limit of all jobs',
+  windowLimitMs: 'the limit of a window',
+  deadlineMs: 'no need to hurry',
+  sourcePressureMs: 'others at the source',
+  targetPressureMs: 'others at the target',
+  linkPressureMs: 'others on the link',
   workerMs: 'waiting for a worker',
   flushMs: 'waiting for a flush',
   retryMs: 'waiting for a retry',
@@ -45,12 +52,12 @@ export function explainLines(account: TimeAccount, look: ExplainLook): string[] 
   const longer = readingBack.wallMs > copying.wallMs ? readingBack : copying;
   return [
     `time spent (lanes: ${lanes}, workers: ${workers})`,
-    ...rows.map((row) => rowText(row, timeColumns, look.columns)),
+    ...rows.map((row) => rowText(row, { label: LABEL_COLUMNS + 4, time: timeColumns, all: look.columns })),
     ...wrapped(boundText(longer.spent, workers, look.cores), look.columns),
   ];
 }
 
-interface Row {
+export interface Row {
   readonly label: string;
   readonly time: string;
   /** Of the lanes' time of the phase; absent: the line of a phase itself. */
@@ -70,16 +77,20 @@ function table(phase: { what: string; wallMs: number; spent?: TimeSpent }, lanes
   return [head, ...rows];
 }
 
-function rowText({ label, time, share }: Row, timeColumns: number, columns: number): string {
-  const start = `${label.padEnd(LABEL_COLUMNS + 4)}  ${time.padStart(timeColumns)}`;
+/** A line with a bar, where there is room for one; `columns`: of the label, of the time, and of all of it. */
+export function rowText(
+  { label, time, share }: Row,
+  columns: { readonly label: number; readonly time: number; readonly all: number },
+): string {
+  const start = `${label.padEnd(columns.label)}  ${time.padStart(columns.time)}`;
   if (share === undefined) return start;
   const text = `${start}${`${Math.round(share * 100)}`.padStart(4)} %`;
-  const room = Math.min(BAR_COLUMNS_MAX, columns - text.length - 2);
+  const room = Math.min(BAR_COLUMNS_MAX, columns.all - text.length - 2);
   return room < BAR_COLUMNS_MIN ? text : `${text}  ${'#'.repeat(Math.round(share * room))}`.trimEnd();
 }
 
 /** Finer than elsewhere: hundredths tell the parts of a short copy apart. */
-function timeText(ms: number): string {
+export function timeText(ms: number): string {
   return ms < 9995 ? `${(ms / 1000).toFixed(2)} s` : formatDuration(ms);
 }
 
@@ -111,6 +122,13 @@ const BOUND_BY: Readonly<Record<Exclude<Cause, 'hashMs'>, string>> = {
   targetWriteMs: 'Writing the target bounds the copy: it takes no more, and more workers would only queue there.',
   targetReadMs: 'Reading the target again bounds the copy: that is what its proof costs.',
   limitMs: 'The limit that was set bounds the copy: a higher --limit makes it faster.',
+  classLimitMs: 'The limit of its class bounds the copy: the policy says what it is.',
+  allLimitMs: 'The limit of all jobs together bounds the copy: the policy says what it is.',
+  windowLimitMs: 'The limit of a window of the policy bounds the copy.',
+  deadlineMs: 'Its deadline bounds the copy: it goes no faster than it has to. Without --finish-by it is done sooner.',
+  sourcePressureMs: 'Others who need the source bound the copy: it gives way to them.',
+  targetPressureMs: 'Others who need the target bound the copy: it gives way to them.',
+  linkPressureMs: 'Others who need the link bound the copy: it gives way to them.',
   flushMs:
     'Making the data durable bounds the copy: that is how fast the target really is. --no-sync leaves it out, and ' +
     'a power cut may then cost finished work.',

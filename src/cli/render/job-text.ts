@@ -1,18 +1,21 @@
 /** What is known of a job, as a few calm lines; and why it is where it is, as a paragraph. */
+
+import type { DeadlineView } from '../../core/events.js';
 import { formatBytes, formatDuration, formatRate } from '../../core/units.js';
 import type { WholeJobView } from '../../daemon/client.js';
 import type { Explanation, FileView, JobView } from '../../service/job-service.js';
 import { shortId } from '../service-access.js';
 import { doneText } from './job-table.js';
 import { count, wallTime } from './summary.js';
+import { timeLines } from './time-text.js';
 
 /** `3f2a91c0 nightly: suspended: somebody suspended it`. */
 export function jobLine({ id, name, state, reason }: JobView): string {
   return `${shortId(id)} ${name}: ${state}${reason === '' ? '' : `: ${reason}`}`;
 }
 
-export function infoLines(job: WholeJobView): string[] {
-  const { id, name, state, reason, owner, kind, priority, error, retryAt, files } = job;
+export function infoLines(job: WholeJobView, columns = 80): string[] {
+  const { id, name, state, reason, owner, kind, priority, error, retryAt, files, time } = job;
   const what = kind === 'migration' ? `${priority} priority, a migration` : `${priority} priority`;
   return [
     `${name}: ${state}${reason === '' ? '' : `: ${reason}`}`,
@@ -25,6 +28,7 @@ export function infoLines(job: WholeJobView): string[] {
     ...settingLines(job).map((line) => `  ${line}`),
     `  id ${id}`,
     ...files.flatMap(fileLines),
+    ...(time ? timeLines(time, columns - 2).map((line) => `  ${line}`) : []),
   ];
 }
 
@@ -52,8 +56,10 @@ function settingLines(job: JobView): string[] {
     noProgressMsMax === 0 ? 'at the first error' : `after ${formatDuration(noProgressMsMax)} of errors`;
   const waits = `${formatDuration(retryDelayMsMin)} to ${formatDuration(retryDelayMsMax)}`;
   const most = transferMsMax > 0 ? `, or after ${formatDuration(transferMsMax)} of copying` : '';
+  const due = job.finishBy && { finishBy: Date.parse(job.finishBy), ...(job.lateByMs && { lateByMs: job.lateByMs }) };
   return [
     `${limit}; ${names}`,
+    ...(due ? [dueText(due)] : []),
     `retries after ${waits}; gives up ${noProgress}${most}`,
     ...(job.notify && job.notify.length > 0 ? [`runs ${job.notify.join(' ')} when it ends`] : []),
     ...(job.webhookUrl ? [`tells ${job.webhookUrl} when it ends`] : []),
@@ -89,7 +95,7 @@ export function settledLines(job: WholeJobView): { readonly lines: readonly stri
 
 /** @param nowMs what the time is */
 export function whyText(
-  { state, sentence, behind = [], until, hint }: Explanation,
+  { state, sentence, behind = [], until, hint, deadline }: Explanation,
   name: string,
   nowMs: number,
 ): string {
@@ -99,7 +105,14 @@ export function whyText(
       ? ''
       : ` It is looked at again in ${formatDuration(until - nowMs)}, at ${wallTime(until)}.`;
   const todo = hint === undefined ? '' : ` ${ended(hint)}`;
-  return `${name} is ${STATES[state]}: ${ended(sentence)}${others}${again}${todo}`;
+  const due = deadline === undefined ? '' : ` It is to be ${dueText(deadline)}.`;
+  return `${name} is ${STATES[state]}: ${ended(sentence)}${others}${again}${due}${todo}`;
+}
+
+/** `done by …, and will be late by about 20 min`. */
+function dueText({ finishBy, lateByMs }: DeadlineView): string {
+  const late = lateByMs === undefined ? '' : `, and will be late by about ${formatDuration(lateByMs)}`;
+  return `done by ${wallTime(finishBy)}${late}`;
 }
 
 const STATES: Readonly<Record<JobView['state'], string>> = {

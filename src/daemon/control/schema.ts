@@ -63,6 +63,14 @@ export function table<const W extends readonly string[], S extends TSchema>(name
   });
 }
 
+/** A value for some of these names. */
+export function someOf<const W extends readonly string[], S extends TSchema>(names: W, schema: S) {
+  return Type.Unsafe<{ readonly [N in W[number]]?: Static<S> }>({
+    ...{ type: 'object', additionalProperties: false },
+    properties: Object.fromEntries(names.map((name) => [name, schema])),
+  });
+}
+
 export const optional = Type.Optional;
 export const flag = Type.Boolean;
 export const number = Type.Number;

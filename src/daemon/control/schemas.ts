@@ -1,4 +1,5 @@
 /** What the API speaks of: jobs, files, the policy, the service. The interfaces are those of src/service. */
+import { CAUSES, type TimeByCause } from '../../core/causes.js';
 import { ERROR_KINDS, type ErrorCode, type ErrorJson } from '../../core/errors.js';
 import { JOB_STATES, type JobState } from '../../core/events.js';
 import type { CopyOptions } from '../../service/copy-options.js';
@@ -7,12 +8,26 @@ import type * as Offered from '../../service/job-service.js';
 import type { Policy } from '../../service/policy/policy.js';
 import { CHUNK_STATES, type ChunkMapView } from '../../transfer/chunk-map.js';
 import { YIELDS } from '../../yield/control-law.js';
-import { component, count, flag, listOf, number, optional, record, string, table, text, words } from './schema.js';
+import {
+  component,
+  count,
+  flag,
+  listOf,
+  number,
+  optional,
+  record,
+  someOf,
+  string,
+  table,
+  text,
+  words,
+} from './schema.js';
 
 const ERROR_CODES = Object.keys(ERROR_KINDS) as ErrorCode[];
 
 const LOCATION_CHARS_MAX = 32_768;
 const NAME_CHARS_MAX = 1_000;
+const TIME_CHARS_MAX = 40;
 const ARGUMENTS_MAX = 256;
 /** The policy has a limit of its own; this one is what fits into a request. */
 const FILES_MAX = 100_000;
@@ -30,6 +45,7 @@ const settings = {
   priority: words(PRIORITIES),
   autoComplete: FLAG,
   limitBytesPerSecond: COUNT,
+  finishBy: text(TIME_CHARS_MAX),
   retryDelayMsMin: count(WAIT_MS_MAX),
   retryDelayMsMax: count(WAIT_MS_MAX),
   noProgressMsMax: count(WAIT_MS_MAX),
@@ -45,6 +61,7 @@ const changes = {
   priority: optional(settings.priority),
   autoComplete: optional(FLAG),
   limitBytesPerSecond: optional(COUNT),
+  finishBy: optional(settings.finishBy),
   retryDelayMsMin: optional(settings.retryDelayMsMin),
   retryDelayMsMax: optional(settings.retryDelayMsMax),
   noProgressMsMax: optional(settings.noProgressMsMax),
@@ -118,8 +135,9 @@ const progress = component<Offered.JobProgressView>()(
 const view = {
   ...{ id: STRING, owner: STRING, kind: words(JOB_KINDS), state: words(JOB_STATES), reason: STRING },
   ...{ progress: progress.ref, createdAt: NUMBER, changedAt: NUMBER, error: optional(error.ref) },
-  ...{ retryAt: optional(NUMBER), retries: COUNT, webhookUrl: optional(STRING) },
+  ...{ retryAt: optional(NUMBER), retries: COUNT, webhookUrl: optional(STRING), lateByMs: optional(NUMBER) },
   ...settings,
+  finishBy: optional(settings.finishBy),
   notify: optional(settings.notify),
 };
 
@@ -141,10 +159,26 @@ const fileView = component<Offered.FileView>()(
   }),
 );
 
-/** A job with its files. */
-export type WholeJobView = Offered.JobView & { readonly files: readonly Offered.FileView[] };
+const byCause = component<TimeByCause>()('TimeByCause', someOf(CAUSES, NUMBER));
 
-export const wholeJob = component<WholeJobView>()('JobWithFiles', record({ ...view, files: listOf(fileView.ref) }));
+const time = component<Offered.TimeView>()(
+  'JobTime',
+  record({
+    ...{ from: NUMBER, until: NUMBER, total: byCause.ref, spans: listOf(byCause.ref) },
+    behind: listOf(record({ job: optional(STRING), name: optional(STRING), ms: NUMBER, preempted: COUNT })),
+  }),
+);
+
+/** A job with its files. */
+export type WholeJobView = Offered.JobView & {
+  readonly files: readonly Offered.FileView[];
+  readonly time?: Offered.TimeView;
+};
+
+export const wholeJob = component<WholeJobView>()(
+  'JobWithFiles',
+  record({ ...view, files: listOf(fileView.ref), time: optional(time.ref) }),
+);
 
 export const completed = component<Offered.JobView & Offered.Completed>()(
   'CompletedJob',
@@ -160,6 +194,8 @@ export const explanation = component<Offered.Explanation>()(
     behind: optional(listOf(STRING)),
     until: optional(NUMBER),
     hint: optional(STRING),
+    deadline: optional(record({ finishBy: NUMBER, lateByMs: optional(NUMBER) })),
+    time: optional(time.ref),
   }),
 );
 
@@ -238,6 +274,6 @@ export const serviceView = component<ServiceView>()(
 export const JOB_STATE_NAMES: readonly JobState[] = JOB_STATES;
 
 export const COMPONENTS = [
-  ...[webhook, options, jobChanges, jobSpec, fileSpecs, error, failure, progress, jobView, fileView, wholeJob],
-  ...[completed, explanation, chunkMap, policy, policyView, callerView, load, serviceView],
+  ...[webhook, options, jobChanges, jobSpec, fileSpecs, error, failure, progress, jobView, fileView, byCause],
+  ...[time, wholeJob, completed, explanation, chunkMap, policy, policyView, callerView, load, serviceView],
 ].map(({ schema }) => schema);

@@ -10,6 +10,7 @@ import type {
   JobSpec,
   JobView,
   ServiceLoad,
+  TimeView,
 } from '../../service/job-service.js';
 import type { Policy } from '../../service/policy/policy.js';
 import type { ChunkMapView } from '../../transfer/chunk-map.js';
@@ -22,7 +23,7 @@ export interface ServiceView {
   readonly movesMachines: boolean;
 }
 
-export type JobDetails = JobView & { readonly files: readonly FileView[] };
+export type JobDetails = JobView & { readonly files: readonly FileView[]; readonly time?: TimeView };
 
 /** What the service refused, or that it did not answer (status 0). */
 export class ApiError extends Error {

@@ -2,6 +2,7 @@
 import { systemClock } from '../../core/clock.js';
 import type { JobState } from '../../core/events.js';
 import { formatRate } from '../../core/units.js';
+import { isFinal } from '../../service/job.js';
 import type { Explanation, JobView } from '../../service/job-service.js';
 import { AddFile } from './add-file.js';
 import type { JobDetails } from './api.js';
@@ -13,9 +14,12 @@ import { JobCalls } from './job-calls.js';
 import { showProgress } from './job-row.js';
 import { SettingsForm } from './job-settings.js';
 import { RateChart } from './rate-chart.js';
-import { PRIORITY_WORDS, progressWords, remainingWords, STATE_WORDS, sentence, timeWords } from './words.js';
+import { TimeChart } from './time-chart.js';
+import { dueWords, PRIORITY_WORDS, progressWords, remainingWords, STATE_WORDS, sentence, timeWords } from './words.js';
 
 const FILES_EVERY_SECONDS = 2;
+/** What it waits for goes on, and nothing tells of it. */
+const WAITS_EVERY_SECONDS = 10;
 const BEFORE_SHOWN = 5;
 /** In other states nothing is copied, and there is no map. */
 const RUNNING: readonly JobState[] = ['connecting', 'transferring'];
@@ -37,6 +41,7 @@ export class JobPage implements View {
   readonly #whichFile = element('select', {});
   readonly #whichField = element('div', { class: 'chunks-of' }, field('Of the file', this.#whichFile));
   readonly #chart: RateChart;
+  readonly #time: TimeChart;
   readonly #calls: JobCalls;
   readonly #settings: SettingsForm;
   #job: JobDetails;
@@ -55,6 +60,7 @@ export class JobPage implements View {
     this.#picture = new ChunkPicture(signal);
     const line = { name: job.id, label: 'This job', colour: job.priority };
     this.#chart = new RateChart('Throughput, last 10 minutes', app.history, [line], signal);
+    this.#time = new TimeChart(signal);
     this.root = this.#build();
     this.#whichFile.addEventListener('change', () => void this.#askForMap());
     app.jobs.watch(() => this.#update(), signal);
@@ -65,6 +71,7 @@ export class JobPage implements View {
     if (job.id !== this.#job.id) return;
     this.#job = job;
     this.#files.show(job.files);
+    this.#time.show(job.time);
     this.#showWhichFiles();
     this.#update();
     void this.#askWhy();
@@ -73,8 +80,10 @@ export class JobPage implements View {
   tick(): void {
     this.#chart.update();
     // Events tell of the job as a whole; how far each of its files is has to be asked for.
-    const running = RUNNING.includes(this.#current().state) && !document.hidden;
-    if (running && ++this.#ticks % FILES_EVERY_SECONDS === 0) this.#app.jobs.ask(this.#job.id);
+    const { state } = this.#current();
+    const every = RUNNING.includes(state) ? FILES_EVERY_SECONDS : WAITS_EVERY_SECONDS;
+    const moves = !isFinal(state) && !document.hidden;
+    if (moves && ++this.#ticks % every === 0) this.#app.jobs.ask(this.#job.id);
     void this.#askForMap();
   }
 
@@ -97,6 +106,7 @@ export class JobPage implements View {
       this.#files.root,
       this.#addFile.root,
       this.#chart.root,
+      this.#time.root,
       this.#settings.root,
     );
   }
@@ -112,7 +122,7 @@ export class JobPage implements View {
     showProgress(this.#bar, job);
     setText(this.#numbers, progressWords(job));
     const rate = state === 'transferring' ? formatRate(progress.rateBytesPerSecond) : '';
-    setText(this.#left, [rate, remainingWords(job)].filter(Boolean).join(' · '));
+    setText(this.#left, [rate, remainingWords(job), dueWords(job, systemClock.wallMs())].filter(Boolean).join(' · '));
     this.#calls.update(job);
     this.#settings.update(job);
     this.#addFile.update(job);

@@ -1,7 +1,7 @@
 /** How states, priorities, times and progress are said to people. */
 import type { JobState } from '../../core/events.js';
 import { formatBytes, formatDuration } from '../../core/units.js';
-import type { Priority } from '../../service/job.js';
+import { isFinal, type Priority } from '../../service/job.js';
 import type { JobView } from '../../service/job-service.js';
 
 /** In the order in which people want to see them: what needs somebody comes first, what is over last. */
@@ -59,6 +59,13 @@ const anyDay = new Intl.DateTimeFormat('en-GB', {
 export function timeWords(atMs: number, nowMs: number): string {
   const [at, now] = [new Date(atMs), new Date(nowMs)];
   return (at.toDateString() === now.toDateString() ? today : anyDay).format(at);
+}
+
+/** `to be done by 06:00:00, late by about 20 min`; nothing where there is no hurry any more. */
+export function dueWords({ state, finishBy, lateByMs }: JobView, nowMs: number): string {
+  if (finishBy === undefined || isFinal(state) || state === 'transferred') return '';
+  const late = lateByMs === undefined ? '' : `, late by about ${formatDuration(lateByMs)}`;
+  return `to be done by ${timeWords(Date.parse(finishBy), nowMs)}${late}`;
 }
 
 /**

@@ -7,7 +7,7 @@ import type { JobProgress } from '../job-store.js';
 import type { Told } from '../told.js';
 import type { Batch, JobRows } from './job-database.js';
 
-type Times = Pick<Job, 'changedAt' | 'progressAt' | 'transferMs'>;
+type Times = Pick<Job, 'changedAt' | 'progressAt' | 'transferMs' | 'time'>;
 
 interface Progress {
   readonly times: Times;
@@ -45,10 +45,10 @@ export class Changes {
 
   /** Of a job that was never put there is none. */
   progress(progress: readonly JobProgress[]): void {
-    for (const { id, files, changedAt, progressAt, transferMs } of progress) {
+    for (const { id, files, ...times } of progress) {
       const changed = new Map(files.map((file) => [file.index, file]));
       const earlier = this.#progress.get(id);
-      this.#progress.set(id, { times: { changedAt, progressAt, transferMs }, files: over(earlier, changed) });
+      this.#progress.set(id, { times, files: over(earlier, changed) });
     }
   }
 

@@ -29,6 +29,11 @@ const file = object(
   { size: count(), root: words, error, mark },
 );
 
+const time = object({
+  ...{ from: amount, until: amount, spans: listOf(anything, 1000) },
+  behind: listOf(object({ job: words, ms: amount, preempted: count() }), 1000),
+});
+
 const job = object(
   {
     ...{ id: text(64, /^[\w-]+$/), owner: words, kind: oneOf(...JOB_KINDS), name: words, reason: words },
@@ -38,7 +43,7 @@ const job = object(
     ...{ createdAt: amount, changedAt: amount, progressAt: amount, retries: count(), options: object({}) },
   },
   {
-    ...{ error, retryAt: amount, notify: listOf(words, 10_000) },
+    ...{ error, retryAt: amount, notify: listOf(words, 10_000), time, finishBy: words },
     webhook: object({ url: words }, { secret: words }),
   },
 );

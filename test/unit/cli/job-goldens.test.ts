@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { jobTable } from '../../../src/cli/render/job-table.js';
 import { infoLines, jobLine, settledLines, whyText } from '../../../src/cli/render/job-text.js';
 import { wrapped } from '../../../src/cli/render/paragraph.js';
+import { timeLines } from '../../../src/cli/render/time-text.js';
 import { GiB, MiB } from '../../../src/core/units.js';
 import type { WholeJobView } from '../../../src/daemon/client.js';
 import { sampleJob } from '../../support/sample-jobs.js';
@@ -58,6 +59,18 @@ const scenes: Readonly<Record<string, readonly string[]>> = {
       'nightly',
       0,
     ),
+    80,
+  ),
+  'where the time of a job went': timeLines(
+    {
+      ...{ from: 0, until: 750_000, spans: [] },
+      total: { sourceRead: 9000, hash: 40, targetWrite: 30_960, windowLimit: 590_000, queue: 120_000 },
+      behind: [
+        { job: nightly.id, name: 'nightly', ms: 118_000, preempted: 1 },
+        { ms: 2000, preempted: 0 },
+        { job: away.id, ms: 1500, preempted: 3 },
+      ],
+    },
     80,
   ),
   'job watch, transferred': Object.values(settledLines({ ...nightly, state: 'transferred' })).flat(),

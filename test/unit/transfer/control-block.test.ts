@@ -16,12 +16,13 @@ test('all who attach to the shared memory see the same job, counters, pace and s
   other.add('hashNs', 2_500_000n);
   other.add('writeNs', 3_500_000n);
   other.add('limitNs', 4_500_000n);
-  expect(control.spent()).toEqual({
+  expect(control.spent()).toMatchObject({
     sourceReadMs: 1.5,
     hashMs: 2.5,
     targetWriteMs: 3.5,
     targetReadMs: 0,
     limitMs: 4.5,
+    classLimitMs: 0,
   });
   new Pace(other.pace, new FakeClock()).setRate(77);
   expect(new Pace(control.pace, new FakeClock()).rate()).toBe(77);

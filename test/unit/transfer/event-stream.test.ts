@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { EventBody, TransferEvent } from '../../../src/core/events.js';
 import { EventStream } from '../../../src/transfer/event-stream.js';
+import { noTime } from '../../support/scripted-run.js';
 
 const note = (message: string): EventBody => ({ type: 'note', message });
 const progress = (bytesDone: number): EventBody => ({
@@ -12,10 +13,7 @@ const progress = (bytesDone: number): EventBody => ({
   bytesReused: 0,
   bytesZero: 0,
   rateBytesPerSecond: 0,
-  spent: {
-    ...{ sourceReadMs: 0, hashMs: 0, targetWriteMs: 0, targetReadMs: 0, limitMs: 0 },
-    ...{ workerMs: 0, flushMs: 0, retryMs: 0, queuedMs: 0, idleMs: 0, otherMs: 0 },
-  },
+  spent: noTime,
 });
 
 async function rest(stream: EventStream): Promise<TransferEvent[]> {
