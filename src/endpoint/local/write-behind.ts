@@ -53,9 +53,10 @@ export class WriteBehind {
     else while (this.#bytes > STEP_BYTES) this.#awaitOldest(this.#fd);
   }
 
+  /** For good: by then the path may lead to another file. */
   close(): void {
     if (typeof this.#fd === 'number') this.#files.closeSync(this.#fd);
-    this.#fd = undefined;
+    this.#fd = 'refused';
     this.#steps = [];
     this.#bytes = 0;
   }
