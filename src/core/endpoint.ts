@@ -32,6 +32,8 @@ export interface EndpointRef {
   readonly leavesCache?: boolean;
   /** Each read and each write is one request of its own size to the storage: none ahead, none put off. */
   readonly blockwise?: boolean;
+  /** Who reads and writes gives way to others: little is ever left to be written out, and threads go last. */
+  readonly background?: boolean;
 }
 
 /**

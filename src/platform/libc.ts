@@ -99,7 +99,7 @@ function bindWith(koffi: typeof Koffi): Libc {
     fcntl: uninterrupted(bound('int fcntl(int fd, int command, int argument)')),
     fcntlLock: uninterrupted(bound('int fcntl(int fd, int command, uint8_t *lock)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
-    sync_file_range: bindSyncRange(bound),
+    sync_file_range: uninterrupted(bindSyncRange(bound)),
     ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
     ...bindAttributes(bound),
     ...bindUncached(koffi, library, bound),
@@ -125,7 +125,8 @@ function bindRename(bound: (definition: string) => NativeCall): NativeCall {
 
 function bindSyncRange(bound: (definition: string) => NativeCall): NativeCall {
   const parameters = 'int fd, int64_t offset, int64_t length, unsigned int flags';
-  return orAbsent(() => uninterrupted(bound(`int sync_file_range(${parameters})`))) ?? (() => -constants.errno.ENOSYS);
+  // Only Linux has it, and not every C library for it.
+  return orAbsent(() => bound(`int sync_file_range(${parameters})`)) ?? (() => -constants.errno.ENOSYS);
 }
 
 type AttributeCalls = 'flistxattr' | 'fgetxattr' | 'fsetxattr' | 'fremovexattr' | 'futimens' | 'utimensat';

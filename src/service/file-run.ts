@@ -15,7 +15,7 @@ import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
 import type { Yielding } from '../transfer/yielding.js';
 import { asJob } from './as-job.js';
-import type { Job, JobFile } from './job.js';
+import { isBackground, type Job, type JobFile } from './job.js';
 
 export interface FileRunParts {
   readonly runner: ChunkRunner;
@@ -125,7 +125,7 @@ export class FileRun {
   }
 }
 
-function requestOf({ options, limitBytesPerSecond }: Job, { source, target }: JobFile): TransferRequest {
+function requestOf({ options, limitBytesPerSecond, priority }: Job, { source, target }: JobFile): TransferRequest {
   const { algorithm = 'xxh64', chunkBytes, lanes, readBack = false, preserve = false, reflink = 'auto' } = options;
   const { overwrite = false, delta = false, sync = true, check = true } = options;
   return {
@@ -133,6 +133,7 @@ function requestOf({ options, limitBytesPerSecond }: Job, { source, target }: Jo
     target: parseLocation(target.text),
     rateBytesPerSecond: limitBytesPerSecond,
     discard: false,
+    background: isBackground(priority),
     ...{ algorithm, chunkBytes, lanes, readBack, preserve, reflink, overwrite, delta, sync, check },
   };
 }

@@ -106,8 +106,9 @@ export class JobDesk {
     );
   }
 
-  #borrow(source: Location, target: Location): Promise<Borrowed> {
-    return this.#parts.runners.borrow(storagePath(source, this.#mounts), storagePath(target, this.#mounts));
+  #borrow(source: Location, target: Location, background?: boolean): Promise<Borrowed> {
+    const [from, to] = [source, target].map((end) => storagePath(end, this.#mounts)) as [string, string];
+    return this.#parts.runners.borrow(from, to, background);
   }
 
   run(job: JobRecord): JobRun {
@@ -118,7 +119,7 @@ export class JobDesk {
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       deadlinePace: this.deadlines.level(job.id),
-      borrow: (source, target) => this.#borrow(source, target),
+      borrow: (...how) => this.#borrow(...how),
       lease: async (source, target) => {
         const goal = goalOfJob(job, policy());
         return goal && this.#yields.lease({ source, target }, goal);

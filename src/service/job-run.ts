@@ -14,7 +14,7 @@ import type { YieldLease } from '../yield/desk.js';
 import { type Copying, notCounted, writeDown } from './copying.js';
 import { type FileEnd, FileRun } from './file-run.js';
 import type { Holds } from './holds.js';
-import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { isBackground, type JobFile, PRIORITIES, type Priority } from './job.js';
 import { progressOf } from './job-progress.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type { Borrowed } from './runners.js';
@@ -23,7 +23,7 @@ import { stillYields } from './yielding.js';
 
 export interface JobRunParts {
   /** Threads for a copy between the two. */
-  readonly borrow: (source: Location, target: Location) => Promise<Borrowed>;
+  readonly borrow: (source: Location, target: Location, background: boolean) => Promise<Borrowed>;
   readonly clock: Clock;
   readonly random: () => number;
   /** What it shares with others at its storages, where it makes way for them. */
@@ -209,7 +209,7 @@ export class JobRun {
     let lease: YieldLease | undefined;
     try {
       const { source, target } = endsOf(this.#job, file);
-      const borrowed = await this.#parts.borrow(source, target);
+      const borrowed = await this.#parts.borrow(source, target, isBackground(this.#job.priority));
       giveBack = borrowed.giveBack;
       lease = await this.#parts.lease(source, target);
       if (this.#mode === 'stopped' && !completes) throw new TransferError('E_STOPPED', 'stopped before it began');

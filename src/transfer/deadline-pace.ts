@@ -1,6 +1,6 @@
 /** Keeps a job's pace to what its deadline needs, and says once when it will not be done in time. */
 import { type Clock, nowMs } from '../core/clock.js';
-import type { DeadlineView } from '../core/events.js';
+import type { DeadlineView, EventBody } from '../core/events.js';
 import { timeText } from '../core/finish-by.js';
 import { newPaceLevel, setPaceLevel } from '../core/pace-level.js';
 import { formatDuration, formatRate, MiB } from '../core/units.js';
@@ -24,6 +24,17 @@ export interface DeadlineState {
   readonly bytesPerSecond: number | undefined;
   /** That are read once more at the end. */
   readonly bytesAfter: number;
+}
+
+export type ProgressBody = Extract<EventBody, { type: 'progress' }>;
+
+/** @param readings of the whole once more, at the end */
+export function stateOf({ bytesTotal, bytesDone, rateBytesPerSecond }: ProgressBody, readings: number): DeadlineState {
+  return {
+    bytesLeft: bytesTotal - bytesDone,
+    bytesPerSecond: rateBytesPerSecond,
+    bytesAfter: bytesTotal * readings,
+  };
 }
 
 /** What is read again at the end goes about as fast as this. */

@@ -14,13 +14,13 @@ import { newStop } from '../core/stop.js';
 import { KiB } from '../core/units.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
-import { type MemoryBytes, sparingCacheOf } from './cache-use.js';
+import { type MemoryBytes, sparingOthers } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
 import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
 import type { ChunkRunner } from './chunk-runner.js';
 import { ControlBlock } from './control-block.js';
-import { type DeadlinePace, deadlineOf } from './deadline-pace.js';
+import { type DeadlinePace, deadlineOf, type ProgressBody, stateOf } from './deadline-pace.js';
 import { EventStream } from './event-stream.js';
 import { type OpenedJob, type OpenedWork, type OpenRequest, openJob } from './opening.js';
 import { openingNotes, resumedText } from './opening-notes.js';
@@ -42,6 +42,8 @@ export interface TransferRequest extends OpenRequest {
   readonly readBack: boolean;
   /** Milliseconds since 1970: it goes no faster than it has to, to be done by then. */
   readonly finishBy?: number | undefined;
+  /** Give way to others: at the processor, in the page cache, and by never leaving much to be written out. */
+  readonly background?: boolean | undefined;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
 }
@@ -154,10 +156,10 @@ export class Transfer {
         const { ManifestWriter } = await import('../journal/manifest-writer.js');
         this.#manifest = await ManifestWriter.begin(manifest, { sync });
       }
-      const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes, this.#parts.yielding !== undefined);
+      const { yielding, memoryBytes } = this.#parts;
+      const job = sparingOthers(await this.#open(), { ...this.#request, yields: yielding !== undefined }, memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
-      const { notes = [] } = this.#parts.yielding ?? {};
-      for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? []), ...notes]) this.#note(sentence);
+      for (const sentence of [job.gate, job.site, yielding].flatMap((one) => one?.notes ?? [])) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;
       const bytesRepaired = await this.#withEnds(job);
       this.#state('acknowledged', 'complete and proven');
@@ -277,17 +279,13 @@ export class Transfer {
       carryOut?.tick();
       const progress = this.#progress.event();
       this.#keepDeadline(progress);
-      this.events.emit(progress);
-      const limit = this.#progress.limitEvent();
-      if (limit) this.events.emit(limit);
+      for (const event of [progress, this.#progress.limitEvent()]) if (event) this.events.emit(event);
     }
   }
 
-  #keepDeadline({ bytesTotal, bytesDone, rateBytesPerSecond }: ReturnType<Progress['event']>): void {
+  #keepDeadline(progress: ProgressBody): void {
     const { readBack, checksum } = this.#request;
-    const bytesAfter = bytesTotal * ((readBack ? 1 : 0) + (checksum ? 1 : 0));
-    const bytesLeft = bytesTotal - bytesDone;
-    const late = this.#deadline?.look({ bytesLeft, bytesPerSecond: rateBytesPerSecond, bytesAfter });
+    const late = this.#deadline?.look(stateOf(progress, [readBack, checksum].filter(Boolean).length));
     if (late !== undefined) this.#note(late);
     this.#progress.deadline = this.#deadline?.view;
   }
