@@ -273,17 +273,6 @@ test('what is asked for is checked before anything is kept', async () => {
   expect(service.list(OWNER, { all: true })).toEqual([]);
 });
 
-test('as many jobs as the policy allows may wait; those that ended make room for others', async () => {
-  const { service } = await testService(new Shelf(), { jobsMax: 2 });
-  const spec = specOf([pairIn(scratchFolder(), CHUNK)], { suspended: true });
-  const [first, second] = [await service.create(spec, OWNER), await service.create(spec, OWNER)];
-  const failure = await failureOf(service.create(spec, OWNER));
-  expect(failure).toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('2 jobs under way or waiting') });
-  await service.cancel(second.id, { keepPartial: false }, OWNER);
-  const third = await service.create(spec, OWNER);
-  expect(service.list(OWNER, { all: true }).map(({ id }) => id)).toEqual([first.id, third.id]);
-});
-
 test('what is shown of a job has no secrets', async () => {
   const { service } = await testService(new Shelf());
   const target = makeFile(join(scratchFolder(), 'there'), 1) as string;
