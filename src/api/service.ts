@@ -1,5 +1,7 @@
 /** `openService()`: the queue of jobs, in this process. */
+import { statSync } from 'node:fs';
 import { serviceParts } from '../compose.js';
+import { errnoOf, TransferError } from '../core/errors.js';
 import { makeFolders, stateFolder } from '../endpoint/state-folder.js';
 import type { JobService } from '../service/job-service.js';
 
@@ -15,10 +17,10 @@ export interface ServiceOptions {
 
 /**
  * Opens the service: jobs are where they were, and those that were under way go on. Close it, or they go on only at the
- * next start. @throws TransferError E_LOCKED when another process has the folder, E_POLICY, E_STORE
+ * next start. @throws TransferError E_LOCKED when another process has the folder, E_USAGE, E_POLICY, E_STORE
  */
 export async function openService({ state = stateFolder(), onNote }: ServiceOptions = {}): Promise<JobService> {
-  makeFolders(state);
+  makeState(state);
   const { Service } = await import('../service/service.js');
   const parts = await serviceParts(state, onNote ?? (() => undefined));
   try {
@@ -29,4 +31,22 @@ export async function openService({ state = stateFolder(), onNote }: ServiceOpti
     await parts.store.close();
     throw thrown;
   }
+}
+
+/** @throws TransferError E_USAGE */
+function makeState(folder: string): void {
+  try {
+    makeFolders(folder);
+    if (statSync(folder).isDirectory()) return;
+  } catch (cause) {
+    throw noState(folder, `it cannot be made (${errnoOf(cause) ?? String(cause)})`, cause);
+  }
+  throw noState(folder, 'it is a file');
+}
+
+function noState(folder: string, why: string, cause?: unknown): TransferError {
+  return new TransferError('E_USAGE', `${folder} cannot be the state folder: ${why}`, {
+    hint: 'Name another with --state or BLOCKFERRY_STATE.',
+    cause,
+  });
 }

@@ -17,8 +17,7 @@ export function makeStateFolder(name: string): string {
   return folder;
 }
 
-/** For us alone, with all above it; Node's own way never comes back from some places, such as /proc. */
-/** With all above it, for their user alone. */
+/** With all above it, for their user alone; Node's own way never comes back from some places, such as /proc. */
 export function makeFolders(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o700 });

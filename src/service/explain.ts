@@ -5,6 +5,7 @@ import { type JobBook, maySee } from './job-book.js';
 import type { JobDesk } from './job-desk.js';
 import type { JobRecord } from './job-record.js';
 import type { Caller, Explanation } from './job-service.js';
+import type { Rates } from './policy/policy.js';
 
 /** That others are before it is told to everybody, and which ones to those who may see them. */
 export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
@@ -52,11 +53,14 @@ function explain(job: JobRecord, desk: JobDesk, nameOf: (id: string) => string):
 }
 
 function whatLimits(job: JobRecord, desk: JobDesk): Pick<Explanation, 'sentence' | 'rule' | 'until'> {
-  const { rates, rule, until } = desk.dispatcher.rates();
+  const { rates, own, rule, until } = desk.dispatcher.rates();
+  const byPolicy = (key: keyof Rates, jobs: string) => {
+    const binding = own?.[key] === undefined ? 'default' : rule;
+    return { bytes: rates[key], rule: binding, what: `the limit of ${jobs} jobs (policy: ${binding})`, until };
+  };
   const limits = [
     { bytes: job.limitBytesPerSecond, rule: 'rate', what: 'the limit of the job', until: undefined },
-    { bytes: rates[job.priority], rule, what: `the limit of ${job.priority} jobs (policy: ${rule})`, until },
-    { bytes: rates.all, rule, what: `the limit of all jobs (policy: ${rule})`, until },
+    ...[byPolicy(job.priority, job.priority), byPolicy('all', 'all')],
   ].filter(({ bytes }) => bytes > 0);
   const [least] = limits.sort((one, other) => one.bytes - other.bytes);
   if (!least) return { sentence: job.reason };

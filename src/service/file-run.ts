@@ -12,6 +12,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import type { ProvenPart } from '../transfer/proven-file.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
+import { asJob } from './as-job.js';
 import type { Job, JobFile } from './job.js';
 
 export interface FileRunParts {
@@ -63,7 +64,7 @@ export class FileRun {
     try {
       return { result: await this.#transfer.run() };
     } catch (thrown) {
-      return { error: TransferError.from(thrown) };
+      return { error: asJob(TransferError.from(thrown)) };
     } finally {
       await told;
     }

@@ -92,13 +92,16 @@ export class Housekeeping {
     book.keepSoon(job);
   }
 
-  /** Whether the clock on the wall was set; what counts on it as time without progress moves with it. */
+  /** Whether the clock on the wall was set; what counts on it as time in which nothing happened moves with it. */
   #clockSet(now: number): boolean {
     const { clock, book } = this.#parts;
     const setMs = clock.wallMs() - now - this.#offsetMs;
     this.#offsetMs += setMs;
     if (Math.abs(setMs) < CLOCK_SET_MS) return false;
-    for (const job of book.all()) job.progressAt += setMs;
+    for (const job of book.all()) {
+      job.progressAt += setMs;
+      job.changedAt += setMs;
+    }
     return true;
   }
 

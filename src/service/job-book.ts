@@ -6,10 +6,11 @@ import { type Clock, nowMs } from '../core/clock.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
 import type { EventBody, JobState } from '../core/events.js';
 import { EventLog } from './event-log.js';
-import { isFinal, type Job } from './job.js';
+import { isFinal, type Job, type JobFile } from './job.js';
 import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
+import { tooManyJobs } from './refusals.js';
 import type { Told } from './told.js';
 
 export interface JobBookParts {
@@ -44,10 +45,6 @@ export class JobBook {
     const byAge = [...stored.jobs].sort((one, other) => one.createdAt - other.createdAt);
     this.#jobs = new Map(byAge.map((job) => [job.id, recordOf(job)]));
     this.log = new EventLog(() => parts.clock.wallMs(), stored.told);
-  }
-
-  get size(): number {
-    return this.#jobs.size;
   }
 
   all(): IterableIterator<JobRecord> {
@@ -112,6 +109,18 @@ export class JobBook {
     await this.#put([snapshotOf(record)], []);
   }
 
+  /** Whoever is told that they were not added adds them again. @throws TransferError E_STORE: then it has them not */
+  async addFiles(record: JobRecord, added: readonly JobFile[]): Promise<void> {
+    const before = record.files.length;
+    record.files.push(...added);
+    try {
+      await this.keep(record);
+    } catch (thrown) {
+      if (record.files.slice(before).every(({ state }) => state === 'waiting')) record.files.length = before;
+      throw thrown;
+    }
+  }
+
   keepSoon(record: JobRecord): void {
     this.keep(record).catch((thrown) => this.#failed(thrown));
   }
@@ -158,6 +167,16 @@ export class JobBook {
       this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
       throw thrown;
     }
+  }
+
+  /** For one more: those that ended first are forgotten early. @throws TransferError E_USAGE, E_STORE */
+  async makeRoom(jobsMax: number): Promise<void> {
+    const above = this.#jobs.size + 1 - jobsMax;
+    if (above <= 0) return;
+    const ended = [...this.#jobs.values()].filter(({ state }) => isFinal(state));
+    if (ended.length < above) throw tooManyJobs(this.#jobs.size - ended.length);
+    ended.sort((one, other) => one.changedAt - other.changedAt);
+    await this.forget(ended.slice(0, above).map(({ id }) => id));
   }
 
   /** @throws TransferError E_STORE: then they are still there */

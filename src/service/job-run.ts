@@ -134,7 +134,9 @@ export class JobRun {
     const held = this.#copies.get(file);
     if (!held?.lettingGo) held?.run?.commit();
     const end = await held?.ended;
-    return end && !held?.lettingGo ? end : this.#copy(file, true);
+    // What was written to while it waited is proven again, and mended.
+    const changed = end && 'error' in end && end.error.code === 'E_TARGET_CHANGED';
+    return end && !held?.lettingGo && !changed ? end : this.#copy(file, true);
   }
 
   #moving(): Copying[] {

@@ -8,6 +8,7 @@ import { JOB_KINDS, type Job, type JobFile, type JobSettings, type NamedLocation
 import type { FileSpec, JobSpec } from './job-service.js';
 import type { Policy } from './policy/policy.js';
 import { NO_PROGRESS_MS_MAX, RETRY_DELAY_MS_MAX, RETRY_DELAY_MS_MIN } from './retry-plan.js';
+import { fileName } from './storage-path.js';
 
 const NAME_CHARACTERS_MAX = 200;
 const LOCATION_CHARACTERS_MAX = 8192;
@@ -38,7 +39,7 @@ export interface Registering {
 export function newJob(spec: JobSpec, { id, owner, wallMs, policy }: Registering): Job {
   const { files, kind = 'copy', options = {}, suspended = false, ...settings } = spec;
   if (!JOB_KINDS.includes(kind)) throw refused(`the kind is ${show(kind)}`, 'copy or migration');
-  const named = newFiles(files, 0, policy);
+  const named = newFiles(files, [], policy);
   const name = settings.name ?? shortName(named);
   return {
     ...{ id, owner, kind, files: named, options: checkedOptions(options) },
@@ -51,19 +52,40 @@ export function newJob(spec: JobSpec, { id, owner, wallMs, policy }: Registering
   };
 }
 
-/** @throws TransferError E_USAGE */
-export function newFiles(specs: readonly FileSpec[], from: number, policy: Policy): JobFile[] {
+/** @param before those that the job has already. @throws TransferError E_USAGE */
+export function newFiles(specs: readonly FileSpec[], before: readonly JobFile[], policy: Policy): JobFile[] {
   if (!Array.isArray(specs)) throw refused('the files are no list', 'a list of source and target');
-  if (from + specs.length > policy.filesPerJobMax) {
-    throw refused(`the job would have ${from + specs.length} files`, `at most ${policy.filesPerJobMax} (policy)`);
+  const count = before.length + specs.length;
+  if (count > policy.filesPerJobMax) {
+    throw refused(`the job would have ${count} files`, `at most ${policy.filesPerJobMax} (policy)`);
   }
-  return specs.map((spec, at) => ({
-    index: from + at,
-    source: named('source', spec.source),
-    target: named('target', spec.target),
-    state: 'waiting',
-    ...{ bytesDone: 0, bytesReused: 0, bytesZero: 0 },
-  }));
+  const added = specs.map(
+    (spec, at): JobFile => ({
+      index: before.length + at,
+      source: named('source', spec.source),
+      target: named('target', spec.target),
+      state: 'waiting',
+      ...{ bytesDone: 0, bytesReused: 0, bytesZero: 0 },
+    }),
+  );
+  assertApart([...before, ...added]);
+  return added;
+}
+
+/** Two copies to one place would wait for each other, or one replace the other. */
+function assertApart(files: readonly JobFile[]): void {
+  const taken = new Set<string>();
+  for (const { source, target } of files) {
+    const { scheme, text } = parseLocation(target.text);
+    const place = text.endsWith('/') ? text + fileName(parseLocation(source.text)) : text;
+    if (taken.has(place) && scheme !== 'null') {
+      throw refused(
+        `two files of the job have the target ${target.name}`,
+        'one for each, or a folder that ends in "/"',
+      );
+    }
+    taken.add(place);
+  }
 }
 
 /** @throws TransferError E_USAGE */

@@ -12,3 +12,9 @@ export function illegal({ id, state }: JobRecord, call: JobCall): TransferError 
 export function noFiles(name: string): TransferError {
   return new TransferError('E_USAGE', `the job ${name} has no files yet`, { hint: 'Add one, then resume it.' });
 }
+
+export function tooManyJobs(count: number): TransferError {
+  return new TransferError('E_USAGE', `there are ${count} jobs under way or waiting, and the policy allows no more`, {
+    hint: 'Cancel some, or raise jobs_max in the policy.',
+  });
+}

@@ -37,6 +37,8 @@ import type { Told } from './told.js';
 
 /** How long a storage may take to put down what it has; systemd waits for half a minute in all. */
 const CLOSE_MS = 20_000;
+/** Of a list, the jobs in the queue whose wait is looked into; with all of ten thousand it would take twice as long. */
+const EXPLAINED_MAX = 100;
 
 export class Service implements JobService {
   readonly #parts: ServiceParts;
@@ -87,13 +89,9 @@ export class Service implements JobService {
   async create(spec: JobSpec, by: Caller): Promise<JobView> {
     const { policies, clock } = this.#parts;
     const { policy } = policies;
-    if (this.#book.size >= policy.jobsMax) {
-      throw new TransferError('E_USAGE', `there are ${this.#book.size} jobs, and the policy allows no more`, {
-        hint: 'Cancel some, or raise jobs_max in the policy.',
-      });
-    }
     const job = newJob(spec, { id: randomUUID(), owner: by.name, wallMs: clock.wallMs(), policy });
     if (job.state === 'queued' && job.files.length === 0) throw noFiles(job.name);
+    await this.#book.makeRoom(policy.jobsMax);
     const record = await this.#book.add(job);
     if (record.state === 'queued') this.#desk.contend(record);
     return this.#view(record);
@@ -101,24 +99,28 @@ export class Service implements JobService {
 
   list(by: Caller, { states, all = false }: { states?: readonly JobState[]; all?: boolean } = {}): JobView[] {
     const views: JobView[] = [];
+    let waiting = 0;
     for (const job of this.#book.all()) {
       if (!maySee(job, by)) continue;
       if (states ? !states.includes(job.state) : !all && isFinal(job.state)) continue;
-      views.push(this.#view(job));
+      const explained = job.state === 'queued' && waiting++ < EXPLAINED_MAX;
+      views.push(this.#view(job, explained ? by : undefined));
     }
     return views;
   }
 
   get(id: string, by: Caller): JobView & { readonly files: readonly FileView[] } {
     const job = this.#book.get(id, by);
-    return { ...this.#view(job), files: job.files.map(fileView) };
+    return { ...this.#view(job, by), files: job.files.map(fileView) };
   }
 
   addFiles(id: string, files: readonly FileSpec[], by: Caller): Promise<JobView> {
     return this.#call(id, 'addFiles', by, async (job) => {
-      job.files.push(...newFiles(files, job.files.length, this.#parts.policies.policy));
-      if (job.state === 'transferred') this.#desk.queue(job, 'files were added');
-      else await this.#book.keep(job);
+      const added = newFiles(files, job.files, this.#parts.policies.policy);
+      if (job.state === 'transferred') {
+        job.files.push(...added);
+        this.#desk.queue(job, 'files were added');
+      } else await this.#book.addFiles(job, added);
       if (this.#desk.dispatcher.has(id)) this.#desk.contend(job);
       this.#desk.runs.get(id)?.goOn();
     });
@@ -289,8 +291,10 @@ export class Service implements JobService {
     });
   }
 
-  #view(job: JobRecord): JobView {
-    const run = this.#desk.runs.get(job.id);
-    return jobView(job, run?.rate() ?? 0);
+  /** Where it is in the queue `by` hears what it waits for now. */
+  #view(job: JobRecord, by?: Caller): JobView {
+    const view = jobView(job, this.#desk.runs.get(job.id)?.rate() ?? 0);
+    if (!by || job.state !== 'queued') return view;
+    return { ...view, reason: explainTo(by, job, this.#desk, this.#book).sentence };
   }
 }

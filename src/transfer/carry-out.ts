@@ -10,6 +10,7 @@ import type { CommitRequest } from '../core/target.js';
 import { formatBytes } from '../core/units.js';
 import { CLAIM } from '../journal/journal.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
+import { askBeforeCommit } from './before-commit.js';
 import { Checkpointer } from './checkpointer.js';
 import { type Checksum, checksumOf } from './checksum.js';
 import type { ControlBlock } from './control-block.js';
@@ -240,8 +241,7 @@ export class CarryOut {
     const { ref } = work.prepared;
     const { times, attributes } = this.#kept;
     const part = await runner.run('mark-target', { ref, ...(times && { times }) });
-    const { digests, proof } = proven;
-    await this.#parts.beforeCommit?.({ part, sourceVersion: version.value, algorithm, chunkBytes, digests, proof });
+    await askBeforeCommit(this.#parts, ref, { ...proven, part, sourceVersion: version.value });
     await this.#checkpointer.append([{ type: 'committing', part, root: proven.root }]);
     const commit: CommitRequest = {
       overwrite: request.overwrite,

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { join, resolve } from 'node:path';
+import { expect, test, vi } from 'vitest';
 import { MiB } from '../../src/core/units.js';
 import { makeAuthority } from '../support/certificates.js';
 import { blockferry, type Command, type Ended, workFolder } from './command.js';
@@ -153,4 +153,25 @@ test.each([
 ])('serve %j is refused', async (args, said) => {
   const { folder } = await workFolder(1);
   expect(await run(folder, 'serve', ...args)).toMatchObject({ exitCode: 2, err: expect.stringContaining(said) });
+});
+
+test('a policy that is wrong is told where the service runs and in its log, with line and column', async () => {
+  const { folder } = await workFolder(0);
+  const { command } = await serve(folder);
+  const log = (): string => readFileSync(join(folder, 'state', 'log', 'blockferry.log'), 'utf8');
+  writeFileSync(join(folder, 'state', 'blockferry.toml'), 'jobs_at_once = 4\nslice = 30\n');
+  await vi.waitFor(() => expect(log()).toMatch(/blockferry\.toml:2:9: slice is 30/), { timeout: 20_000 });
+  expect((await run(folder, 'policy', 'show')).out).toContain('jobs_at_once = 12');
+  command.child.kill('SIGTERM');
+  expect((await command.ended).err).toContain('blockferry.toml:2:9: slice is 30');
+});
+
+test.each([
+  ['cannot be made', '/proc/state'],
+  ['is a file', 'disk.img'],
+])('a state folder that %s is refused by its name', async (why, state) => {
+  const { folder } = await workFolder(1);
+  const ended = await blockferry(folder, 'serve', '--state', state).ended;
+  expect(ended.exitCode).toBe(2);
+  expect(ended.err).toContain(`${resolve(folder, state)} cannot be the state folder: it ${why}`);
 });

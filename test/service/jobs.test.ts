@@ -1,6 +1,6 @@
 /** Jobs as their owners know them: what each call does, and what becomes of the files. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { JobState } from '../../src/core/events.js';
 import { MiB } from '../../src/core/units.js';
@@ -102,6 +102,18 @@ test('a job that is completed early keeps the files that are whole, and lets go 
   expect(done).toMatchObject({ state: 'acknowledged', committed: 1, left: 1 });
   expectDone(whole);
   expect([half.target, half.part, half.journal].map(existsSync)).toEqual([false, false, false]);
+});
+
+test('what was written to while it waited for its name is mended before it gets it', async () => {
+  const { service } = await testService(new Shelf());
+  const pair = pairIn(scratchFolder(), SIZE);
+  const { id } = await service.create(specOf([pair]), OWNER);
+  await reaches(service, id, 'transferred');
+  const part = openSync(pair.part, 'r+');
+  writeSync(part, 'spoiled', CHUNK + 7);
+  closeSync(part);
+  expect(await service.complete(id, OWNER)).toMatchObject({ state: 'acknowledged', committed: 1, left: 0 });
+  expectDone(pair);
 });
 
 test('a completion that failed can be repeated: nothing is copied again', async () => {
@@ -246,6 +258,11 @@ test('what is asked for is checked before anything is kept', async () => {
     [{ files: [file], options: { chunkBytes: 'big' } }, /chunkBytes/],
     [{ files: [file], surprise: 1 }, /no setting "surprise"/],
     [{ files: [file], name: '' }, /characters/],
+    [{ files: [file, { ...file, source: '/other.img' }] }, /two files of the job have the target/],
+    [
+      { files: [file, { source: '/other/target.img', target: `${dirname(pair.target)}/` }] },
+      /two files of the job have the target/,
+    ],
   ];
   for (const [spec, says] of bad) {
     const failure = await failureOf(service.create(spec as JobSpec, OWNER));

@@ -30,8 +30,9 @@ test('a higher job takes the place of a lower one, which goes on afterwards with
   await moves(service, lower.id, MiB);
   const higher = await service.create(slowly(high, { priority: 'high', name: 'the high one' }), OWNER);
   const waiting = await reaches(service, lower.id, 'queued');
-  expect(waiting.reason).toMatch(/makes way.*the high one/);
-  expect(service.why(lower.id, OWNER)).toMatchObject({ behind: [higher.id] });
+  expect(waiting.reason).toMatch(/^Jobs of higher priority hold the one place .*: the high one\./);
+  expect(service.list(OWNER, { states: ['queued'] })).toMatchObject([{ id: lower.id, reason: waiting.reason }]);
+  expect(service.why(lower.id, OWNER)).toMatchObject({ behind: [higher.id], sentence: waiting.reason });
   await moves(service, higher.id, MiB);
   expect(service.get(lower.id, OWNER).state).toBe('queued');
   await service.change(higher.id, { limitBytesPerSecond: 0 }, OWNER);
@@ -45,14 +46,16 @@ test('a higher job takes the place of a lower one, which goes on afterwards with
 });
 
 test('that a job of another owner goes first is told, and neither its name nor its id', async () => {
-  const { service } = await testService(new Shelf(), { jobsAtOnce: 1 });
+  const shelf = new Shelf();
+  const { service } = await testService(shelf, { jobsAtOnce: 1 });
   const bob = { name: 'bob', admin: false };
   const [low, high] = [pairIn(scratchFolder(), SIZE, 'low'), pairIn(scratchFolder(), SIZE, 'high')];
   const { id } = await service.create(slowly(low, { priority: 'low', name: 'mine' }), bob);
   await moves(service, id, 1);
   const higher = await service.create(slowly(high, { priority: 'high', name: 'the secret one' }), OWNER);
-  const { reason } = await reaches(service, id, 'queued');
-  expect(reason).toBe('makes way: a job of a higher priority goes first');
+  await reaches(service, id, 'queued');
+  expect(shelf.jobs.get(id)?.reason).toBe('makes way: a job of a higher priority goes first');
+  expect(service.get(id, bob).reason).toContain("another owner's job");
   const why = service.why(id, bob);
   expect(why.sentence).toContain("another owner's job");
   expect(JSON.stringify([why, service.get(id, bob)])).not.toMatch(new RegExp(`secret|${higher.id}`));
@@ -88,6 +91,25 @@ test('all jobs together keep to the limit of the policy, and a new limit counts 
   policies.change({ rates: { all: 0, foreground: 0, high: 0, normal: 0, low: 0 } });
   for (const { id } of jobs) await reaches(service, id, 'acknowledged');
   for (const pair of pairs) expectDone(pair);
+});
+
+test('which rule says the rate of a job is told: a window does only where it says one itself', async () => {
+  const rates = { all: 0, foreground: 0, high: 0, normal: 2 * MiB, low: 0 };
+  const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+  const window = { name: 'all day', days, from: '00:00', to: '00:00', rates: { all: 4 * MiB } };
+  const { service } = await testService(new Shelf(), { rates, windows: [window] });
+  const { id } = await service.create(slowly(pairIn(scratchFolder(), SIZE), { limitBytesPerSecond: 0 }), OWNER);
+  await moves(service, id, 1);
+  expect(service.why(id, OWNER)).toMatchObject({
+    rule: 'default',
+    sentence: expect.stringContaining('the limit of normal jobs (policy: default)'),
+  });
+  await service.change(id, { priority: 'high' }, OWNER);
+  expect(service.why(id, OWNER)).toMatchObject({
+    rule: 'all day',
+    sentence: expect.stringContaining('the limit of all jobs (policy: all day)'),
+  });
+  await service.cancel(id, { keepPartial: false }, OWNER);
 });
 
 test('after a restart every job is where it was, and those that ran go on from what is on record', async () => {

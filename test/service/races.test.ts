@@ -1,5 +1,6 @@
 /** Calls at awkward moments: while threads start, between files, in a job that failed, with a store that is full. */
 import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/core/clock.js';
 import { MiB } from '../../src/core/units.js';
@@ -164,6 +165,22 @@ test('a call that cannot be put on record says so, and the service lives', async
     );
     expect(failure.code).toBe('E_STORE');
   }
+});
+
+test('files that could not be put on record are not added: whoever adds them again has them once', async () => {
+  const shelf = new Shelf();
+  const store = new FullStore(shelf);
+  const { service } = await testService(shelf, {}, { store });
+  const pair = pairIn(scratchFolder(), CHUNK);
+  const { id } = await service.create(specOf([pair], { suspended: true }), OWNER);
+  store.full = true;
+  const file = { source: pair.source, target: join(pair.folder, 'another') };
+  expect((await failureOf(service.addFiles(id, [file], OWNER))).code).toBe('E_STORE');
+  expect(service.get(id, OWNER).files).toHaveLength(1);
+  store.full = false;
+  await service.addFiles(id, [file], OWNER);
+  expect(service.get(id, OWNER).files).toHaveLength(2);
+  expect(shelf.jobs.get(id)?.files).toHaveLength(2);
 });
 
 test('a service whose store is full ends all the same', async () => {

@@ -31,7 +31,12 @@ export async function serveJobs(session: Session, flags: ServeFlags): Promise<Se
   const state = resolve(stateFolder());
   const page = fileURLToPath(new URL('../../daemon/dashboard', import.meta.url));
   const web = webOf(flags);
-  const onNote = (sentence: string): void => session.err.line(`note: ${sentence}`);
+  const notes: string[] = [];
+  let log = (sentence: string): void => void notes.push(sentence);
+  const onNote = (sentence: string): void => {
+    session.err.line(`note: ${sentence}`);
+    log(sentence);
+  };
   const service = await openService({ state, onNote });
   let migrations: MigrationService | undefined;
   const closeAll = async (): Promise<void> => {
@@ -46,6 +51,8 @@ export async function serveJobs(session: Session, flags: ServeFlags): Promise<Se
       ...(web && { http: web.http }),
       ...(existsSync(join(page, 'index.html')) && { page }),
     });
+    log = (sentence) => control.note(sentence);
+    notes.forEach(log);
     return {
       socketPath: control.socketPath,
       ...(control.url !== undefined && { url: control.url }),

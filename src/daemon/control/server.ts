@@ -62,6 +62,8 @@ export interface ControlServer {
   readonly socketPath: string;
   /** Where it listens for HTTP, such as `https://127.0.0.1:7422`. */
   readonly url: string | undefined;
+  /** Puts into the log what concerns no single job. */
+  note(sentence: string): void;
   /** Ends all connections. The service stays. */
   close(): Promise<void>;
 }
@@ -127,6 +129,10 @@ class Control implements ControlServer {
     this.#parts = parts;
     this.socketPath = parts.options.socketPath;
     this.#clock = parts.options.clock ?? systemClock;
+  }
+
+  note(sentence: string): void {
+    this.#parts.log?.logger.warn(sentence);
   }
 
   async listen(): Promise<void> {

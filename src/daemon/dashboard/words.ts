@@ -68,7 +68,7 @@ export function timeWords(atMs: number, nowMs: number): string {
 export function sentence(text: string): string {
   if (text === '') return '';
   const end = /[.!?…]$/.test(text) ? '' : '.';
-  return text.replace(/^[a-z](?=[a-z]*(?:[ ,:;]|$))/, (first) => first.toUpperCase()) + end;
+  return text.replace(/^[a-z](?=[a-z]*(?:[ ,;]|:(?!\/)|$))/, (first) => first.toUpperCase()) + end;
 }
 
 /** The line, from 1, that an error names: `blockferry.toml:3:14: …`, or `line 3, column 14: …`. */

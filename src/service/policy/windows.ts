@@ -12,6 +12,8 @@ export interface RatesNow {
   readonly rates: Rates;
   /** The window's name; `default` outside of all. */
   readonly rule: string;
+  /** What the window says itself; the others of `rates` are as outside of all. */
+  readonly own?: Partial<Rates>;
   /** Milliseconds since 1970: when another rule holds; absent: never. */
   readonly until?: number;
 }
@@ -27,7 +29,8 @@ const LOOK_AHEAD_MS = 8 * DAY_MINUTES * MINUTE_MS;
 /** The first window that holds binds; what it does not say is as outside of all. */
 export function ratesAt(policy: Policy, nowMs: number): RatesNow {
   const window = firstOf(policy.windows, nowMs);
-  return { rates: { ...policy.rates, ...window?.rates }, ...named(policy.windows, window, nowMs) };
+  const { rates: own } = window ?? {};
+  return { rates: { ...policy.rates, ...own }, ...named(policy.windows, window, nowMs), ...(own && { own }) };
 }
 
 /** The first window that holds binds; outside of all, every class runs. */

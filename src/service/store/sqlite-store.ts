@@ -27,6 +27,8 @@ const PROGRESS_MS = 400;
 /** A disk that is full stays so for a while. */
 const TROUBLE_MS = 5_000;
 const BACKUP_MS = 3_600_000;
+/** Sooner at first: what ran before may have been killed without making one. */
+const FIRST_BACKUP_MS = 60_000;
 
 interface Waiting {
   readonly resolve: () => void;
@@ -63,6 +65,7 @@ export class SqliteStore implements JobStore {
     try {
       const state = await this.#thread.link.ask('open', { at: clock.wallMs() });
       this.#changes.loaded(state.jobs);
+      this.#changedSinceBackup = state.jobs.length > 0;
       void this.#keepBackups();
       return state;
     } catch (thrown) {
@@ -141,9 +144,10 @@ export class SqliteStore implements JobStore {
   }
 
   async #keepBackups(): Promise<void> {
-    while (!this.#closing.signal.aborted) {
-      await this.#parts.clock.sleep(BACKUP_MS, this.#closing.signal);
-      if (!this.#closing.signal.aborted) await this.#backUp();
+    for (let waitMs = FIRST_BACKUP_MS; ; waitMs = BACKUP_MS) {
+      await this.#parts.clock.sleep(waitMs, this.#closing.signal);
+      if (this.#closing.signal.aborted) return;
+      await this.#backUp();
     }
   }
 

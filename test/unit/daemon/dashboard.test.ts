@@ -51,6 +51,7 @@ test('a reason is shown as a sentence, and a name in it is left alone', () => {
   expect(sentence('held back by its limit')).toBe('Held back by its limit.');
   expect(sentence('Done.')).toBe('Done.');
   expect(sentence('vault.example.org does not answer')).toBe('vault.example.org does not answer.');
+  expect(sentence('sftp://vault/a: not there')).toBe('sftp://vault/a: not there.');
   expect(sentence('/vm/a: no space is left')).toBe('/vm/a: no space is left.');
   expect(sentence('')).toBe('');
 });

@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -171,11 +172,11 @@ test('a state folder that cannot be is told, and nothing hangs', async () => {
   }
 });
 
-test('a backup is made each hour in which something changed, and at the end', async () => {
+test('a backup is made a minute after the start, each hour in which something changed, and at the end', async () => {
   const folder = new StoreFolder();
   const clock = new AskedClock();
   const hour = 3_600_000;
-  const [first, second] = [jobWith(), jobWith()];
+  const [before, first, second] = [jobWith(), jobWith(), jobWith()];
   const inBackup = (): readonly unknown[] => {
     const database = new Database(folder.backup);
     const found = database.prepare('SELECT id FROM jobs ORDER BY number').all();
@@ -183,21 +184,24 @@ test('a backup is made each hour in which something changed, and at the end', as
     return found.map((row) => (row as { readonly id: string }).id);
   };
   const slept = (): number => clock.waits.filter((wait) => wait === hour).length;
+  await folder.use((store) => store.put([before], []));
+  // As after a kill before the first hour was over.
+  rmSync(folder.backup);
   await folder.use(async (store) => {
-    clock.advance(hour);
-    await until(() => slept() === 2);
-    expect(folder.names).not.toContain('jobs.backup.sqlite');
+    clock.advance(60_000);
+    await until(() => slept() === 1);
+    expect(inBackup()).toEqual([before.id]);
     await store.put([first], []);
     clock.advance(hour);
-    await until(() => slept() === 3);
-    expect(inBackup()).toEqual([first.id]);
+    await until(() => slept() === 2);
+    expect(inBackup()).toEqual([before.id, first.id]);
     const { mtimeMs, ino } = statSync(folder.backup);
     clock.advance(hour);
-    await until(() => slept() === 4);
+    await until(() => slept() === 3);
     expect(statSync(folder.backup)).toMatchObject({ mtimeMs, ino });
     await store.put([second], []);
-    expect(inBackup()).toEqual([first.id]);
+    expect(inBackup()).toEqual([before.id, first.id]);
   }, clock);
-  expect(inBackup()).toEqual([first.id, second.id]);
+  expect(inBackup()).toEqual([before.id, first.id, second.id]);
   expect(folder.notes).toEqual([]);
 });
