@@ -10,6 +10,7 @@ import { isFinal, type Job, type JobFile } from './job.js';
 import { type JobRecord, recordOf, snapshotOf } from './job-record.js';
 import type { Caller } from './job-service.js';
 import type { JobStore, StoredState } from './job-store.js';
+import { tooManyJobs } from './refusals.js';
 import { TimeLedger } from './time-ledger.js';
 import type { Told } from './told.js';
 
@@ -48,10 +49,6 @@ export class JobBook {
     this.times = new TimeLedger(parts.clock);
     for (const job of this.#jobs.values()) this.times.begin(job);
     this.log = new EventLog(() => parts.clock.wallMs(), stored.told);
-  }
-
-  get size(): number {
-    return this.#jobs.size;
   }
 
   all(): IterableIterator<JobRecord> {
@@ -177,6 +174,16 @@ export class JobBook {
       this.#unkept = [...kept, ...this.#unkept].slice(-UNKEPT_MAX);
       throw thrown;
     }
+  }
+
+  /** For one more: those that ended first are forgotten early. @throws TransferError E_USAGE, E_STORE */
+  async makeRoom(jobsMax: number): Promise<void> {
+    const above = this.#jobs.size + 1 - jobsMax;
+    if (above <= 0) return;
+    const ended = [...this.#jobs.values()].filter(({ state }) => isFinal(state));
+    if (ended.length < above) throw tooManyJobs(this.#jobs.size - ended.length);
+    ended.sort((one, other) => one.changedAt - other.changedAt);
+    await this.forget(ended.slice(0, above).map(({ id }) => id));
   }
 
   /** @throws TransferError E_STORE: then they are still there */

@@ -14,7 +14,7 @@ export function noFiles(name: string): TransferError {
 }
 
 export function tooManyJobs(count: number): TransferError {
-  return new TransferError('E_USAGE', `there are ${count} jobs, and the policy allows no more`, {
+  return new TransferError('E_USAGE', `there are ${count} jobs under way or waiting, and the policy allows no more`, {
     hint: 'Cancel some, or raise jobs_max in the policy.',
   });
 }

@@ -30,7 +30,7 @@ import { checkedSettings, named, newFiles, newJob } from './job-spec.js';
 import type { JobStore } from './job-store.js';
 import { fileView, jobView } from './job-view.js';
 import type { Policy } from './policy/policy.js';
-import { illegal, noFiles, tooManyJobs } from './refusals.js';
+import { illegal, noFiles } from './refusals.js';
 import { Runners } from './runners.js';
 import { loadOf } from './service-load.js';
 import type { Notices, ServiceParts } from './service-parts.js';
@@ -90,9 +90,9 @@ export class Service implements JobService {
   async create(spec: JobSpec, by: Caller): Promise<JobView> {
     const { policies, clock } = this.#parts;
     const { policy } = policies;
-    if (this.#book.size >= policy.jobsMax) throw tooManyJobs(this.#book.size);
     const job = newJob(spec, { id: randomUUID(), owner: by.name, wallMs: clock.wallMs(), policy });
     if (job.state === 'queued' && job.files.length === 0) throw noFiles(job.name);
+    await this.#book.makeRoom(policy.jobsMax);
     const record = await this.#book.add(job);
     if (record.state === 'queued') this.#desk.contend(record);
     return this.#view(record);

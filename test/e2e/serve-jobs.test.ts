@@ -155,7 +155,7 @@ test.each([
   expect(await run(folder, 'serve', ...args)).toMatchObject({ exitCode: 2, err: expect.stringContaining(said) });
 });
 
-test('a policy that is wrong is told where the service runs and in its log, with line and column, until it is right', async () => {
+test('a policy that is wrong is told where the service runs and in its log, with line and column', async () => {
   const { folder } = await workFolder(0);
   const { command } = await serve(folder);
   const log = (): string => readFileSync(join(folder, 'state', 'log', 'blockferry.log'), 'utf8');

@@ -15,6 +15,7 @@ import {
   bytesOf,
   CHUNK,
   expectDone,
+  failureOf,
   makeFile,
   type Pair,
   pairIn,
@@ -154,6 +155,17 @@ test('jobs whose time to be forgotten has come stay while the store is full, and
   store.full = false;
   clock.passedMs = 2 * HOUR;
   await vi.waitFor(() => expect(service.list(OWNER, { all: true })).toEqual([]), { timeout: 10_000 });
+});
+
+test('as many jobs as the policy allows may wait; those that ended make room for others', async () => {
+  const { service } = await testService(new Shelf(), { jobsMax: 2 });
+  const spec = specOf([pairIn(scratchFolder(), CHUNK)], { suspended: true });
+  const [first, second] = [await service.create(spec, OWNER), await service.create(spec, OWNER)];
+  const failure = await failureOf(service.create(spec, OWNER));
+  expect(failure).toMatchObject({ code: 'E_USAGE', message: expect.stringContaining('2 jobs under way or waiting') });
+  await service.cancel(second.id, { keepPartial: false }, OWNER);
+  const third = await service.create(spec, OWNER);
+  expect(service.list(OWNER, { all: true }).map(({ id }) => id)).toEqual([first.id, third.id]);
 });
 
 test('a storage that does not answer keeps no service from starting again', async () => {

@@ -54,7 +54,8 @@ slice = "30s"
 # moving, and cost the others one slice in ten minutes. 0: it waits until all higher jobs are done, as in BITS.
 low_share_percent = 5
 
-# Jobs that are kept, and files in one of them: more than anybody queues by hand, few enough to hold in memory.
+# Jobs that are kept, and files in one of them: more than anybody queues by hand, few enough to hold in memory. Where
+# there are more, those that ended first are forgotten early.
 jobs_max = 20_000
 files_per_job_max = 10_000
 
