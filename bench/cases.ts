@@ -2,6 +2,7 @@
 import { copyCases } from './cases-copy.js';
 import { diskCases } from './cases-disk.js';
 import { fioCase } from './cases-fio.js';
+import { fsyncCase } from './cases-fsync.js';
 import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
@@ -32,4 +33,5 @@ export const cases: readonly BenchCase[] = [
   limitsCase,
   resumeCase,
   fioCase,
+  fsyncCase,
 ];

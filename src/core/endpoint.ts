@@ -30,6 +30,8 @@ export interface EndpointRef {
   readonly scheme: string;
   /** Reads and writes leave the page cache of this machine as they find it, as far as that can be done. */
   readonly leavesCache?: boolean;
+  /** Who reads and writes gives way to others: little is ever left to be written out, and threads go last. */
+  readonly background?: boolean;
 }
 
 /**

@@ -19,7 +19,15 @@ import type { LeaseNews } from './host.js';
 import type { LeaseView } from './leases.js';
 import { receiveRange } from './receive-range.js';
 import { sendRange } from './send-range.js';
-import { assertAwaited, assertInside, assertRange, assertRight, readQuery, signalOf } from './source-bytes.js';
+import {
+  assertAwaited,
+  assertInside,
+  assertRange,
+  assertRight,
+  type BytesQuery,
+  readQuery,
+  signalOf,
+} from './source-bytes.js';
 import type { TokenEntry } from './tokens.js';
 
 export interface PartBytesParts {
@@ -33,6 +41,8 @@ export interface PartBytesParts {
 /** A lease as this thread knows it. */
 interface Held extends Pick<LeaseView, 'ref' | 'shown' | 'root' | 'client' | 'size'> {
   readonly target: Target;
+  /** The same, for those who give way. */
+  behind?: Promise<Target>;
   /** Aborted when the lease is not held any more. */
   readonly stop: AbortController;
   sealed: boolean;
@@ -67,6 +77,7 @@ export class PartBytes {
     held.revoked = true;
     held.stop.abort();
     void held.target.detach?.();
+    void held.behind?.then((target) => target.detach?.());
   }
 
   close(): void {
@@ -80,10 +91,11 @@ export class PartBytes {
     response: ServerResponse,
   ): Promise<void> {
     const { buffers, pace, clock } = this.#parts;
-    const { range, algorithm, leavesCache } = readQuery(query);
+    const asked = readQuery(query);
+    const { range, algorithm } = asked;
     const held = await this.#take(query.get('lease') ?? '', client, range);
     const newHasher = await loadHasher(algorithm);
-    const target = await this.#targetOf(held, leavesCache);
+    const target = await this.#targetOf(held, asked);
     const signal = signalOf(response);
     await receiveRange(request, {
       ...{ length: range.length, algorithm, buffers, pace, clock, signal },
@@ -96,10 +108,11 @@ export class PartBytes {
 
   async send(query: URLSearchParams, client: TokenEntry, response: ServerResponse): Promise<void> {
     const { buffers, pace } = this.#parts;
-    const { range, algorithm, leavesCache } = readQuery(query);
+    const asked = readQuery(query);
+    const { range, algorithm } = asked;
     const held = await this.#take(query.get('lease') ?? '', client, range);
     const newHasher = await loadHasher(algorithm);
-    const target = await this.#targetOf(held, leavesCache);
+    const target = await this.#targetOf(held, asked);
     const signal = signalOf(response);
     const past = query.get('past') === '1';
     assertOpen(held);
@@ -183,8 +196,11 @@ export class PartBytes {
     return held;
   }
 
-  async #targetOf(held: Held, leavesCache: boolean): Promise<Target> {
-    return leavesCache ? this.#attach({ ...held.ref, leavesCache }) : held.target;
+  async #targetOf(held: Held, { leavesCache, background }: BytesQuery): Promise<Target> {
+    if (!background) return leavesCache ? this.#attach({ ...held.ref, leavesCache }) : held.target;
+    // It is kept, since it knows what is on its way to the disk.
+    held.behind ??= this.#attach({ ...held.ref, leavesCache, background });
+    return held.behind;
   }
 
   async #attach(ref: LeaseView['ref']): Promise<Target> {

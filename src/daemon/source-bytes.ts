@@ -53,6 +53,7 @@ export interface BytesQuery {
   readonly range: ByteRange;
   readonly algorithm: Algorithm;
   readonly leavesCache: boolean;
+  readonly background: boolean;
 }
 
 /** @throws TransferError E_PROTOCOL */
@@ -69,7 +70,8 @@ export function readQuery(query: URLSearchParams): BytesQuery {
   if (!Object.hasOwn(DIGEST_BYTES, algorithm)) {
     throw new TransferError('E_PROTOCOL', 'the digest is of an unknown algorithm', { hint: 'Check the client.' });
   }
-  return { range, algorithm: algorithm as Algorithm, leavesCache: query.get('cache') === 'leave' };
+  const [leavesCache, background] = [query.get('cache') === 'leave', query.get('background') === '1'];
+  return { range, algorithm: algorithm as Algorithm, leavesCache, background };
 }
 
 export function assertRange({ offset, length }: ByteRange): void {

@@ -9,6 +9,7 @@ import { syncFileSystem } from './file-system.js';
 import { extentsOf, punchHole, reserveSpace, supportsHoles } from './holes.js';
 import { publishNew, syncFolder } from './publish.js';
 import { isCached, readUncached, writeUncached } from './uncached.js';
+import { awaitWriteback, beginWriteback } from './writeback.js';
 
 export interface FileLayer
   extends Pick<
@@ -38,6 +39,8 @@ export interface FileLayer
   readonly readUncached: typeof readUncached;
   readonly writeUncached: typeof writeUncached;
   readonly isCached: typeof isCached;
+  readonly beginWriteback: typeof beginWriteback;
+  readonly awaitWriteback: typeof awaitWriteback;
   readonly extentsOf: typeof extentsOf;
   readonly punchHole: typeof punchHole;
   readonly reserveSpace: typeof reserveSpace;
@@ -72,6 +75,8 @@ export const realFiles: FileLayer = {
   readUncached,
   writeUncached,
   isCached,
+  beginWriteback,
+  awaitWriteback,
   extentsOf,
   punchHole,
   reserveSpace,

@@ -22,6 +22,7 @@ export interface Libc {
   /** `lock`: struct flock. */
   fcntlLock(fd: number, command: number, lock: Buffer): number;
   syncfs(fd: number): number;
+  sync_file_range(fd: number, offset: number, length: number, flags: number): number;
   ioctl(fd: number, request: number, argument: Buffer): number;
   preadv2(fd: number, into: Uint8Array, position: number, flags: number): number;
   pwritev2(fd: number, bytes: Uint8Array, position: number, flags: number): number;
@@ -98,6 +99,7 @@ function bindWith(koffi: typeof Koffi): Libc {
     fcntl: uninterrupted(bound('int fcntl(int fd, int command, int argument)')),
     fcntlLock: uninterrupted(bound('int fcntl(int fd, int command, uint8_t *lock)')),
     syncfs: uninterrupted(bound('int syncfs(int fd)')),
+    sync_file_range: uninterrupted(bindSyncRange(bound)),
     ioctl: uninterrupted(bound('int ioctl(int fd, unsigned long request, uint8_t *argument)')),
     ...bindAttributes(bound),
     ...bindUncached(koffi, library, bound),
@@ -119,6 +121,12 @@ function bindRename(bound: (definition: string) => NativeCall): NativeCall {
   const parameters = 'int fromFolder, const uint8_t *from, int toFolder, const uint8_t *to, unsigned int flags';
   // glibc has it since 2.28, musl only lately.
   return orAbsent(() => bound(`int renameat2(${parameters})`)) ?? (() => -constants.errno.ENOSYS);
+}
+
+function bindSyncRange(bound: (definition: string) => NativeCall): NativeCall {
+  const parameters = 'int fd, int64_t offset, int64_t length, unsigned int flags';
+  // Only Linux has it, and not every C library for it.
+  return orAbsent(() => bound(`int sync_file_range(${parameters})`)) ?? (() => -constants.errno.ENOSYS);
 }
 
 type AttributeCalls = 'flistxattr' | 'fgetxattr' | 'fsetxattr' | 'fremovexattr' | 'futimens' | 'utimensat';

@@ -13,7 +13,7 @@ import type { ProvenPart } from '../transfer/proven-file.js';
 import { Transfer, type TransferRequest } from '../transfer/transfer.js';
 import type { TransferResult } from '../transfer/transfer-result.js';
 import { asJob } from './as-job.js';
-import type { Job, JobFile } from './job.js';
+import { isBackground, type Job, type JobFile } from './job.js';
 
 export interface FileRunParts {
   readonly runner: ChunkRunner;
@@ -117,7 +117,7 @@ export class FileRun {
   }
 }
 
-function requestOf({ options, limitBytesPerSecond }: Job, { source, target }: JobFile): TransferRequest {
+function requestOf({ options, limitBytesPerSecond, priority }: Job, { source, target }: JobFile): TransferRequest {
   const { algorithm = 'xxh64', chunkBytes, lanes, readBack = false, preserve = false, reflink = 'auto' } = options;
   const { overwrite = false, delta = false, sync = true, check = true } = options;
   return {
@@ -125,6 +125,7 @@ function requestOf({ options, limitBytesPerSecond }: Job, { source, target }: Jo
     target: parseLocation(target.text),
     rateBytesPerSecond: limitBytesPerSecond,
     discard: false,
+    background: isBackground(priority),
     ...{ algorithm, chunkBytes, lanes, readBack, preserve, reflink, overwrite, delta, sync, check },
   };
 }

@@ -88,8 +88,9 @@ export class JobDesk {
     this.dispatcher.tick();
   }
 
-  #borrow(source: Location, target: Location): Promise<Borrowed> {
-    return this.#parts.runners.borrow(storagePath(source, this.#mounts), storagePath(target, this.#mounts));
+  #borrow(source: Location, target: Location, background?: boolean): Promise<Borrowed> {
+    const [from, to] = [source, target].map((end) => storagePath(end, this.#mounts)) as [string, string];
+    return this.#parts.runners.borrow(from, to, background);
   }
 
   run(job: JobRecord): JobRun {
@@ -99,7 +100,7 @@ export class JobDesk {
     let [doneMax, sent] = [0, 0];
     const run = new JobRun(job, {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
-      borrow: (source, target) => this.#borrow(source, target),
+      borrow: (...how) => this.#borrow(...how),
       filesAtOnce: () => policy().filesAtOnce,
       holds: this.#holds,
       onEvent: (event, file) => this.#heard(job, event, file),

@@ -11,7 +11,7 @@ import type { ChunkRunner } from '../transfer/chunk-runner.js';
 import { newPaceLevel, setPaceLevel } from '../transfer/pace.js';
 import { type FileEnd, FileRun } from './file-run.js';
 import type { Holds } from './holds.js';
-import { type JobFile, PRIORITIES, type Priority } from './job.js';
+import { isBackground, type JobFile, PRIORITIES, type Priority } from './job.js';
 import { progressOf } from './job-progress.js';
 import { changeFile, type JobRecord } from './job-record.js';
 import type { Borrowed } from './runners.js';
@@ -19,7 +19,7 @@ import { endsOf } from './storage-path.js';
 
 export interface JobRunParts {
   /** Threads for a copy between the two. */
-  readonly borrow: (source: Location, target: Location) => Promise<Borrowed>;
+  readonly borrow: (source: Location, target: Location, background: boolean) => Promise<Borrowed>;
   readonly clock: Clock;
   readonly random: () => number;
   /** What jobs of a class share. */
@@ -192,7 +192,7 @@ export class JobRun {
     let giveBack = (): void => undefined;
     try {
       const { source, target } = endsOf(this.#job, file);
-      const borrowed = await this.#parts.borrow(source, target);
+      const borrowed = await this.#parts.borrow(source, target, isBackground(this.#job.priority));
       giveBack = borrowed.giveBack;
       if (this.#mode === 'stopped' && !completes) throw new TransferError('E_STOPPED', 'stopped before it began');
       const run = this.#newRun(file, copying, borrowed.runner, completes);

@@ -11,6 +11,11 @@ export const PRIORITIES = ['foreground', 'high', 'normal', 'low'] as const;
 /** Highest first. */
 export type Priority = (typeof PRIORITIES)[number];
 
+/** Whether jobs of the class give way to everybody else on the machine: all but those that somebody waits for. */
+export function isBackground(priority: Priority): boolean {
+  return priority !== 'foreground';
+}
+
 /** One of each for all classes. */
 export function byPriority<T>(make: () => T): Record<Priority, T> {
   return Object.fromEntries(PRIORITIES.map((priority) => [priority, make()])) as Record<Priority, T>;

@@ -1,6 +1,7 @@
 /**
  * Threads of the service: one set for each pair of storages, shared by the jobs between them, and ended when none has
- * used it for a while. A storage that hangs keeps its own threads, and no others.
+ * used it for a while. A storage that hangs keeps its own threads, and no others. Jobs in the background have threads
+ * of their own: these go last at the processor, and without privileges nobody can change that again.
  */
 import { type Clock, nowMs } from '../core/clock.js';
 import type { ChunkRunner } from '../transfer/chunk-runner.js';
@@ -28,8 +29,8 @@ export class Runners {
     this.#clock = clock;
   }
 
-  async borrow(sourcePath: string, targetPath: string): Promise<Borrowed> {
-    const key = `${sourcePath}\n${targetPath}`;
+  async borrow(sourcePath: string, targetPath: string, background = false): Promise<Borrowed> {
+    const key = `${sourcePath}\n${targetPath}\n${background}`;
     const shared = this.#shared.get(key) ?? { runner: this.#newRunner(), users: 0, idleSinceMs: 0 };
     this.#shared.set(key, shared);
     shared.users++;

@@ -198,10 +198,10 @@ async function prepare(
 }
 
 async function attachTarget(
-  { container, plan, leavesCache }: LayoutTargetRef,
+  { container, plan, leavesCache, background }: LayoutTargetRef,
   containers: Containers,
 ): Promise<Target> {
-  const ref = leavesCache ? { ...container, leavesCache } : container;
+  const ref = { ...container, ...(leavesCache && { leavesCache }), ...(background && { background }) };
   const target = await (await containers.ability(ref, 'attachTarget'))(ref);
   return new LayoutTarget(target, await LAYOUTS[plan.kind].load(), plan);
 }

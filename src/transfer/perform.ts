@@ -12,6 +12,7 @@ import type { Target } from '../core/target.js';
 import { ability, type Registry, schemeOf } from '../endpoint/registry.js';
 import type { Journals } from '../journal/journal.js';
 import type { TreeJournals } from '../journal/tree-journal.js';
+import { giveWay } from '../platform/give-way.js';
 import { type AttachedJob, AttachedJobs } from './attached-jobs.js';
 import { BlockBuffers } from './block-buffers.js';
 import { hashWhole } from './checksum.js';
@@ -144,6 +145,7 @@ export class Performer {
       return hashWhole(task, await job.end('committed', task.ref, (ref) => this.#source(ref)), host);
     },
     chunk: async (task) => {
+      if (task.target.background) giveWay();
       const job = this.#jobs.attach(task.control);
       const source = await job.end('source', task.source, (ref) => this.#source(ref));
       const target = await job.end('target', task.target, (ref) => this.#target(ref));

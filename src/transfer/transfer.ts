@@ -13,7 +13,7 @@ import { newStop } from '../core/stop.js';
 import { KiB } from '../core/units.js';
 import type { ManifestWriter } from '../journal/manifest-writer.js';
 import { showPath } from '../platform/path-bytes.js';
-import { type MemoryBytes, sparingCacheOf } from './cache-use.js';
+import { type MemoryBytes, sparingOthers } from './cache-use.js';
 import { CarryOut } from './carry-out.js';
 import type { Checksum } from './checksum.js';
 import type { ChunkMapView } from './chunk-map.js';
@@ -37,6 +37,8 @@ export interface TransferRequest extends OpenRequest {
   /** Bytes of one read or write. */
   readonly blockBytes?: number | undefined;
   readonly readBack: boolean;
+  /** Give way to others: at the processor, in the page cache, and by never leaving much to be written out. */
+  readonly background?: boolean | undefined;
   /** Keep the attributes of the source. */
   readonly preserve?: boolean | undefined;
 }
@@ -140,7 +142,7 @@ export class Transfer {
         const { ManifestWriter } = await import('../journal/manifest-writer.js');
         this.#manifest = await ManifestWriter.begin(manifest, { sync });
       }
-      const job = sparingCacheOf(await this.#open(), this.#parts.memoryBytes);
+      const job = sparingOthers(await this.#open(), this.#request.background ?? false, this.#parts.memoryBytes);
       this.#names = { source: job.source.name, target: job.site.name };
       for (const sentence of [...(job.gate?.notes ?? []), ...(job.site.notes ?? [])]) this.#note(sentence);
       this.#progress.bytesTotal = job.grid.size;

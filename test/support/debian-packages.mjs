@@ -18,6 +18,7 @@ export const debianPackages = [
   { name: 'qemu-utils', command: 'qemu-img', neededBy: 'disk images, compared with qemu-img' },
   { name: '7zip', command: '7zz', neededBy: 'disk images, compared with 7-Zip' },
   { name: 'libvhdi-utils', command: 'vhdiinfo', neededBy: 'VHD and VHDX images, as libvhdi understands them' },
+  { name: 'strace', command: 'strace', neededBy: 'what the system is asked for, and may refuse, by background copies' },
   { name: 'zstd', command: 'zstd', neededBy: 'compressed clusters, compared with zstd' },
   {
     name: 'qemu-system-common',

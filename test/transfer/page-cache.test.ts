@@ -46,6 +46,7 @@ interface Case {
   readonly memoryBytes?: () => number;
   readonly files?: FileLayer;
   readonly readBack?: boolean;
+  readonly background?: boolean;
   readonly checksum?: { readonly algorithm: 'sha256' };
 }
 
@@ -103,6 +104,16 @@ test.skipIf(!nativeAvailable())('a copy that fits into a quarter of the memory l
   const { folder, unmount } = await openPlace('the default file system');
   onTestFinished(unmount);
   expect(await cachedAfter(folder, 0, { memoryBytes: LARGE })).toEqual([pages(SIZE), pages(SIZE)]);
+});
+
+test.skipIf(!nativeAvailable())('a background copy of any size leaves the page cache as it found it', async () => {
+  const { folder, unmount } = await openPlace('the default file system');
+  onTestFinished(unmount);
+  const small = { memoryBytes: LARGE, background: true };
+  for (const files of [realFiles, WITHOUT]) {
+    expect(await cachedAfter(folder, 0, { ...small, files })).toEqual([0, 0]);
+    expect(await cachedAfter(folder, SIZE, { ...small, files })).toEqual([pages(SIZE), 0]);
+  }
 });
 
 test.skipIf(!nativeAvailable())(

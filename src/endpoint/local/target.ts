@@ -13,6 +13,7 @@ import { localError } from './errors.js';
 import { OldFile } from './old.js';
 import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './part.js';
 import { isLocalFile } from './source.js';
+import { STEP_BYTES, WriteBehind } from './write-behind.js';
 
 const ZEROES = new Uint8Array(256 * 1024);
 
@@ -22,31 +23,46 @@ export class LocalTarget implements Target {
   readonly #files: FileLayer;
   #direct: DirectReader | 'refused' | undefined;
   #old: OldFile | undefined;
+  /** Of a background copy. */
+  readonly #behind: WriteBehind | undefined;
 
   constructor(files: FileLayer, ref: PreparedRef) {
     this.#files = files;
     this.ref = ref;
     if (ref.kind === 'file') this.extents = this.#extents;
+    if (ref.background) this.#behind = new WriteBehind(files, sameFile(ref));
   }
 
   openChunk(range: ByteRange): ChunkWriter {
     let position = range.offset;
+    let [from, written] = [position, 0];
+    const writeOut = (): void => {
+      if (written > 0) this.#behind?.wrote({ offset: from, length: position - from }, written);
+      [from, written] = [position, 0];
+    };
     return {
       write: (block) => {
         this.#write(block, position);
         position += block.length;
+        written += block.length;
+        if (written >= STEP_BYTES) writeOut();
       },
       skip: (length) => {
         position += length;
       },
-      finish: () => undefined,
-      abort: () => undefined,
+      finish: () => {
+        writeOut();
+        return undefined;
+      },
+      abort: writeOut,
     };
   }
 
-  adopt(range: ByteRange, expected: Expected, signal: AbortSignal): Promise<boolean> {
+  async adopt(range: ByteRange, expected: Expected, signal: AbortSignal): Promise<boolean> {
     this.#old ??= new OldFile(this.#files, this.ref, (zeroes) => this.zero(zeroes));
-    return this.#old.adopt(range, expected, signal);
+    const adopted = await this.#old.adopt(range, expected, signal);
+    if (adopted) this.#behind?.wrote(range);
+    return adopted;
   }
 
   clone(source: EndpointRef, range: ByteRange): string | undefined {
@@ -66,7 +82,9 @@ export class LocalTarget implements Target {
       throw localError('write-target', writtenPath, thrown, range);
     }
     for (let done = 0; done < range.length; done += ZEROES.length) {
-      this.#write(ZEROES.subarray(0, range.length - done), range.offset + done);
+      const zeroes = ZEROES.subarray(0, range.length - done);
+      this.#write(zeroes, range.offset + done);
+      this.#behind?.wrote({ offset: range.offset + done, length: zeroes.length });
     }
   }
 
@@ -144,6 +162,7 @@ export class LocalTarget implements Target {
     this.#direct = undefined;
     this.#old?.close();
     this.#old = undefined;
+    this.#behind?.close();
   }
 
   async close(): Promise<void> {
@@ -157,7 +176,8 @@ export class LocalTarget implements Target {
 
   #write(block: Uint8Array, position: number): void {
     try {
-      writeFully(this.#files, this.ref.fd, block, position, this.ref.leavesCache);
+      const past = this.ref.leavesCache && !this.#behind;
+      writeFully(this.#files, this.ref.fd, block, position, past);
     } catch (thrown) {
       throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
     }

@@ -138,6 +138,7 @@ export class PeerTarget implements Target {
         ...{ lease, offset: String(range.offset), length: String(range.length), algorithm: by },
         ...(past && { past: '1' }),
         ...(this.ref.leavesCache && { cache: 'leave' }),
+        ...(this.ref.background && { background: '1' }),
       });
       return `${BYTE_ROUTES.part}?${query}`;
     };
