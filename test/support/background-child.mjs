@@ -1,4 +1,4 @@
-// Copies in the background, on threads of a pool: `background-child SOURCE TARGET`.
+/** Copies in the background, on threads of a pool: `background-child SOURCE TARGET`. */
 import { createRunner } from '../../dist/src/compose.js';
 import { systemClock } from '../../dist/src/core/clock.js';
 import { parseLocation } from '../../dist/src/endpoint/location.js';

@@ -49,9 +49,13 @@ export class WriteBehind {
   wrote(range: ByteRange, bytes = range.length): void {
     this.#fd ??= this.#open();
     if (this.#fd === 'refused') return;
-    this.#can &&= this.#files.beginWriteback(this.#fd, range);
-    this.#steps.push({ range, bytes });
+    const last = this.#steps.at(-1);
+    // What is less than a step waits for its neighbours: a thousand small chunks would be as many small requests.
+    const joins = last && last.bytes < STEP_BYTES && last.range.offset + last.range.length === range.offset;
+    const step = joins ? joined(last, { range, bytes }) : { range, bytes };
+    this.#steps.splice(joins ? -1 : this.#steps.length, 1, step);
     this.#bytes += bytes;
+    if (step.bytes >= STEP_BYTES) this.#can &&= this.#files.beginWriteback(this.#fd, step.range);
     if (!this.#can) this.#flush(this.#fd);
     else while (this.#bytes > this.stepBytes) this.#awaitOldest(this.#fd);
   }
@@ -91,4 +95,9 @@ export class WriteBehind {
       return 'refused';
     }
   }
+}
+
+function joined(one: Step, next: Step): Step {
+  const length = one.range.length + next.range.length;
+  return { range: { offset: one.range.offset, length }, bytes: one.bytes + next.bytes };
 }
