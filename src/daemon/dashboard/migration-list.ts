@@ -50,6 +50,7 @@ export class MigrationList implements View {
     );
     book.watch(() => this.#show(), signal);
     this.#show();
+    void book.reload();
   }
 
   tick(): void {
