@@ -22,6 +22,8 @@ test('the machines of the host are listed by name, with where they can be moved 
   expect(listed).toEqual([machine(2, 'mail', 2, 'off'), machine(1, 'web')]);
   expect(hosts).toEqual(['local', PEER]);
   expect((await client.service()).movesMachines).toBe(true);
+  const { json } = await ask(`${control.url}/v1/openapi.json`, { token: boss });
+  expect(json.paths).toMatchObject({ '/v1/machines': { get: { operationId: 'listMachines' } } });
   await client.close();
 });
 
