@@ -1,4 +1,4 @@
-/** The page before real migrations: real jobs copy real files, and guests that are not real note what is done to them. */
+/** The page before real migrations: real jobs copy real files, and guests that are not real note what they meet. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
