@@ -62,10 +62,11 @@ export function shareMoved({ stepsDone, bytesDone = 0, bytesTotal = 0, state }: 
 }
 
 /** `Step 4 of 14: copy-bases`. */
-export function stepWords({ step, stepsDone, state }: MigrationView): string {
-  if (step === undefined) return `All ${STEPS.length} steps are done`;
+export function stepWords({ step, stepsDone, state, failedStep }: MigrationView): string {
+  const at = state === 'failed' ? (failedStep ?? step) : step;
+  if (at === undefined) return `All ${STEPS.length} steps are done`;
   if (isOver(state)) return `${stepsDone.length} of ${STEPS.length} steps were done`;
-  return `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}: ${step}`;
+  return `Step ${STEPS.indexOf(at) + 1} of ${STEPS.length}: ${at}`;
 }
 
 export function bytesWords({ bytesDone, bytesTotal, state }: MigrationView): string {
