@@ -6,7 +6,7 @@ import { systemClock } from '../src/core/clock.js';
 import { TransferError } from '../src/core/errors.js';
 import { MiB } from '../src/core/units.js';
 import type { MigrationState, MigrationView } from '../src/migrate/migration-service.js';
-import type { Receipt } from '../src/migrate/receipt.js';
+import type { Receipt } from '../src/migrate/receipt-form.js';
 import type { VmDescription } from '../src/migrate/vm.js';
 import { type BuiltGuest, buildGuest, type Guest } from '../test/support/guest/noticing-guest.js';
 import { TestHost } from '../test/support/guest/qemu-host.js';

@@ -5,6 +5,7 @@
 import { type Clock, systemClock } from '../core/clock.js';
 import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
+import type { MachinesView } from '../migrate/migration-service.js';
 import type { JobSettings } from '../service/job.js';
 import type { Completed, Explanation, FileSpec, JobSpec, JobView } from '../service/job-service.js';
 import type { Policy } from '../service/policy/policy.js';
@@ -33,6 +34,11 @@ export class ServiceClient {
 
   service(): Promise<ServiceView> {
     return this.#calls.get('/v1/service');
+  }
+
+  /** Of the service's host. */
+  machines(): Promise<MachinesView> {
+    return this.#calls.get('/v1/machines');
   }
 
   create(spec: JobSpec): Promise<JobView> {

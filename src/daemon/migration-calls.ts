@@ -6,7 +6,7 @@ import type {
   MigrationTold,
   MigrationView,
 } from '../migrate/migration-service.js';
-import type { Receipt } from '../migrate/receipt.js';
+import type { Receipt } from '../migrate/receipt-form.js';
 import { type ClientCalls, LONG_ANSWER_MS_MAX } from './client-calls.js';
 
 const ROUTE = '/v1/migrations';

@@ -7,7 +7,7 @@ import type { TransferError } from '../core/errors.js';
 import type { SavedMemory } from './hypervisor.js';
 import type { MigrationPlan } from './migration-plan.js';
 import type { Prediction } from './predict.js';
-import type { ReceiptStep } from './receipt.js';
+import type { ReceiptStep } from './receipt-form.js';
 import type { StepJournal } from './step-journal.js';
 import type { FileFact, StepFacts, StepRecord } from './step-records.js';
 import type { Step } from './steps.js';

@@ -1,10 +1,11 @@
 /** What migrations offer to whoever holds them: the daemon's routes, the command, a program that orchestrates. */
 import type { ErrorJson } from '../core/errors.js';
 import type { NoteEvent, StepEvent } from '../core/events.js';
-import type { MigrationPlan, TargetPaths } from './migration-plan.js';
+import type { MigrationPlan, PlannedImage, TargetPaths } from './migration-plan.js';
 import type { Prediction } from './predict.js';
-import type { Receipt } from './receipt.js';
+import type { Receipt, ReceiptStep } from './receipt-form.js';
 import type { Step } from './steps.js';
+import type { VmStatus } from './vm.js';
 
 export interface MigrationRequest {
   /** Id of the machine. */
@@ -43,6 +44,10 @@ export interface MigrationView {
   /** The first that is not done; absent: all are. */
   readonly step?: Step;
   readonly stepsDone: readonly Step[];
+  /** What is done, with its times; what is done several times stands here as often. */
+  readonly steps: readonly ReceiptStep[];
+  /** Milliseconds since 1970: when `step` was begun, also where it is tried again; absent: it was not. */
+  readonly stepStartedAt?: number;
   /** Of the step that copies or merges. */
   readonly bytesDone?: number;
   readonly bytesTotal?: number;
@@ -54,6 +59,8 @@ export interface MigrationView {
   /** The machine belongs to the target, and there is no way back. */
   readonly switchedOver: boolean;
   readonly error?: ErrorJson;
+  /** Which one failed; where the blackout was undone, `step` is an earlier one. */
+  readonly failedStep?: Step;
 }
 
 /** What happens in a migration. */
@@ -99,10 +106,24 @@ export interface MigrationService {
   close(): Promise<void>;
 }
 
+/** What can be moved from here, and where to. */
+export interface MachinesView {
+  readonly machines: readonly VmStatus[];
+  /** As migrations call them: `local`, and the peers that the service's user knows. */
+  readonly hosts: readonly string[];
+}
+
 export interface MigrationPreview {
   readonly plan: MigrationPlan;
   /** Sentences: what is in the way; none: it can begin. */
   readonly problems: readonly string[];
   readonly bytes: number;
+  /** The images of the plan, as large as they are now. */
+  readonly images: readonly SizedImage[];
   readonly prediction: Prediction;
+}
+
+export interface SizedImage extends PlannedImage {
+  /** Absent: it is not there. */
+  readonly bytes?: number;
 }

@@ -3,7 +3,7 @@ import { TransferError } from '../core/errors.js';
 import type { Moved } from './migration.js';
 import type { MigrationBook } from './migration-book.js';
 import type { MigrationState, MigrationView } from './migration-service.js';
-import type { ReceiptContent, ReceiptFile } from './receipt.js';
+import type { ReceiptContent, ReceiptFile } from './receipt-form.js';
 import { STEPS } from './steps.js';
 
 interface Standing {
@@ -22,17 +22,19 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
   const { plan, prediction, blackoutMs, rounds, last } = book;
   const recorded = stateOf(book);
   const step = STEPS.find((one) => !book.isDone(one));
+  const startedAt = step && book.startedAt(step, step === 'shrink-delta' && rounds > 1 ? rounds : undefined);
   return {
     ...{ id: plan.id, vm: plan.vm.id, vmName: plan.vm.name, plan, rounds },
     ...(recorded.state === 'aborting' ? recorded : { ...recorded, ...now.place }),
     ...(now.place?.state === 'running' && now.moved && { reason: now.moved.reason }),
     ...(step !== undefined && { step }),
-    stepsDone: STEPS.filter((one) => book.isDone(one)),
+    ...{ stepsDone: STEPS.filter((one) => book.isDone(one)), steps: book.steps },
+    ...(startedAt !== undefined && { stepStartedAt: startedAt }),
     ...(now.moved && { bytesDone: now.moved.bytesDone, bytesTotal: now.moved.bytesTotal }),
     ...(prediction && { prediction }),
     ...(blackoutMs !== undefined && { blackoutMs }),
     switchedOver: book.isDone('switch-over'),
-    ...(last?.type === 'failed' && { error: last.error }),
+    ...(last?.type === 'failed' && { error: last.error, failedStep: last.step }),
   };
 }
 

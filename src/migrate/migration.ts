@@ -13,7 +13,7 @@ import type { MigrationBook } from './migration-book.js';
 import { decide } from './predict.js';
 import { check, copyBases, placeholder, predictNow, shrinkRound, snapshot, versionsNow } from './prepare-steps.js';
 import type { StepFacts } from './step-records.js';
-import { STEPS, type Step } from './steps.js';
+import { ONLY_RUNNING, STEPS, type Step } from './steps.js';
 import { isGiven, undoAll, undoBlackout } from './undo.js';
 
 export interface MigrationParts extends Omit<Flow, 'signal' | 'progress' | 'note'> {
@@ -35,11 +35,6 @@ const DEEDS: Readonly<Record<Exclude<Step, 'shrink-delta'>, (flow: Flow) => Prom
   ...{ 'save-state': saveState, 'copy-delta': copyDelta, prove, 're-point': rePoint },
   ...{ 'switch-over': switchOver, start, resume, merge, release },
 };
-
-/** A machine that is off has no memory and writes nothing. */
-const ONLY_RUNNING: readonly Step[] = [
-  ...(['snapshot', 'shrink-delta', 'save-state', 'copy-delta', 'start', 'merge'] as const),
-];
 
 /** While these are done the machine stands still and still belongs to the source. */
 const UNDONE_ON_FAILURE: readonly Step[] = ['save-state', 'copy-delta', 'prove', 're-point', 'switch-over'];

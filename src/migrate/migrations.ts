@@ -29,9 +29,10 @@ import type {
 } from './migration-service.js';
 import { receiptContent, stateOf, viewOf } from './migration-view.js';
 import { predict } from './predict.js';
-import { assertMovable, problemsOf } from './prepare-steps.js';
+import { assertMovable, problemsOf, sizedImages } from './prepare-steps.js';
 import { RateBook } from './rate-book.js';
-import { type Receipt, signReceipt } from './receipt.js';
+import { signReceipt } from './receipt.js';
+import type { Receipt } from './receipt-form.js';
 import { type ReceiptKey, receiptKey } from './receipt-key.js';
 import { StepJournal } from './step-journal.js';
 import { assertNotGiven, isGiven } from './undo.js';
@@ -97,13 +98,13 @@ export class Migrations implements MigrationService {
   async plan(request: MigrationRequest): Promise<MigrationPreview> {
     const plan = await this.#planned(request, true);
     const [from, to] = [this.#parts.end(plan.from), this.#parts.end(plan.to)];
-    let bytes = 0;
-    for (const { source } of plan.images) bytes += (await from.files.stat(source))?.bytes ?? 0;
+    const images = await sizedImages(plan, from);
+    const bytes = images.reduce((sum, image) => sum + (image.bytes ?? 0), 0);
     const problems = await problemsOf(plan, from, to, bytes);
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;
     const memoryIsCopied = stateIsCopied(plan);
     const load = { deltaBytes: 0, memoryBytes, memoryIsCopied, deltaBytesPerSecond: 0 };
-    return { plan, problems, bytes, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };
+    return { plan, problems, bytes, images, prediction: predict(load, this.#rates.rates(plan.from, plan.to)) };
   }
 
   start(request: MigrationRequest): Promise<MigrationView> {

@@ -4,7 +4,7 @@ import type { ErrorJson } from '../core/errors.js';
 import type { SavedMemory } from './hypervisor.js';
 import type { MigrationPlan } from './migration-plan.js';
 import type { Prediction } from './predict.js';
-import type { ReceiptFile } from './receipt.js';
+import type { ReceiptFile } from './receipt-form.js';
 import type { Step } from './steps.js';
 import type { VmDescription } from './vm.js';
 

@@ -33,3 +33,29 @@ export const STEPS = [
 ] as const satisfies readonly MigrationStep[];
 
 export type Step = MigrationStep;
+
+/** A machine that is off has no memory and writes nothing. */
+export const ONLY_RUNNING: readonly Step[] = [
+  ...(['snapshot', 'shrink-delta', 'save-state', 'copy-delta', 'start', 'merge'] as const),
+];
+
+/** While these are under way the guest stands still. */
+export const STANDING_STILL: readonly Step[] = STEPS.slice(STEPS.indexOf('save-state'), STEPS.indexOf('merge'));
+
+/** What each step does, for somebody who waits for it. */
+export const STEP_DOES: Readonly<Record<Step, string>> = {
+  check: 'images, room, versions and ids are looked at, at both ends',
+  placeholder: 'the machine is written down there; nothing can start it',
+  snapshot: 'from here on the guest writes to new files',
+  'copy-bases': 'what stands still now is copied, in the background',
+  'shrink-delta': 'what was written meanwhile is copied, until little is left',
+  'save-state': 'its memory is saved',
+  'copy-delta': 'the rest and the memory are copied',
+  prove: 'every file is read at the target, and compared',
+  're-point': 'the images at the target name each other',
+  'switch-over': 'it belongs to the target: no way back from here',
+  start: 'its memory is loaded at the target',
+  resume: 'the guest goes on',
+  merge: 'the new files are merged into the images, while it runs',
+  release: 'what the source still has is removed',
+};

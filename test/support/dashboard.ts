@@ -4,10 +4,10 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { expect } from 'vitest';
 import type { Caller } from '../../src/service/job-service.js';
 import { type OpenPage, openPage, startBrowser } from './browser.js';
-import { LOOPBACK, startTestControl, type TestControl } from './control.js';
+import { LOOPBACK, startTestControl, type TestControl, type TestControlOptions } from './control.js';
 
 /** What the build made of it. */
-const BUILT_PAGE = fileURLToPath(new URL('../../dist/src/daemon/dashboard', import.meta.url));
+export const BUILT_PAGE = fileURLToPath(new URL('../../dist/src/daemon/dashboard', import.meta.url));
 
 export const ALICE: Caller = { name: 'alice', admin: true };
 export const GiB = 1024 ** 3;
@@ -21,8 +21,9 @@ export interface Dashboard {
   stop(): Promise<void>;
 }
 
-export async function startDashboard(): Promise<Dashboard> {
-  const control = await startTestControl({ http: LOOPBACK, page: BUILT_PAGE });
+/** `more`: what the service offers beside jobs. */
+export async function startDashboard(more: TestControlOptions = {}): Promise<Dashboard> {
+  const control = await startTestControl({ http: LOOPBACK, page: BUILT_PAGE, ...more });
   try {
     const browser = await startBrowser();
     const token = await control.token(ALICE.name, 'admin');

@@ -1,5 +1,6 @@
 /** Migrations in memory that move nothing: each is where a test puts it. For what stands in front of them. */
 import { TransferError } from '../../src/core/errors.js';
+import type { StepEvent } from '../../src/core/events.js';
 import type { MigrationPlan } from '../../src/migrate/migration-plan.js';
 import type {
   CutoverOptions,
@@ -9,7 +10,7 @@ import type {
   MigrationTold,
   MigrationView,
 } from '../../src/migrate/migration-service.js';
-import type { Receipt } from '../../src/migrate/receipt.js';
+import type { Receipt } from '../../src/migrate/receipt-form.js';
 import { STEPS } from '../../src/migrate/steps.js';
 
 const MIB = 1024 * 1024;
@@ -36,7 +37,7 @@ export function fakePlan({ paths, keepSource = false, maxBlackoutMs }: Omit<Migr
 export function fakeView(change: Partial<MigrationView> = {}): MigrationView {
   return {
     ...{ id: FAKE_MIGRATION, vm: FAKE_VM, vmName: 'web', state: 'running', reason: 'it is carried out' },
-    ...{ step: 'copy-bases', stepsDone: STEPS.slice(0, 3), rounds: 1, switchedOver: false },
+    ...{ step: 'copy-bases', stepsDone: STEPS.slice(0, 3), steps: [], rounds: 1, switchedOver: false },
     plan: fakePlan({ paths: { folder: '/fast' } }),
     ...change,
   };
@@ -45,6 +46,7 @@ export function fakeView(change: Partial<MigrationView> = {}): MigrationView {
 export const FAKE_PREVIEW: Omit<MigrationPreview, 'plan'> = {
   problems: [],
   bytes: 4096 * MIB,
+  images: [{ disk: 'd0', format: 'vhdx', source: '/slow/web.vhdx', target: '/fast/web.vhdx', bytes: 4096 * MIB }],
   prediction: {
     ...{ blackoutMs: 1400, leastMs: 1400, roundMs: 400, nextDeltaBytes: 0 },
     ...{ deltaBytes: 0, memoryBytes: 144 * MIB, memoryIsCopied: false, deltaBytesPerSecond: 0 },
@@ -59,9 +61,31 @@ export class FakeMigrations implements MigrationService {
   /** What was asked for, in turn. */
   readonly asked: object[] = [];
 
+  /** What the next call is refused with. */
+  refusal: TransferError | undefined;
+  readonly #listeners = new Set<() => void>();
+
   async plan(request: MigrationRequest): Promise<MigrationPreview> {
+    this.#refuse();
     this.asked.push(request);
-    return { ...FAKE_PREVIEW, problems: this.problems, plan: fakePlan(request) };
+    const plan = fakePlan(request);
+    const images = plan.images.map((image) => ({ ...image, bytes: FAKE_PREVIEW.bytes }));
+    return { ...FAKE_PREVIEW, problems: this.problems, plan, images };
+  }
+
+  /** It is so from now on, and whoever listens hears of it. */
+  put(view: MigrationView, event: Partial<StepEvent> = {}): void {
+    const others = this.views.filter(({ id }) => id !== view.id);
+    this.views = [...others, view];
+    const step = event.step ?? view.step ?? 'release';
+    const about = { step, state: 'started', number: STEPS.indexOf(step) + 1, steps: STEPS.length } as const;
+    const ends = { source: 'local:web', target: 'local:/fast', reason: view.reason };
+    this.tell({ schema: 1, at: Date.now(), type: 'step', ...about, ...ends, ...event }, view.id);
+  }
+
+  tell(event: MigrationTold['event'], migration = FAKE_MIGRATION): void {
+    this.told.push({ id: (this.told.at(-1)?.id ?? 0) + 1, migration, event });
+    for (const wake of [...this.#listeners]) wake();
   }
 
   async start(request: MigrationRequest): Promise<MigrationView> {
@@ -73,11 +97,13 @@ export class FakeMigrations implements MigrationService {
   }
 
   async cutover(id: string, options: CutoverOptions = {}): Promise<MigrationView> {
+    this.#refuse();
     this.asked.push({ cutover: id, ...options });
     return this.get(id);
   }
 
   async abort(id: string): Promise<MigrationView> {
+    this.#refuse();
     this.asked.push({ abort: id });
     this.views = this.views.map((view) => (view.id === id ? { ...view, state: 'aborted', reason: 'as asked' } : view));
     return this.get(id);
@@ -98,11 +124,33 @@ export class FakeMigrations implements MigrationService {
   }
 
   async *events(about: { after?: number; migration?: string }, signal: AbortSignal): AsyncGenerator<MigrationTold> {
-    yield* this.told.filter(({ id, migration }) => id > (about.after ?? 0) && migration === about.migration);
-    await new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve());
-      if (signal.aborted) resolve();
+    let seen = about.after ?? this.told.at(-1)?.id ?? 0;
+    while (!signal.aborted) {
+      const fresh = this.told.filter(({ id }) => id > seen);
+      for (const told of fresh) {
+        seen = told.id;
+        if (about.migration === undefined || told.migration === about.migration) yield told;
+      }
+      if (fresh.length === 0) await this.#next(signal);
+    }
+  }
+
+  #next(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#listeners.delete(done);
+        resolve();
+      };
+      this.#listeners.add(done);
+      signal.addEventListener('abort', done, { once: true });
+      if (signal.aborted) done();
     });
+  }
+
+  #refuse(): void {
+    const { refusal } = this;
+    this.refusal = undefined;
+    if (refusal) throw refusal;
   }
 
   receipt(): Receipt | undefined {
@@ -114,9 +162,10 @@ export class FakeMigrations implements MigrationService {
   }
 
   #begun(asked: object, request: MigrationRequest): MigrationView {
+    this.#refuse();
     this.asked.push(asked);
     const view = fakeView({ plan: fakePlan(request), state: 'queued', stepsDone: [], step: 'check', rounds: 0 });
-    this.views.push(view);
+    this.views = [...this.views.filter(({ id }) => id !== view.id), view];
     return view;
   }
 }

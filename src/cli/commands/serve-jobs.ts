@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { peerBook } from '../../compose.js';
 import { systemClock } from '../../core/clock.js';
 import { givenIdentity, type Identity, ownIdentity } from '../../daemon/certificate.js';
 import { type ControlHttp, startControl } from '../../daemon/control/server.js';
 import { daemonFolder } from '../../daemon/daemon.js';
 import { stateFolder } from '../../endpoint/state-folder.js';
-import { openMigrations, openService } from '../../index.js';
+import { openMachines, openMigrations, openService } from '../../index.js';
 import type { MigrationService } from '../../migrate/migration-service.js';
 import { readAddress } from '../option-values.js';
 import type { ServeFlags } from '../serve-program.js';
@@ -45,8 +46,17 @@ export async function serveJobs(session: Session, flags: ServeFlags): Promise<Se
   };
   try {
     migrations = await openMigrations({ service, state, onNote });
+    const [{ host }, { listPeers }] = await Promise.all([openMachines({ state }), peerBook()]);
+    const machines = { list: () => host.list(), peers: () => listPeers().map(({ name }) => `peer://${name}`) };
     const control = await startControl({
-      ...{ service, migrations, version: packageVersion(), socketPath: join(state, SOCKET), tokens: daemonFolder() },
+      ...{
+        service,
+        migrations,
+        machines,
+        version: packageVersion(),
+        socketPath: join(state, SOCKET),
+        tokens: daemonFolder(),
+      },
       log: join(state, 'log'),
       ...(web && { http: web.http }),
       ...(existsSync(join(page, 'index.html')) && { page }),

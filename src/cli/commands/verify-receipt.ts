@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { errnoOf, TransferError } from '../../core/errors.js';
 import { formatBytes, formatDuration } from '../../core/units.js';
-import { type Receipt, verifyReceipt } from '../../migrate/receipt.js';
+import { verifyReceipt } from '../../migrate/receipt.js';
+import type { Receipt } from '../../migrate/receipt-form.js';
 import { encodePath, showPath } from '../../platform/path-bytes.js';
 import type { OutputFlags } from '../option-values.js';
 import { count } from '../render/summary.js';

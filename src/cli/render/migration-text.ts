@@ -4,35 +4,9 @@ import type { NoteEvent, StepEvent } from '../../core/events.js';
 import { formatBytes, formatDuration } from '../../core/units.js';
 import type { MigrationPlan } from '../../migrate/migration-plan.js';
 import type { MigrationPreview, MigrationView } from '../../migrate/migration-service.js';
-import { STEPS, type Step } from '../../migrate/steps.js';
+import { ONLY_RUNNING, STANDING_STILL, STEP_DOES, STEPS } from '../../migrate/steps.js';
 import { shortId } from '../service-access.js';
 import { count } from './summary.js';
-
-/** What each step does, for somebody who waits for it. */
-const WHAT: Readonly<Record<Step, string>> = {
-  check: 'images, room, versions and ids are looked at, at both ends',
-  placeholder: 'the machine is written down there; nothing can start it',
-  snapshot: 'from here on the guest writes to new files',
-  'copy-bases': 'what stands still now is copied, in the background',
-  'shrink-delta': 'what was written meanwhile is copied, until little is left',
-  'save-state': 'its memory is saved',
-  'copy-delta': 'the rest and the memory are copied',
-  prove: 'every file is read at the target, and compared',
-  're-point': 'the images at the target name each other',
-  'switch-over': 'it belongs to the target: no way back from here',
-  start: 'its memory is loaded at the target',
-  resume: 'the guest goes on',
-  merge: 'the new files are merged into the images, while it runs',
-  release: 'what the source still has is removed',
-};
-/** While these are under way the guest stands still. */
-const BLACKOUT: readonly Step[] = [
-  ...(['save-state', 'copy-delta', 'prove', 're-point', 'switch-over', 'start', 'resume'] as const),
-];
-/** Of a machine that is off. */
-const ONLY_RUNNING: readonly Step[] = [
-  ...(['snapshot', 'shrink-delta', 'save-state', 'copy-delta', 'start', 'merge'] as const),
-];
 
 export function previewLines({ plan, problems, bytes, prediction }: MigrationPreview): string[] {
   const { vm, running, images } = plan;
@@ -55,8 +29,8 @@ function stepLines({ running, keepSource }: MigrationPlan): string[] {
     (step) => (running || !ONLY_RUNNING.includes(step)) && !(keepSource && step === 'release'),
   );
   return steps.map((step, at) => {
-    const still = running && BLACKOUT.includes(step) ? '*' : ' ';
-    return `  ${String(at + 1).padStart(2)}${still} ${step.padEnd(12)} ${WHAT[step]}`;
+    const still = running && STANDING_STILL.includes(step) ? '*' : ' ';
+    return `  ${String(at + 1).padStart(2)}${still} ${step.padEnd(12)} ${STEP_DOES[step]}`;
   });
 }
 

@@ -7,6 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { Clock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import { KiB } from '../../core/units.js';
+import type { MigrationService } from '../../migrate/migration-service.js';
 import type { Caller, JobService } from '../../service/job-service.js';
 import type { Told } from '../../service/told.js';
 import { shown } from './answers.js';
@@ -38,6 +39,8 @@ export interface StreamRequest {
   readonly caller: Caller;
   readonly after?: number;
   readonly job?: string;
+  /** What happens in migrations too, from now on. */
+  readonly migrations: boolean;
   /** Whether the caller may still listen. */
   readonly stillMay: () => boolean;
 }
@@ -52,12 +55,14 @@ interface Stream extends StreamRequest {
 
 export interface StreamsParts {
   readonly service: JobService;
+  readonly migrations?: MigrationService;
   readonly clock: Clock;
   readonly limits?: Partial<StreamLimits>;
 }
 
 export class EventStreams {
   readonly #service: JobService;
+  readonly #migrations: MigrationService | undefined;
   readonly #clock: Clock;
   readonly #limits: StreamLimits;
   readonly #streams = new Set<Stream>();
@@ -66,8 +71,9 @@ export class EventStreams {
   readonly #frames = new WeakMap<Told, string>();
   #dropped = 0;
 
-  constructor({ service, clock, limits }: StreamsParts) {
+  constructor({ service, migrations, clock, limits }: StreamsParts) {
     this.#service = service;
+    this.#migrations = migrations;
     this.#clock = clock;
     this.#limits = { ...STREAM_LIMITS, ...limits };
     void this.#beat();
@@ -109,9 +115,13 @@ export class EventStreams {
       // Numbers of a state folder that is no more would keep all that happens from being told.
       const after = Math.min(request.after ?? lastEventId, lastEventId);
       response.write(`retry: 1000\nid: ${after}\n\n`);
-      await this.#tellAll(stream, after);
+      const told = [this.#tellAll(stream, after)];
+      if (request.migrations && this.#migrations) told.push(this.#tellMigrations(stream, this.#migrations));
+      await Promise.race(told);
+      stop.abort();
       await this.#end(stream, '');
     } catch (thrown) {
+      stop.abort();
       const error = TransferError.from(thrown);
       await this.#end(stream, `event: dropped\ndata: ${JSON.stringify({ error: shown(error.toJSON()) })}\n\n`);
     } finally {
@@ -131,14 +141,25 @@ export class EventStreams {
       if (stop.signal.aborted) return;
       if (told.event.type === 'progress' && response.writableLength > BEHIND_BYTES) continue;
       response.write(this.#frame(told));
-      // Below its own high-water mark (64 KiB from Node 22 on) a response never tells that it was drained.
-      const { writableLength, writableNeedDrain } = response;
-      if (writableNeedDrain && writableLength > this.#limits.bufferedBytesMax) await this.#wait(stream);
+      await this.#waitForRoom(stream);
+    }
+  }
+
+  /** Without numbers: those of the jobs' events are what a client comes back with. */
+  async #tellMigrations(stream: Stream, migrations: MigrationService): Promise<void> {
+    const { response, stop } = stream;
+    for await (const told of migrations.events({}, stop.signal)) {
+      if (stop.signal.aborted) return;
+      response.write(`event: migration\ndata: ${JSON.stringify(told)}\n\n`);
+      await this.#waitForRoom(stream);
     }
   }
 
   /** @throws TransferError E_UNAVAILABLE where nothing is read for too long */
-  async #wait({ response, stop }: Stream): Promise<void> {
+  async #waitForRoom({ response, stop }: Stream): Promise<void> {
+    // Below its own high-water mark (64 KiB from Node 22 on) a response never tells that it was drained.
+    const { writableLength, writableNeedDrain } = response;
+    if (!writableNeedDrain || writableLength <= this.#limits.bufferedBytesMax) return;
     const waited = new AbortController();
     const { signal } = waited;
     stop.signal.addEventListener('abort', () => waited.abort(), { signal });

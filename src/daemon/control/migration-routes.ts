@@ -1,5 +1,5 @@
 /** The routes of migrations: what `MigrationService` offers, one route a call. For administrators alone. */
-import Type, { type TSchema } from 'typebox';
+import Type from 'typebox';
 import { type Clock, systemClock } from '../../core/clock.js';
 import { TransferError } from '../../core/errors.js';
 import type {
@@ -9,10 +9,10 @@ import type {
   MigrationTold,
   MigrationView,
 } from '../../migrate/migration-service.js';
-import type { Receipt } from '../../migrate/receipt.js';
+import type { Receipt } from '../../migrate/receipt-form.js';
 import type { Caller } from '../../service/job-service.js';
 import type { ControlApp } from './app.js';
-import { count, flag, listOf, optional, record, text } from './schema.js';
+import { count, flag, listOf, optional, record, shown, text } from './schema.js';
 
 const PATH_CHARS_MAX = 4096;
 /** A week: nobody means more. */
@@ -38,11 +38,6 @@ const request = record({
   maxBlackoutMs: optional(count(BLACKOUT_MS_MAX)),
 });
 const begun = record({ ...request.properties, prepareOnly: optional(flag()) });
-
-/** What we make ourselves is told as it is. */
-function shown<T>(description: string) {
-  return Type.Unsafe<T>({ type: 'object', additionalProperties: true, description } as TSchema);
-}
 
 const view = shown<MigrationView>('A migration: its plan, its state and why, its steps, the predicted blackout.');
 const preview = shown<MigrationPreview>('What a migration would do, and what is in the way.');
@@ -192,7 +187,8 @@ function addMoves(app: ControlApp, migrations: MigrationService): void {
   );
 }
 
-function assertMay({ name, admin }: Caller): void {
+/** @throws TransferError E_FORBIDDEN */
+export function assertMay({ name, admin }: Caller): void {
   if (admin) return;
   throw new TransferError('E_FORBIDDEN', `${name} may not move machines`, {
     hint: 'Whoever runs the service may, and a token with the right admin.',

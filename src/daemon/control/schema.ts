@@ -41,6 +41,11 @@ export function listOf<S extends TSchema>(schema: S, maxItems?: number) {
   return Type.Unsafe<readonly Static<S>[]>({ type: 'array', items: schema, ...(maxItems && { maxItems }) });
 }
 
+/** What we make ourselves is told as it is. */
+export function shown<T>(description: string) {
+  return Type.Unsafe<T>({ type: 'object', additionalProperties: true, description } as TSchema);
+}
+
 /** A whole number from 0. */
 export function count(maximum: number = Number.MAX_SAFE_INTEGER) {
   return Type.Integer({ minimum: 0, maximum });

@@ -203,6 +203,8 @@ export interface ServiceView {
   readonly startedAt: number;
   readonly load: Offered.ServiceLoad;
   readonly caller: Offered.Caller;
+  /** Whether machines are listed and moved here, for who may. */
+  readonly movesMachines: boolean;
 }
 
 export const callerView = component<Offered.Caller>()('Caller', record({ name: STRING, admin: FLAG }));
@@ -225,7 +227,7 @@ const load = component<Offered.ServiceLoad>()(
 
 export const serviceView = component<ServiceView>()(
   'Service',
-  record({ version: STRING, startedAt: NUMBER, load: load.ref, caller: callerView.ref }),
+  record({ version: STRING, startedAt: NUMBER, load: load.ref, caller: callerView.ref, movesMachines: FLAG }),
 );
 
 export const JOB_STATE_NAMES: readonly JobState[] = JOB_STATES;

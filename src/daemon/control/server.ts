@@ -17,6 +17,7 @@ import { EventStreams, type StreamLimits } from './event-streams.js';
 import { addJobRoutes } from './job-routes.js';
 import { assertLoopback, type HeldSocket, listenOnAddress, listenOnSocket } from './listen.js';
 import { type Log, logEvents, openLog } from './log.js';
+import { addMachineRoutes, type MachineHost } from './machine-routes.js';
 import { Metrics } from './metrics.js';
 import { addMigrationRoutes } from './migration-routes.js';
 import { addPage, readPage } from './page.js';
@@ -26,6 +27,8 @@ export interface ControlOptions {
   readonly service: JobService;
   /** Absent: this service moves no machines. */
   readonly migrations?: MigrationService;
+  /** Absent: machines are moved, and not listed. */
+  readonly machines?: MachineHost;
   readonly version: string;
   /** Made 0600, in a folder where nobody else may write; that is made 0700 where there is none. */
   readonly socketPath: string;
@@ -85,6 +88,7 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
   const streams = new EventStreams({
     service: options.service,
     clock,
+    ...(options.migrations && { migrations: options.migrations }),
     ...(options.limits && { limits: options.limits }),
   });
   const log = options.log === undefined ? undefined : openLog(options.log);
@@ -95,6 +99,7 @@ export async function startControl(options: ControlOptions): Promise<ControlServ
   });
   addJobRoutes(app, options.service);
   if (options.migrations) addMigrationRoutes(app, options.migrations, clock);
+  if (options.machines) addMachineRoutes(app, options.machines);
   addServiceRoutes(app, { ...options, access, streams, metrics });
   if (page) addPage(app, page);
   await app.ready();

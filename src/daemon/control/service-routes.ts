@@ -1,11 +1,14 @@
 /** The routes of the service as a whole: what it is and does, its policy, its events, sessions, metrics. */
 import Type from 'typebox';
 import { TransferError } from '../../core/errors.js';
+import type { MigrationService } from '../../migrate/migration-service.js';
 import type { JobService } from '../../service/job-service.js';
 import type { Access } from './access.js';
 import { ANSWER_HEADERS, type ControlApp } from './app.js';
 import type { EventStreams } from './event-streams.js';
+import type { MachineHost } from './machine-routes.js';
 import type { Metrics } from './metrics.js';
+import { assertMay } from './migration-routes.js';
 import { count, optional, record, string, text } from './schema.js';
 import * as schemas from './schemas.js';
 
@@ -13,10 +16,14 @@ export const EVENTS_ROUTE = '/v1/events';
 const EVENTS_DESCRIPTION = [
   'The `data` of each is {id, job, file?, event}, as JSON; `event:` has the type of the event. Whoever comes back with',
   'Last-Event-ID misses nothing that is kept. `event: dropped` says, in {error}, why the service ends the stream.',
+  'With `migrations`, administrators hear what happens in migrations from then on: `event: migration` has an',
+  '{id, migration, event}, and no `id:`, since none of it is told again.',
 ].join(' ');
 
 export interface ServiceRouteParts {
   readonly service: JobService;
+  readonly migrations?: MigrationService;
+  readonly machines?: MachineHost;
   readonly version: string;
   readonly access: Access;
   readonly streams: EventStreams;
@@ -30,7 +37,7 @@ export function addServiceRoutes(app: ControlApp, parts: ServiceRouteParts): voi
   addSessions(app, parts);
 }
 
-function addService(app: ControlApp, { service, version, metrics }: ServiceRouteParts): void {
+function addService(app: ControlApp, { service, migrations, machines, version, metrics }: ServiceRouteParts): void {
   app.get(
     '/v1/service',
     {
@@ -41,7 +48,8 @@ function addService(app: ControlApp, { service, version, metrics }: ServiceRoute
     },
     async ({ caller }) => {
       const load = service.load();
-      return { version, startedAt: load.startedAt, load, caller };
+      const movesMachines = migrations !== undefined && machines !== undefined;
+      return { version, startedAt: load.startedAt, load, caller, movesMachines };
     },
   );
   app.get(
@@ -101,15 +109,20 @@ function addEvents(app: ControlApp, { access, streams }: ServiceRouteParts): voi
       schema: {
         ...{ operationId: 'listen', summary: 'Events as they happen (server-sent events), after that one or from now' },
         produces: ['text/event-stream'],
-        querystring: record({ job: optional(text(64)), after: optional(count()) }),
+        querystring: record({ job: optional(text(64)), after: optional(count()), migrations: optional(count(1)) }),
         response: { 200: string({ description: EVENTS_DESCRIPTION }) },
       },
     },
     async (request, reply) => {
       const { caller, raw } = request;
-      const { job } = request.query;
+      const { job, migrations } = request.query;
+      if (migrations === 1) assertMay(caller);
       const after = lastHeard(raw.headers['last-event-id']) ?? request.query.after;
-      const about = { caller, ...(job !== undefined && { job }), ...(after !== undefined && { after }) };
+      const about = {
+        ...{ caller, migrations: migrations === 1 },
+        ...(job !== undefined && { job }),
+        ...(after !== undefined && { after }),
+      };
       streams.admit(about);
       reply.hijack();
       reply.raw.writeHead(200, {

@@ -19,6 +19,7 @@ export interface ServiceView {
   readonly startedAt: number;
   readonly load: ServiceLoad;
   readonly caller: Caller;
+  readonly movesMachines: boolean;
 }
 
 export type JobDetails = JobView & { readonly files: readonly FileView[] };
@@ -49,28 +50,28 @@ export class Api {
     await check(await ask('/v1/session', { method: 'DELETE' }));
   }
 
-  readonly service = (): Promise<ServiceView> => this.#json('/v1/service');
+  readonly service = (): Promise<ServiceView> => json('/v1/service');
 
   async jobs(finishedToo: boolean): Promise<readonly JobView[]> {
-    const { jobs } = await this.#json<{ jobs: readonly JobView[] }>(`/v1/jobs${finishedToo ? '?all=1' : ''}`);
+    const { jobs } = await json<{ jobs: readonly JobView[] }>(`/v1/jobs${finishedToo ? '?all=1' : ''}`);
     return jobs;
   }
 
-  readonly job = (id: string): Promise<JobDetails> => this.#json(jobPath(id));
-  readonly why = (id: string): Promise<Explanation> => this.#json(`${jobPath(id)}/why`);
-  readonly create = (spec: JobSpec): Promise<JobView> => this.#json('/v1/jobs', 'POST', spec);
+  readonly job = (id: string): Promise<JobDetails> => json(jobPath(id));
+  readonly why = (id: string): Promise<Explanation> => json(`${jobPath(id)}/why`);
+  readonly create = (spec: JobSpec): Promise<JobView> => json('/v1/jobs', 'POST', spec);
   readonly addFiles = (id: string, files: readonly FileSpec[]): Promise<JobView> =>
-    this.#json(`${jobPath(id)}/files`, 'POST', { files });
+    json(`${jobPath(id)}/files`, 'POST', { files });
 
-  readonly suspend = (id: string): Promise<JobView> => this.#json(`${jobPath(id)}/suspend`, 'POST', {});
-  readonly resume = (id: string): Promise<JobView> => this.#json(`${jobPath(id)}/resume`, 'POST', {});
-  readonly complete = (id: string): Promise<JobView & Completed> => this.#json(`${jobPath(id)}/complete`, 'POST', {});
+  readonly suspend = (id: string): Promise<JobView> => json(`${jobPath(id)}/suspend`, 'POST', {});
+  readonly resume = (id: string): Promise<JobView> => json(`${jobPath(id)}/resume`, 'POST', {});
+  readonly complete = (id: string): Promise<JobView & Completed> => json(`${jobPath(id)}/complete`, 'POST', {});
 
   readonly cancel = (id: string, keepPartial: boolean): Promise<JobView> =>
-    this.#json(`${jobPath(id)}/cancel`, 'POST', { keepPartial });
+    json(`${jobPath(id)}/cancel`, 'POST', { keepPartial });
 
   readonly change = (id: string, settings: Partial<JobSettings>): Promise<JobView> =>
-    this.#json(jobPath(id), 'PATCH', settings);
+    json(jobPath(id), 'PATCH', settings);
 
   /** Undefined while there is none: the file is not copied now. */
   async chunkMap(id: string, file: number, cells: number): Promise<ChunkMapView | undefined> {
@@ -79,18 +80,19 @@ export class Api {
     return (await check(answer)).json() as Promise<ChunkMapView>;
   }
 
-  readonly policy = (): Promise<{ policy: Policy; text: string }> => this.#json('/v1/policy');
+  readonly policy = (): Promise<{ policy: Policy; text: string }> => json('/v1/policy');
 
   async setPolicy(text: string): Promise<void> {
     await check(await ask('/v1/policy', { method: 'PUT', headers: { 'content-type': 'text/plain' }, body: text }));
   }
+}
 
-  async #json<T>(path: string, method = 'GET', body?: unknown): Promise<T> {
-    const sent =
-      body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-    const answer = await ask(path, { method, ...sent });
-    return (await check(answer)).json() as Promise<T>;
-  }
+/** @throws ApiError */
+export async function json<T>(path: string, method = 'GET', body?: unknown, signal?: AbortSignal): Promise<T> {
+  const sent =
+    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const answer = await ask(path, { method, ...sent, ...(signal && { signal }) });
+  return (await check(answer)).json() as Promise<T>;
 }
 
 async function ask(path: string, request: RequestInit = {}): Promise<Response> {

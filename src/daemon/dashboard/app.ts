@@ -3,11 +3,14 @@ import type { Caller } from '../../service/job-service.js';
 import type { Announcer } from './announcer.js';
 import type { Api, JobDetails } from './api.js';
 import type { JobBook } from './job-book.js';
+import type { MigrationBook } from './migration-book.js';
 import type { RateHistory } from './rate-history.js';
 
 export interface App {
   readonly api: Api;
   readonly jobs: JobBook;
+  /** Absent: this service moves no machines, or not for who looks. */
+  readonly migrations: MigrationBook | undefined;
   readonly history: RateHistory;
   readonly announcer: Announcer;
   readonly caller: Caller;

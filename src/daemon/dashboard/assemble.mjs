@@ -14,6 +14,7 @@ const uPlot = join(root, 'node_modules/uplot');
 copyFileSync(join(own, 'index.html'), join(page, 'index.html'));
 for (const asset of [
   join(own, 'page.css'),
+  join(own, 'migrations.css'),
   join(own, 'icon.svg'),
   join(uPlot, 'dist/uPlot.iife.min.js'),
   join(uPlot, 'dist/uPlot.min.css'),

@@ -33,14 +33,25 @@ export async function askToComplete({ name, progress: { filesDone, filesTotal } 
   return answer !== undefined;
 }
 
+/** `becomes`: what happens to the machine then. */
+export async function askToAbort(name: string, becomes: string): Promise<boolean> {
+  const answers = [{ value: 'abort', label: 'Abort the migration', look: 'danger' }] as const;
+  return (await ask(`Abort the migration of ${name}?`, becomes, answers, 'Go on moving it')) !== undefined;
+}
+
 interface Answer {
   readonly value: string;
   readonly label: string;
   readonly look: 'main' | 'danger';
 }
 
-/** The value of the answer; undefined: no. */
-function ask(title: string, text: string, answers: readonly Answer[]): Promise<string | undefined> {
+/** The value of the answer; undefined: no, in these words. */
+function ask(
+  title: string,
+  text: string,
+  answers: readonly Answer[],
+  no = 'Keep the job',
+): Promise<string | undefined> {
   const buttons = answers.map(({ value, label, look }) => element('button', { value, class: look }, label));
   const asked = element(
     'dialog',
@@ -50,12 +61,7 @@ function ask(title: string, text: string, answers: readonly Answer[]): Promise<s
       { method: 'dialog' },
       element('h2', { id: 'question' }, title),
       element('p', { id: 'question-text' }, text),
-      element(
-        'div',
-        { class: 'answers' },
-        element('button', { value: '', autofocus: true }, 'Keep the job'),
-        ...buttons,
-      ),
+      element('div', { class: 'answers' }, element('button', { value: '', autofocus: true }, no), ...buttons),
     ),
   );
   document.body.append(asked);

@@ -43,6 +43,7 @@ export class Keeper {
         const change = app.jobs.apply(told);
         if (change) app.announcer.changed(change);
       },
+      ...(app.migrations && { migrated: (told) => app.migrations?.apply(told) }),
       opened: () => void this.#opened(),
       lost: () => this.#lose(),
       refused: () => this.#refused(),
@@ -63,6 +64,8 @@ export class Keeper {
 
   async #opened(): Promise<void> {
     this.#listener.connected(true);
+    // What was told of migrations while nobody listened is not told again.
+    void this.#app.migrations?.reload();
     if (!this.#lost) return;
     this.#lost = false;
     try {

@@ -4,6 +4,7 @@
  */
 import { systemClock } from '../../core/clock.js';
 import type { TransferEvent } from '../../core/events.js';
+import type { MigrationTold } from '../../migrate/migration-service.js';
 import type { Told } from '../../service/told.js';
 
 const EVENT_TYPES: readonly TransferEvent['type'][] = [
@@ -14,6 +15,8 @@ export const RETRY_MS = 1000;
 
 export interface LiveListener {
   told(told: Told): void;
+  /** Asked for where it is there. */
+  migrated?: (told: MigrationTold) => void;
   /** The stream is there, at first and again. */
   opened(): void;
   lost(): void;
@@ -38,7 +41,8 @@ export class Live {
   }
 
   #connect(): EventSource {
-    const source = new EventSource(`/v1/events?after=${this.#lastId}`);
+    const { migrated } = this.#listener;
+    const source = new EventSource(`/v1/events?after=${this.#lastId}${migrated ? '&migrations=1' : ''}`);
     source.addEventListener('open', () => this.#listener.opened());
     for (const type of EVENT_TYPES) {
       source.addEventListener(type, (event) => {
@@ -46,6 +50,7 @@ export class Live {
         this.#listener.told(JSON.parse(event.data) as Told);
       });
     }
+    source.addEventListener('migration', ({ data }) => migrated?.(JSON.parse(data) as MigrationTold));
     source.addEventListener('error', () => {
       this.#listener.lost();
       if (source.readyState === EventSource.CLOSED) void this.#again();

@@ -8,6 +8,7 @@ import { Banners } from './banner.js';
 import { setAttribute, setText } from './dom.js';
 import { JobBook } from './job-book.js';
 import { Keeper, type KeeperListener } from './keeper.js';
+import { MigrationBook } from './migration-book.js';
 import { RateHistory } from './rate-history.js';
 import { askForToken, tokenInAddress } from './sign-in.js';
 import { Views } from './views.js';
@@ -24,6 +25,7 @@ async function start(): Promise<void> {
   listenToHeader();
   const service = await signIn(tokenInAddress());
   const app = appFor(service);
+  if (app.migrations) byId('to-migrations').hidden = false;
   const views = new Views(app, place, document.querySelectorAll<HTMLAnchorElement>('#views a'), () =>
     banners.hide('good'),
   );
@@ -65,11 +67,12 @@ async function signIn(token: string | undefined): Promise<ServiceView> {
   }
 }
 
-function appFor({ caller }: ServiceView): App {
+function appFor({ caller, movesMachines }: ServiceView): App {
   const jobs = new JobBook();
   const announcer = new Announcer(byId('announcer'));
+  const migrations = movesMachines && caller.admin ? new MigrationBook((text) => announcer.say(text)) : undefined;
   const app: App = {
-    ...{ api, jobs, history: new RateHistory(), announcer, caller, finishedToo: false },
+    ...{ api, jobs, migrations, history: new RateHistory(), announcer, caller, finishedToo: false },
     tell: (text) => {
       banners.show('good', text);
       announcer.say(text);

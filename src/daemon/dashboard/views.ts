@@ -5,6 +5,10 @@ import { element, setAttribute } from './dom.js';
 import { JobForm } from './job-form.js';
 import { JobList } from './job-list.js';
 import { JobPage } from './job-page.js';
+import { migrationApi } from './migration-api.js';
+import { MigrationList } from './migration-list.js';
+import { MigrationPage } from './migration-page.js';
+import { MigrationWizard } from './migration-wizard.js';
 import { PolicyPage } from './policy-page.js';
 import { sentence } from './words.js';
 
@@ -39,7 +43,7 @@ export class Views {
     this.#end = end;
     const [, name = 'jobs', id = ''] = location.hash.split('/');
     this.job = name === 'job' ? id : undefined;
-    const view = await this.#open(name, end.signal).catch((thrown: unknown) => whyNot(thrown));
+    const view = await this.#open(name, id, end.signal).catch((thrown: unknown) => whyNot(thrown));
     if (end.signal.aborted) return;
     this.#shown = view;
     this.#place.replaceChildren(view.root);
@@ -54,7 +58,7 @@ export class Views {
     heading?.focus({ preventScroll: true });
   }
 
-  async #open(name: string, signal: AbortSignal): Promise<View> {
+  async #open(name: string, id: string, signal: AbortSignal): Promise<View> {
     const { api } = this.#app;
     switch (name) {
       case 'job':
@@ -64,10 +68,20 @@ export class Views {
       case 'policy':
         return new PolicyPage(this.#app, await api.policy());
       case 'migrations':
-        return new JobList(this.#app, signal, 'migration');
+        return this.#openMigrations(id, signal);
       default:
         return new JobList(this.#app, signal);
     }
+  }
+
+  async #openMigrations(id: string, signal: AbortSignal): Promise<View> {
+    const { migrations } = this.#app;
+    if (!migrations) return new JobList(this.#app, signal, 'migration');
+    if (id === '') return new MigrationList(migrations, signal);
+    if (id === 'new') return new MigrationWizard(this.#app, migrations, signal);
+    const view = await migrationApi.get(id);
+    migrations.put(view);
+    return new MigrationPage(this.#app, migrations, view, signal);
   }
 
   #openJob(job: JobDetails, signal: AbortSignal): View {

@@ -2,7 +2,8 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { TransferError } from '../../../src/core/errors.js';
-import { type Receipt, type ReceiptContent, signReceipt, verifyReceipt } from '../../../src/migrate/receipt.js';
+import { signReceipt, verifyReceipt } from '../../../src/migrate/receipt.js';
+import type { Receipt, ReceiptContent } from '../../../src/migrate/receipt-form.js';
 import { receiptKey } from '../../../src/migrate/receipt-key.js';
 import { scratchFolder } from '../../support/copying.js';
 
