@@ -248,9 +248,10 @@ async function roomFor(folders: readonly string[], bytes: number): Promise<strin
   const freeOf = new Map<number, number>();
   for (const folder of folders) {
     try {
-      await access(folder, constants.W_OK | constants.X_OK);
-      const { dev } = await stat(`${folder}/`);
-      freeOf.set(dev, freeBytes(folder) ?? Number.POSITIVE_INFINITY);
+      const there = folderAbove(folder);
+      await access(there, constants.W_OK | constants.X_OK);
+      const { dev } = await stat(`${there}/`);
+      freeOf.set(dev, freeBytes(there) ?? Number.POSITIVE_INFINITY);
     } catch (cause) {
       sentences.push(`Nothing can be written to ${showPath(folder)}: ${(cause as Error).message}.`);
     }
@@ -260,4 +261,9 @@ async function roomFor(folders: readonly string[], bytes: number): Promise<strin
     sentences.push(`${bytes} bytes are needed, and ${folders.map(showPath).join(', ')} has room for ${free}.`);
   }
   return sentences;
+}
+
+/** The folder itself, or the next one above it that there is: a migration makes what is missing. */
+function folderAbove(folder: string): string {
+  return existsSync(folder) || dirname(folder) === folder ? folder : folderAbove(dirname(folder));
 }

@@ -59,6 +59,8 @@ export interface MigrationView {
   /** The machine belongs to the target, and there is no way back. */
   readonly switchedOver: boolean;
   readonly error?: ErrorJson;
+  /** Which one failed; where the blackout was undone, `step` is an earlier one. */
+  readonly failedStep?: Step;
 }
 
 /** What happens in a migration. */

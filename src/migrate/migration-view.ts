@@ -34,7 +34,7 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
     ...(prediction && { prediction }),
     ...(blackoutMs !== undefined && { blackoutMs }),
     switchedOver: book.isDone('switch-over'),
-    ...(last?.type === 'failed' && { error: last.error }),
+    ...(last?.type === 'failed' && { error: last.error, failedStep: last.step }),
   };
 }
 

@@ -26,11 +26,10 @@ import type {
   MigrationService,
   MigrationTold,
   MigrationView,
-  SizedImage,
 } from './migration-service.js';
 import { receiptContent, stateOf, viewOf } from './migration-view.js';
 import { predict } from './predict.js';
-import { assertMovable, problemsOf } from './prepare-steps.js';
+import { assertMovable, problemsOf, sizedImages } from './prepare-steps.js';
 import { RateBook } from './rate-book.js';
 import { signReceipt } from './receipt.js';
 import type { Receipt } from './receipt-form.js';
@@ -99,11 +98,7 @@ export class Migrations implements MigrationService {
   async plan(request: MigrationRequest): Promise<MigrationPreview> {
     const plan = await this.#planned(request, true);
     const [from, to] = [this.#parts.end(plan.from), this.#parts.end(plan.to)];
-    const images: SizedImage[] = [];
-    for (const image of plan.images) {
-      const size = await from.files.stat(image.source);
-      images.push({ ...image, ...(size && { bytes: size.bytes }) });
-    }
+    const images = await sizedImages(plan, from);
     const bytes = images.reduce((sum, image) => sum + (image.bytes ?? 0), 0);
     const problems = await problemsOf(plan, from, to, bytes);
     const memoryBytes = plan.running ? await from.hypervisor.memoryInUse(plan.vm) : 0;

@@ -12,6 +12,7 @@ import {
   targetOf,
   topOf,
 } from './migration-plan.js';
+import type { SizedImage } from './migration-service.js';
 import { type Load, type Prediction, predict } from './predict.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmStatus } from './vm.js';
@@ -37,6 +38,16 @@ export async function check(flow: Flow): Promise<StepFacts> {
   throw new TransferError('E_USAGE', `${plan.vm.name} cannot be migrated: ${problems.join('; ')}`, {
     hint: 'Nothing was changed.',
   });
+}
+
+/** What there is to be copied, as it is now. */
+export function sizedImages({ images }: MigrationPlan, { files }: MigrationEnd): Promise<readonly SizedImage[]> {
+  return Promise.all(
+    images.map(async (image) => {
+      const now = await files.stat(image.source);
+      return now ? { ...image, bytes: now.bytes } : image;
+    }),
+  );
 }
 
 /** Sentences: what would be in the way. Of a machine that runs, what stands still is checked when it is copied. */

@@ -88,9 +88,12 @@ describe.skipIf(!browserAvailable())('the page of a migration (needs chromium)',
     await press('Cut over now');
     await eventually(() => migrations.asked).toEqual([{ cutover: view.id }]);
     const full = new TransferError('E_NO_SPACE', '/fast is full', { hint: 'make room' });
-    migrations.put(movingView(1, 'prove', { state: 'failed', reason: full.message, error: full.toJSON() }));
+    // Its guest runs on at the source, so that the blackout is begun anew.
+    const failed = { state: 'failed', reason: full.message, error: full.toJSON(), failedStep: 'prove' } as const;
+    migrations.put(movingView(1, 'shrink-delta', failed));
     await page.getByText('Make room.').waitFor();
     expect(await step('prove').textContent()).toContain('Failed');
+    expect(await step('shrink-delta').textContent()).toContain('Waits');
     await press('Try again');
     await eventually(() => migrations.asked.length).toBe(2);
     expect(opened.complaints.splice(0).filter((text) => !text.includes('status of 409'))).toEqual([]);

@@ -24,7 +24,8 @@ describe.skipIf(!browserAvailable())('migrations on the page, for everybody (nee
     const { page, complaints } = await dashboard.open(options);
     const see = async (view: string): Promise<void> => {
       await look(page, view);
-      const name = `${view.replace(/\W+/g, '-')}-${options.colorScheme ?? 'light'}-${options.viewport?.width ?? 'wide'}.png`;
+      const { colorScheme = 'light', viewport } = options;
+      const name = `${view.replace(/\W+/g, '-')}-${colorScheme}-${viewport?.width ?? 'wide'}.png`;
       if (picturesFolder !== undefined) await page.screenshot({ path: join(picturesFolder, name), fullPage: true });
     };
     for (const [heading, view] of Object.entries(scene)) {
@@ -55,17 +56,12 @@ describe.skipIf(!browserAvailable())('migrations on the page, for everybody (nee
     await page.context().close();
   }
 
-  test('whatever can be used has a name, and there is one heading that says where one is', async () => {
-    await inEachView({}, async (page, view) => {
-      expect({ view, nameless: await namelessControls(page) }).toEqual({ view, nameless: [] });
-      expect(await page.locator('h1').count()).toBe(1);
-    });
-  });
-
-  test('every text stands out from its background, in light and in dark', async () => {
+  test('whatever can be used has a name, and every text stands out from its background, also in the dark', async () => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await inEachView({ colorScheme }, async (page, view) => {
-        expect({ colorScheme, view, faint: await faintTexts(page) }).toEqual({ colorScheme, view, faint: [] });
+        const [nameless, faint] = [await namelessControls(page), await faintTexts(page)];
+        expect({ colorScheme, view, nameless, faint }).toEqual({ colorScheme, view, nameless: [], faint: [] });
+        expect(await page.locator('h1').count()).toBe(1);
       });
     }
   });

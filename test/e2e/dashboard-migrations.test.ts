@@ -145,7 +145,7 @@ describe.skipIf(!browserAvailable())('machines are moved on the page (needs chro
     expect(opened.complaints.splice(0).filter((text) => !/status of (400|404|409|50\d)/.test(text))).toEqual([]);
   });
 
-  test('a plan with something in the way says it and cannot be started, and is made again when that is mended', async () => {
+  test('a plan with something in the way cannot be started, and is made again when that is mended', async () => {
     const { migrations } = dashboard;
     await whereTo('web');
     await page.getByLabel('Folder', { exact: true }).fill('/fast');

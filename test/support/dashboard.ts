@@ -7,7 +7,7 @@ import { type OpenPage, openPage, startBrowser } from './browser.js';
 import { LOOPBACK, startTestControl, type TestControl, type TestControlOptions } from './control.js';
 
 /** What the build made of it. */
-const BUILT_PAGE = fileURLToPath(new URL('../../dist/src/daemon/dashboard', import.meta.url));
+export const BUILT_PAGE = fileURLToPath(new URL('../../dist/src/daemon/dashboard', import.meta.url));
 
 export const ALICE: Caller = { name: 'alice', admin: true };
 export const GiB = 1024 ** 3;

@@ -165,7 +165,7 @@ export class FakeMigrations implements MigrationService {
     this.#refuse();
     this.asked.push(asked);
     const view = fakeView({ plan: fakePlan(request), state: 'queued', stepsDone: [], step: 'check', rounds: 0 });
-    this.views.push(view);
+    this.views = [...this.views.filter(({ id }) => id !== view.id), view];
     return view;
   }
 }

@@ -16,7 +16,7 @@ export const EVENTS_ROUTE = '/v1/events';
 const EVENTS_DESCRIPTION = [
   'The `data` of each is {id, job, file?, event}, as JSON; `event:` has the type of the event. Whoever comes back with',
   'Last-Event-ID misses nothing that is kept. `event: dropped` says, in {error}, why the service ends the stream.',
-  'With `migrations`, what happens in migrations from then on is told too, for administrators: `event: migration` has a',
+  'With `migrations`, administrators hear what happens in migrations from then on: `event: migration` has an',
   '{id, migration, event}, and no `id:`, since none of it is told again.',
 ].join(' ');
 

@@ -25,6 +25,7 @@ export class MigrationBook {
   readonly #stale = new Set<string>();
   #asking = false;
   #due = false;
+  #isKnown = false;
   #ticks = 0;
 
   /** `say`: to whoever does not see the page, when one ended or needs somebody. */
@@ -34,6 +35,11 @@ export class MigrationBook {
 
   get all(): readonly MigrationView[] {
     return [...this.#views.values()];
+  }
+
+  /** Whether the list was heard once. */
+  get isKnown(): boolean {
+    return this.#isKnown;
   }
 
   get(id: string): MigrationView | undefined {
@@ -88,6 +94,7 @@ export class MigrationBook {
   reload(): Promise<void> {
     return quietly(async () => {
       const listed = await migrationApi.list();
+      this.#isKnown = true;
       const ids = new Set(listed.map(({ id }) => id));
       for (const id of this.#views.keys()) if (!ids.has(id)) this.#views.delete(id);
       for (const view of listed) this.put(view);

@@ -10,7 +10,7 @@ import {
   isOver,
   LOOKS,
   MIGRATION_WORDS,
-  reasonWords,
+  said,
   shareMoved,
   shownName,
   stepWords,
@@ -50,6 +50,7 @@ export class MigrationList implements View {
     );
     book.watch(() => this.#show(), signal);
     this.#show();
+    void book.reload();
   }
 
   tick(): void {
@@ -66,7 +67,7 @@ export class MigrationList implements View {
     const over = all.filter(({ state }) => isOver(state)).reverse();
     const shown = [...all.filter(({ state }) => !isOver(state)), ...over.slice(0, this.#overShown)];
     this.#more.hidden = over.length <= this.#overShown;
-    const nothing = 'No machine was moved yet.';
+    const nothing = this.#book.isKnown ? 'No machine was moved yet.' : 'One moment…';
     setText(this.#shown, all.length === 0 ? nothing : count(all.length, 'migration'));
     keepFocus(this.root, this.#shown, () => this.#showRows(shown));
   }
@@ -142,7 +143,7 @@ class MigrationRow {
     const limit = plan.maxBlackoutMs === undefined ? '' : `; at most ${formatDuration(plan.maxBlackoutMs)}`;
     const words = blackoutWords(view);
     setText(this.#blackout, words + (words !== '' && plan.running && !isOver(state) ? limit : ''));
-    setText(this.#reason, reasonWords(view));
+    setText(this.#reason, said(view, view.reason));
   }
 }
 

@@ -8,7 +8,7 @@ import type { MigrationBook } from './migration-book.js';
 import { MigrationControls } from './migration-controls.js';
 import { showMoved } from './migration-list.js';
 import { StepList } from './migration-steps.js';
-import { bytesWords, LOOKS, MIGRATION_WORDS, reasonWords, shownName, stepWords, wayWords } from './migration-words.js';
+import { bytesWords, LOOKS, MIGRATION_WORDS, said, shownName, stepWords, wayWords } from './migration-words.js';
 import { ReceiptView } from './receipt-view.js';
 import { sentence, timeWords } from './words.js';
 
@@ -92,7 +92,7 @@ export class MigrationPage implements View {
     showMoved(this.#bar, view);
     setText(this.#step, stepWords(view));
     setText(this.#bytes, bytesWords(view));
-    setText(this.#reason, reasonWords(view));
+    setText(this.#reason, said(view, view.reason));
     setText(this.#hint, sentence(state === 'failed' ? (error?.hint ?? '') : ''));
     this.#blackout.update(view);
     this.#steps.update(view);
@@ -109,7 +109,12 @@ export class MigrationPage implements View {
     setChildren(
       this.#notes,
       notes.map(({ at, message }) => {
-        return element('li', {}, element('span', { class: 'to' }, `${timeWords(at, nowMs)} `), sentence(message));
+        return element(
+          'li',
+          {},
+          element('span', { class: 'to' }, `${timeWords(at, nowMs)} `),
+          said(this.#view, message),
+        );
       }),
     );
   }

@@ -78,23 +78,23 @@ class StepRow {
   }
 }
 
-function standingOf(step: Step, { plan, state, step: current, stepsDone }: MigrationView): Standing {
+function standingOf(step: Step, { plan, state, step: current, stepsDone, failedStep }: MigrationView): Standing {
   if (!plan.running && ONLY_RUNNING.includes(step)) return 'not-needed';
   if (stepsDone.includes(step)) return 'done';
+  if (state === 'failed' && step === (failedStep ?? current)) return 'failed';
   if (isOver(state) || state === 'aborting') return 'left-out';
   if (step !== current) return 'to-come';
-  if (state === 'failed') return 'failed';
   return state === 'running' ? 'now' : 'waits';
 }
 
 /** What is done several times counts from its first time to its last. */
-function timesOf(step: Step, { steps, stepStartedAt }: MigrationView, standing: Standing): string {
+function timesOf(step: Step, { steps, step: current, stepStartedAt }: MigrationView, standing: Standing): string {
   if (standing === 'not-needed') return '';
   const nowMs = systemClock.wallMs();
   const times = steps.filter((one) => one.step === step);
   const rounds = times.filter(({ round }) => round !== undefined).length;
   const again = rounds === 0 ? '' : rounds === 1 ? 'another snapshot, ' : `${rounds} more snapshots, `;
-  if (standing === 'now' || standing === 'failed') {
+  if (step === current && (standing === 'now' || standing === 'failed')) {
     return stepStartedAt === undefined ? again : `${again}since ${timeWords(stepStartedAt, nowMs)}`;
   }
   if (times.length === 0) return '';

@@ -49,10 +49,10 @@ export function wayWords({ plan: { from, to, folders } }: MigrationView): string
   return `${hostWords(from)}, ${folders.source} → ${hostWords(to)}, ${folders.target}`;
 }
 
-/** Why it is as it is. One that begins with the name of the machine has it as it is written. */
-export function reasonWords({ reason, vmName }: MigrationView): string {
-  const shown = reason.replace(NOT_FOR_EYES, '\ufffd');
-  return reason.startsWith(vmName) ? `${shown}.` : sentence(shown);
+/** A sentence about it. One that begins with the name of the machine has it as it is written. */
+export function said({ vmName }: MigrationView, text: string): string {
+  const shown = text.replace(NOT_FOR_EYES, '\ufffd');
+  return text.startsWith(vmName) ? `${shown}.` : sentence(shown);
 }
 
 /** Between 0 and 1: the steps, and how far the one is that is under way. */
@@ -62,10 +62,11 @@ export function shareMoved({ stepsDone, bytesDone = 0, bytesTotal = 0, state }: 
 }
 
 /** `Step 4 of 14: copy-bases`. */
-export function stepWords({ step, stepsDone, state }: MigrationView): string {
-  if (step === undefined) return `All ${STEPS.length} steps are done`;
+export function stepWords({ step, stepsDone, state, failedStep }: MigrationView): string {
+  const at = state === 'failed' ? (failedStep ?? step) : step;
+  if (at === undefined) return `All ${STEPS.length} steps are done`;
   if (isOver(state)) return `${stepsDone.length} of ${STEPS.length} steps were done`;
-  return `Step ${STEPS.indexOf(step) + 1} of ${STEPS.length}: ${step}`;
+  return `Step ${STEPS.indexOf(at) + 1} of ${STEPS.length}: ${at}`;
 }
 
 export function bytesWords({ bytesDone, bytesTotal, state }: MigrationView): string {

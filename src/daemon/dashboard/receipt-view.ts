@@ -58,9 +58,8 @@ function receiptParts({ files, steps, blackout, signature }: Receipt): HTMLEleme
   const rows = files.map(({ target, bytes, sha256 }) => {
     return element('li', {}, target, ', ', formatBytes(bytes), element('code', {}, `sha256:${sha256}`));
   });
-  const still = blackout
-    ? `It stood still for ${formatDuration(blackout.measuredMs)}; ${formatDuration(blackout.predictedMs)} were predicted. `
-    : '';
+  const [stood, predicted] = [blackout?.measuredMs ?? 0, blackout?.predictedMs ?? 0].map(formatDuration);
+  const still = blackout ? `It stood still for ${stood}; ${predicted} were predicted. ` : '';
   return [
     element('p', {}, `${still}${count(steps.length, 'step')}, ${count(files.length, 'file')}:`),
     element('ul', { role: 'list' }, ...rows),

@@ -83,7 +83,8 @@ export class MachineChoice {
     const stays = whyStays(machine, moving);
     const bytes = vm.disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const memory = `${formatBytes(vm.memoryBytes)} of memory`;
-    const about = `${count(vm.disks.length, 'disk')}, ${formatBytes(bytes)} · ${memory} · ${vm.disks[0]?.chain[0]?.path}`;
+    const disks = `${count(vm.disks.length, 'disk')}, ${formatBytes(bytes)}`;
+    const about = `${disks} · ${memory} · ${vm.disks[0]?.chain[0]?.path}`;
     const radio = element('input', {
       ...{ type: 'radio', name: 'machine', value: vm.id },
       ...{ checked: vm.id === this.#chosen, disabled: stays !== undefined },

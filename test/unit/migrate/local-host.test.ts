@@ -178,7 +178,10 @@ test('on one host a machine moves from itself to itself, and never runs twice', 
 test('what would stop a migration later is told before it begins', async () => {
   expect(await host.check(vm, [folder], 1)).toEqual([]);
   const other = { ...vm, machine: 'pc-q35-99.0' };
-  expect(await host.check(other, [join(folder, 'nowhere')], 1)).toEqual([
+  // It is made when the migration begins.
+  expect(await host.check(vm, [join(folder, 'not', 'yet')], 1)).toEqual([]);
+  writeFileSync(join(folder, 'file'), '');
+  expect(await host.check(other, [join(folder, 'file', 'nowhere')], 1)).toEqual([
     'This host has no machine of the type pc-q35-99.0.',
     expect.stringMatching(/^Nothing can be written to .*nowhere: /),
   ]);

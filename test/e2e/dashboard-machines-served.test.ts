@@ -1,0 +1,45 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { MiB } from '../../src/core/units.js';
+import { browserAvailable, openPage, startBrowser } from '../support/browser.js';
+import { freePorts } from '../support/free-ports.js';
+import { sampleVm } from '../support/sample-vm.js';
+import { commandAvailable } from '../support/servers.js';
+import { blockferry, workFolder } from './command.js';
+
+test('a machine that is off is moved on the page of a real service, to a folder that is made', async (context) => {
+  context.skip(!browserAvailable(), 'needs chromium');
+  context.skip(!commandAvailable('qemu-system-x86_64'), 'needs qemu-system-x86');
+  const { folder, content } = await workFolder(4 * MiB);
+  const state = ['--state', join(folder, 'state')];
+  const [path, there] = [join(folder, 'disk.img'), join(folder, 'there')];
+  const disks = [{ id: 'd0', sizeBytes: content.length, address: '0x4', chain: [{ path, format: 'raw' as const }] }];
+  writeFileSync(join(folder, 'vm.json'), JSON.stringify(sampleVm({ name: 'web', disks })));
+  expect(await blockferry(folder, 'vm', 'add', 'vm.json', ...state).ended).toMatchObject({ exitCode: 0 });
+  const [port = 0] = await freePorts(1);
+  const daemon = blockferry(folder, 'serve', '--json', ...state, '--http', `127.0.0.1:${port}`);
+  await daemon.event(({ type }) => (type as string) === 'serving');
+  const added = await blockferry(folder, 'serve', 'token', 'add', 'me', '--rights', 'admin', ...state).ended;
+  const browser = await startBrowser();
+  onTestFinished(() => browser.close());
+  const { page } = await openPage(browser, `http://127.0.0.1:${port}/#token=${added.out.trim()}`);
+
+  await page.getByRole('link', { name: 'Migrations' }).click();
+  await page.getByRole('link', { name: 'Move a machine' }).click();
+  await page.getByRole('radio', { name: 'web' }).check();
+  await page.getByRole('button', { name: 'Next' }).click();
+  const target = page.getByLabel('Folder', { exact: true });
+  await target.fill(folder);
+  await page.getByRole('button', { name: 'Plan' }).click();
+  await page.locator('.field', { has: target }).getByText('disk.img is there already').waitFor();
+  await target.fill(there);
+  await page.getByRole('button', { name: 'Plan' }).click();
+  await page.getByText('It is off, and stays off. On this host.').waitFor();
+  await page.getByRole('button', { name: 'Start' }).click();
+  await page.getByText('web is at the target.').waitFor();
+  expect(await page.locator('.steps .state.not-needed').count()).toBe(6);
+  expect(readFileSync(join(there, 'disk.img')).equals(content)).toBe(true);
+  const info = await blockferry(folder, 'vm', 'info', 'web', ...state).ended;
+  expect(info.out).toContain(join(there, 'disk.img'));
+});
