@@ -59,7 +59,7 @@ test('a limit that a window of the policy sets is told as that of a window', asy
   expect(mostly(service.get(id, OWNER).time?.total ?? {})).toBe('windowLimit');
 });
 
-test('the time in the queue is told, with the jobs that it stood behind, and the one that it had to stop for', async () => {
+test('the time in the queue is told, with the jobs that it stood behind, and which it had to stop for', async () => {
   const { service } = await testService(new Shelf(), { jobsAtOnce: 1 });
   const [low, high] = [pairIn(scratchFolder(), SIZE, 'low'), pairIn(scratchFolder(), SIZE, 'high')];
   const slow = { limitBytesPerSecond: 2 * MiB };
