@@ -50,9 +50,9 @@ its own environment: credentials for servers are looked for there.
 Foreground jobs go first and are never held back by the limits of others; high
 goes before normal, and normal before low. Jobs of one class share in turn.
 
-With --finish-by a job takes only what it needs to be done in time, and leaves the
-rest to others. Limits, windows and the queue hold as ever: where they leave too
-little, that is told at once, and when it becomes late later on, then.
+With --finish-by a job takes only what it needs to be done in time, and leaves
+the rest to others. Limits, windows and the queue hold as ever: where they leave
+too little, that is told at once, and when it becomes late later on, then.
 
 The program of --notify gets no shell: --notify /usr/bin/logger --notify done
 runs "/usr/bin/logger done". A webhook is a POST of the event as JSON; with a

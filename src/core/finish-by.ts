@@ -12,7 +12,7 @@ export function parseFinishBy(text: string, nowMs: number): number {
   const at = timeOfDay(text, nowMs) ?? (DATE_AND_TIME.test(text) ? Date.parse(text.replace(' ', 'T')) : Number.NaN);
   if (!Number.isFinite(at)) {
     throw new TransferError('E_USAGE', `cannot use ${JSON.stringify(text.slice(0, 80))} as a time to be done by`, {
-      hint: 'Write a time of day, such as 06:00, or a date with its time, such as 2030-01-31T06:00 (or with Z: in UTC).',
+      hint: 'Write a time of day, such as 06:00, or a date with its time, such as 2030-01-31T06:00 (with Z: in UTC).',
     });
   }
   if (at > nowMs) return at;

@@ -26,7 +26,7 @@ test.skipIf(!browserAvailable())(
     await page.getByRole('link', { name: 'New job' }).click();
     await page.getByLabel('Source').fill(join(folder, 'disk.img'));
     await page.getByLabel('Target').fill(join(folder, 'b.img'));
-    await page.getByLabel('Limit').fill('4MiB');
+    await page.getByLabel('Limit', { exact: true }).fill('4MiB');
     await page.getByRole('button', { name: 'Create job' }).click();
     await page.getByRole('img', { name: 'Map of 3 chunks' }).waitFor();
     await page.waitForFunction(() => Number(document.querySelector('progress')?.getAttribute('value')) > 0.2);
@@ -36,7 +36,7 @@ test.skipIf(!browserAvailable())(
     await page.getByText('Not connected').waitFor();
     await serve();
     await page.locator('.banner').getByText('The service was started again at').waitFor();
-    await page.getByLabel('Limit').fill('');
+    await page.getByLabel('Limit', { exact: true }).fill('');
     await page.getByRole('button', { name: 'Set limit' }).click();
     await page.getByText('Acknowledged', { exact: true }).waitFor();
     expect(readFileSync(join(folder, 'b.img')).equals(content)).toBe(true);

@@ -86,6 +86,19 @@ describe.skipIf(!browserAvailable())('where the time of a job went, on the page 
     await page.emulateMedia({ colorScheme: 'light' });
   });
 
+  test('a job gets a time to be done by on its page, by the clock of the reader, and none', async () => {
+    const { id } = await makeJob(dashboard.control, 'settable');
+    const finishBy = () => dashboard.control.service.get(id, ALICE).finishBy;
+    await goTo(page, `#/job/${id}`);
+    await page.getByLabel('Done by').fill('2040-01-31T06:00');
+    await page.getByRole('button', { name: 'Set time' }).click();
+    await eventually(finishBy).toBe(new Date('2040-01-31T06:00').toISOString());
+    await page.getByText(/to be done by 31 Jan/).waitFor();
+    await page.getByLabel('Done by').fill('');
+    await page.getByRole('button', { name: 'Set time' }).click();
+    await eventually(finishBy).toBeFalsy();
+  });
+
   test('by when a job is to be done is told, and that it will be late', async () => {
     const { service } = dashboard.control;
     const finishBy = new Date(Date.now() + 5 * HOUR).toISOString();

@@ -87,7 +87,13 @@ function ofThePhase(progress: ProgressEvent): ProgressEvent {
 /** What the phase is called, for people. */
 export function doingText(progress: ProgressEvent, verb: Verb): string {
   const doing = verb === 'copying' ? DOING[progress.phase] : verb;
-  return progress.files ? `${doing}, ${filesText(progress.files)}` : doing;
+  const lateByMs = progress.deadline?.lateByMs;
+  const parts = [
+    doing,
+    ...(progress.files ? [filesText(progress.files)] : []),
+    ...(lateByMs === undefined ? [] : [`will be late by about ${formatDuration(lateByMs)}`]),
+  ];
+  return parts.join(', ');
 }
 
 function filesText({ done, total, skipped, failed }: FileCounts): string {

@@ -4,7 +4,7 @@ import { formatBytes, parseRate } from '../../core/units.js';
 import { isFinal, type JobSettings, PRIORITIES, type Priority } from '../../service/job.js';
 import type { JobView } from '../../service/job-service.js';
 import type { App } from './app.js';
-import { element, field, setAttribute, setText, tick } from './dom.js';
+import { button, element, field, setAttribute, setText, tick } from './dom.js';
 import { PRIORITY_WORDS, sentence } from './words.js';
 
 export const LIMIT_HINT = 'Such as 50 MiB or 400 Mbit, a second. Empty: none.';
@@ -26,6 +26,7 @@ export class SettingsForm {
   readonly #app: App;
   readonly #priority: HTMLSelectElement;
   readonly #limit = element('input', { type: 'text', autocomplete: 'off', spellcheck: 'false' });
+  readonly #finishBy = element('input', { type: 'datetime-local' });
   readonly #auto = element('input', { type: 'checkbox' });
   readonly #wrong = element('p', { class: 'wrong', role: 'alert' });
   readonly #controls: HTMLFieldSetElement;
@@ -49,6 +50,8 @@ export class SettingsForm {
       field('Priority', this.#priority),
       field('Limit', this.#limit, LIMIT_HINT),
       element('button', { type: 'submit' }, 'Set limit'),
+      field('Done by', this.#finishBy, 'No faster than that takes. Empty: as fast as it goes.'),
+      button('Set time', () => this.#setTime()),
       tick('Complete by itself', this.#auto, 'The targets get their names as soon as all files are transferred.'),
       this.#wrong,
     );
@@ -59,6 +62,7 @@ export class SettingsForm {
     });
     this.root = element('section', { class: 'card' }, element('h2', {}, 'Settings'), form);
     this.#limit.value = limitText(job);
+    this.#finishBy.value = localText(job.finishBy);
     this.update(job);
   }
 
@@ -84,6 +88,14 @@ export class SettingsForm {
     }
   }
 
+  /** Of the clock on the wall of whoever says it. */
+  async #setTime(): Promise<void> {
+    const { value } = this.#finishBy;
+    const finishBy = value === '' ? '' : new Date(value).toISOString();
+    await this.#change({ finishBy }, finishBy === '' ? 'It goes as fast as it can.' : 'The time is set.');
+    this.#finishBy.value = localText(this.#job.finishBy);
+  }
+
   #showWrong(text: string): void {
     setText(this.#wrong, text);
     setAttribute(this.#limit, 'aria-invalid', text === '' ? undefined : 'true');
@@ -100,6 +112,13 @@ export class SettingsForm {
     else this.update(this.#job);
     return worked;
   }
+}
+
+/** As the control has it: `2030-01-31T06:00`, by the reader's own clock. */
+function localText(finishBy: string | undefined): string {
+  if (!finishBy) return '';
+  const at = new Date(finishBy);
+  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 function limitText({ limitBytesPerSecond }: JobView): string {

@@ -63,7 +63,7 @@ export function timeWords(atMs: number, nowMs: number): string {
 
 /** `to be done by 06:00:00, late by about 20 min`; nothing where there is no hurry any more. */
 export function dueWords({ state, finishBy, lateByMs }: JobView, nowMs: number): string {
-  if (finishBy === undefined || isFinal(state) || state === 'transferred') return '';
+  if (!finishBy || isFinal(state) || state === 'transferred') return '';
   const late = lateByMs === undefined ? '' : `, late by about ${formatDuration(lateByMs)}`;
   return `to be done by ${timeWords(Date.parse(finishBy), nowMs)}${late}`;
 }

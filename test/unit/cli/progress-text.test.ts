@@ -70,6 +70,9 @@ test('a line for a log holds everything, whatever the width', () => {
 test('a comparison is called so, though it only reads', () => {
   expect(doingText(progress({ phase: 'reading-back' }), 'comparing')).toBe('comparing');
   expect(doingText(progress({ phase: 'reading-back' }), 'copying')).toBe('reading back from the storage');
+  const deadline = { finishBy: 0, lateByMs: 1_200_000 };
+  expect(doingText(progress({ deadline }), 'copying')).toBe('copying, will be late by about 20 min 00 s');
+  expect(doingText(progress({ deadline: { finishBy: 0 } }), 'copying')).toBe('copying');
 });
 
 test('a reason stands for a second before another one replaces it', () => {

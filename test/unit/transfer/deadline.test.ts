@@ -34,7 +34,7 @@ test('the pace is what is left over the time that is left, and what comes after 
   expect(reckonDeadline(question({ afterMs: 5 * HOUR })).bytesPerSecond).toBe((36 * GiB) / 18_000);
 });
 
-test('a window that lets nothing run, or little, makes it faster before and after, and nowhere faster than allowed', () => {
+test('a window that lets little or nothing run makes it faster before and after, never faster than allowed', () => {
   const closed = question({ allowedAt: stretches([2, EVER], [4, 0], [4, EVER]) });
   expect(reckonDeadline(closed).bytesPerSecond).toBe((36 * GiB) / (6 * 3600));
   const slow = question({ allowedAt: stretches([2, EVER], [4, MiB], [4, EVER]) });
@@ -134,7 +134,7 @@ test('what limits and windows make impossible is told at once, with the earliest
   });
 });
 
-test('whatever ends, windows and chance do, it is never faster than allowed, and in time where that was possible', () => {
+test('whatever windows and chance do, it is never faster than allowed, and in time where that was possible', () => {
   const { random } = new Seeded(11);
   for (let round = 0; round < 40; round++) {
     const list = Array.from(
