@@ -2,7 +2,7 @@
 import type { Change } from './change.js';
 import type { Bound, Finding, Unit } from './statistics.js';
 
-const DIGITS: Readonly<Record<Unit, number>> = { x: 2, s: 3, MiB: 0, '%': 2, 'GiB/s': 2 };
+const DIGITS: Readonly<Record<Unit, number>> = { x: 2, s: 3, ms: 2, MiB: 0, '%': 2, 'GiB/s': 2 };
 
 /** Fewer runs than this do not make a claim. */
 const RUNS_MIN = 7;

@@ -11,7 +11,7 @@ export interface Bound {
   readonly aim?: number;
 }
 
-export type Unit = 'x' | 's' | 'MiB' | '%' | 'GiB/s';
+export type Unit = 'x' | 's' | 'ms' | 'MiB' | '%' | 'GiB/s';
 export type Better = 'lower' | 'higher';
 
 export type Verdict = 'ok' | 'ok, aim met' | 'only the median' | 'only the best' | 'missed' | 'stated';

@@ -109,10 +109,6 @@ export class YieldController {
     const ruling = rule(this.#state, sample, this.#goal);
     this.#state = ruling.state;
     this.#ruling = ruling;
-    if (process.env.BF_YIELD_LOG)
-      process.stderr.write(
-        `YL ${this.#watched.name} ${Math.round(sample.ms)} ${ruling.why} ${state(ruling, sample)}\n`,
-      );
     this.#hold(ruling.rateBytesPerSecond, ruling.blockBytesMax);
   }
 
@@ -126,8 +122,6 @@ export class YieldController {
   }
 }
 
-const state = (r: Ruling, s: Sample) =>
-  `rate ${(r.rateBytesPerSecond / 1e6).toFixed(1)} got ${(s.bytes / s.ms / 1e3).toFixed(1)} dlv ${(r.state.delivered / 1e6).toFixed(1)} wait ${r.state.waitMs.toFixed(2)} mean ${(s.latencyMs / s.blocks).toFixed(2)} base ${JSON.stringify(r.state.base)} ceil ${(r.state.ceiling / 1e6).toFixed(1)} cap ${(r.state.cap / 1e6).toFixed(1)} oth ${r.state.othersRequests.toFixed(0)} raw ${s.others?.requests} ${(r.state.othersBytes / 1e6).toFixed(1)}`;
 export function newOwnLevels(): OwnLevels {
   return { reads: newPaceLevel(0, 'reads'), writes: newPaceLevel(0, 'writes') };
 }

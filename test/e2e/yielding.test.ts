@@ -1,4 +1,4 @@
-/** Copies that make way for others, whole, on real files: they end, byte for byte, and go on where they were stopped. */
+/** Copies that make way for others, on real files: they end, byte for byte, and go on where they were stopped. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

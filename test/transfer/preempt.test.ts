@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 import { createRunner } from '../../src/compose.js';
 import { systemClock } from '../../src/core/clock.js';
 import type { TransferEvent } from '../../src/core/events.js';
+import { newPaceLevel, setPaceLevel } from '../../src/core/pace-level.js';
 import { KiB, MiB } from '../../src/core/units.js';
 import { parseLocation } from '../../src/endpoint/location.js';
-import { newPaceLevel, setPaceLevel } from '../../src/core/pace-level.js';
 import { Transfer, type TransferRequest } from '../../src/transfer/transfer.js';
 import { CHUNK, expectDone, pairIn, scratchFolder } from '../support/copying.js';
 

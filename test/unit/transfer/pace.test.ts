@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { PACE_LEVEL_CELLS } from '../../../src/core/pace-level.js';
 import { newStop } from '../../../src/core/stop.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
-import { PACE_LEVEL_CELLS } from '../../../src/core/pace-level.js';
 import { Pace } from '../../../src/transfer/pace.js';
 import { FakeClock } from '../../support/fake-clock.js';
 import { Seeded } from '../../support/seeded.js';
