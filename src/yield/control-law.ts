@@ -63,6 +63,8 @@ export interface LawState {
   /** Since then: requests waited, others were seen. Milliseconds. */
   readonly calmMs: number;
   readonly goneMs: number;
+  /** For so long less moved than might have, with blocks under way all the time: the storage gives no more. */
+  readonly fullMs: number;
   /** How long the rate stays before more than the ceiling is tried. */
   readonly patienceMs: number;
 }
@@ -71,7 +73,7 @@ export const FIRST: LawState = {
   mode: 'alone',
   ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0 },
   ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, lastWaitMs: 0, base: {} },
-  ...{ calmMs: 0, goneMs: 0, patienceMs: 0 },
+  ...{ calmMs: 0, goneMs: 0, fullMs: 0, patienceMs: 0 },
 };
 
 export type Why = 'alone' | 'others' | 'waits' | 'returns';
@@ -127,6 +129,7 @@ const SETTLE_MS = 300;
 const CALM_MS = 2000;
 /** One bad moment is no new ceiling. */
 const FULL_SHARE = 0.85;
+const FULL_MS = 400;
 const CEILING_KEEPS = 0.85;
 const SMOOTH_MS = 250;
 /** A trace of what has been, for as long as routes and disks stay the same: minutes (RFC 6817, base delay). */
@@ -167,12 +170,14 @@ function look(before: LawState, sample: Sample): LawState {
   const perSecond = 1000 / Math.max(1, sample.ms);
   const { base, lastWaitMs } = waited(before, sample);
   const delivered = smooth(before.delivered, sample.bytes * perSecond);
+  const asked = before.mode === 'alone' ? delivered : smooth(before.asked, before.rate);
   // What goes through while nobody else is there is all that does.
   const shows = sample.others !== undefined && before.mode !== 'beside';
   return {
     ...before,
     ...{ base, delivered, lastWaitMs, waitMs: Math.min(lastWaitMs, before.lastWaitMs) },
-    asked: before.mode === 'alone' ? delivered : smooth(before.asked, before.rate),
+    asked,
+    fullMs: delivered < FULL_SHARE * asked && sample.latencyMs >= sample.ms ? before.fullMs + sample.ms : 0,
     othersRequests: smooth(before.othersRequests, (sample.others?.requests ?? 0) * perSecond),
     othersBytes: smooth(before.othersBytes, (sample.others?.bytes ?? 0) * perSecond),
     pressure: smooth(before.pressure, sample.pressure ?? 0),
@@ -237,28 +242,23 @@ function beside(before: LawState, sample: Sample, { manner, trickle }: Bounds): 
     const patienceMs = state.ceiling > 0 ? PATIENCE_MS_MAX / 4 : PATIENCE_MS_MIN;
     return held(rate, { cap: Infinity, calmMs: 0, patienceMs }, 'others');
   }
-  const waits = state.waitMs > manner.waitMs || isFull(state, sample);
+  const waits = state.waitMs > manner.waitMs || state.fullMs >= FULL_MS;
   if (waits && state.calmMs >= SETTLE_MS) return giveWay(state, manner, held);
   return comeBack(state, sample, most, held);
-}
-
-/** Less moves than may, and blocks are under way all the time: the storage gives no more. */
-function isFull({ delivered, asked }: LawState, { ms, latencyMs }: Sample): boolean {
-  return delivered < FULL_SHARE * asked && latencyMs >= ms;
 }
 
 type Hold = (rate: number, next: Partial<LawState>, why: Why) => Ruling;
 
 function giveWay(state: LawState, manner: Manner, held: Hold): Ruling {
-  // Less came than was allowed: that is what the storage has now.
-  const short = state.delivered < 0.9 * state.asked;
+  // That is what the storage has now.
+  const short = state.fullMs >= FULL_MS;
   const had = state.delivered + state.othersBytes;
   const known = state.ceiling || had;
   const ceiling = short ? Math.min(known, Math.max(had, CEILING_KEEPS * known)) : known;
   // Not everything that keeps bytes from moving is the storage: a flush of our own, or the other end.
   const cap = Math.min(state.cap, Math.max(0.95 * (short ? state.delivered : state.rate), manner.keeps * state.rate));
   const patienceMs = Math.min(PATIENCE_MS_MAX, state.patienceMs * 2);
-  return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, patienceMs }, 'waits');
+  return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, fullMs: 0, patienceMs }, 'waits');
 }
 
 /** Quickly up to where requests came to wait, slowly over that, and after a long calm over the ceiling too. */
