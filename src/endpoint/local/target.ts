@@ -9,7 +9,7 @@ import type { ChunkWriter, CommitRequest, Expected, PartMark, ReadBack, Target }
 import { DirectReader, dropCache } from '../../platform/direct-io.js';
 import { type FileLayer, readFully, writeFully } from '../../platform/file-layer.js';
 import { encodePath, type PathBytes } from '../../platform/path-bytes.js';
-import { writeThrough } from '../../platform/write-through.js';
+import { WriteThrough } from '../../platform/write-through.js';
 import { localError } from './errors.js';
 import { OldFile } from './old.js';
 import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './part.js';
@@ -23,6 +23,7 @@ export class LocalTarget implements Target {
   readonly #files: FileLayer;
   #direct: DirectReader | 'refused' | undefined;
   #old: OldFile | undefined;
+  #through: WriteThrough | 'refused' | undefined;
 
   constructor(files: FileLayer, ref: PreparedRef) {
     this.#files = files;
@@ -143,6 +144,8 @@ export class LocalTarget implements Target {
   detach(): void {
     if (this.#direct instanceof DirectReader) this.#direct.close();
     this.#direct = undefined;
+    if (this.#through instanceof WriteThrough) this.#through.close();
+    this.#through = undefined;
     this.#old?.close();
     this.#old = undefined;
   }
@@ -160,10 +163,15 @@ export class LocalTarget implements Target {
     const { fd, leavesCache, blockwise } = this.ref;
     try {
       writeFully(this.#files, fd, block, position, leavesCache);
-      if (blockwise) writeThrough(fd, { offset: position, length: block.length });
+      if (blockwise) this.#writtenThrough()?.wait({ offset: position, length: block.length });
     } catch (thrown) {
       throw localError('write-target', this.ref.writtenPath, thrown, { offset: position });
     }
+  }
+
+  #writtenThrough(): WriteThrough | undefined {
+    this.#through ??= WriteThrough.open(sameFile(this.ref)) ?? 'refused';
+    return this.#through === 'refused' ? undefined : this.#through;
   }
 
   #reader(range: ByteRange, read: (into: Uint8Array, position: number) => number): ChunkReader {
