@@ -3,15 +3,17 @@
  * while each of them copies there. All find cold caches, and share the ceiling.
  */
 import { execFileSync } from 'node:child_process';
-import { GiB, KiB, MiB } from '../src/core/units.js';
+import { writeFileSync } from 'node:fs';
+import { KiB, MiB } from '../src/core/units.js';
 import { type Bench, type BenchCase, type CaseResult, copyCommand, isPresent, leftOut, NOT_SHARED } from './measure.js';
 import { type Beside, beside, fioVictim, SOURCE, sqliteVictim, type Times, type Victim } from './neighbours.js';
 import { cp, rsync } from './peers.js';
 import { type Bound, type Finding, median, valueFinding } from './statistics.js';
 import { CEILING, ThrottledDisk } from './throttled-disk.js';
+import { renderTimelines } from './timeline.js';
 
 const SOURCE_BYTES = 1000 * MiB;
-const DISK_BYTES = 2.4 * GiB;
+const DISK_BYTES = 2400 * MiB;
 const TARGET = 'target.img';
 const ROUNDS_MAX = 5;
 const FULL: Times = { leadMs: 3000, victimSeconds: 8, tailMs: 4000 };
@@ -81,7 +83,17 @@ class Neighbourhood {
       // At the mean rate that ours just had beside the neighbour.
       if (isPresent(rsync)) await this.#run(this.#rsync());
     }
+    if (this.#bench.plot !== undefined) writeFileSync(this.#bench.plot, this.#plot());
     return { contenders: [], findings: this.#findings(), notes: [] };
+  }
+
+  /** The last round. */
+  #plot(): string {
+    const plots = [CP, PLAIN, { name: 'rsync --bwlimit' }, GREEDY, FAIR, GENTLE, PROTECT].flatMap(({ name }) => {
+      const seen = this.#all(fioVictim, { name }).at(-1);
+      return seen ? [{ name, ...seen }] : [];
+    });
+    return renderTimelines(plots, CEILING);
   }
 
   #rsync(): Mover {

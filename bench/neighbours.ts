@@ -67,6 +67,15 @@ export interface Beside {
   /** Until the mover had given way, and until it was back. */
   readonly gaveWayMs: number;
   readonly backMs: number;
+  /** How fast the mover read, over the whole run. */
+  readonly line: Line;
+}
+
+export interface Line {
+  /** Seconds since the start, and bytes per second. */
+  readonly points: readonly (readonly [seconds: number, rate: number])[];
+  /** When the victim came, and went. */
+  readonly victim: readonly [number, number];
 }
 
 interface Reading {
@@ -182,5 +191,12 @@ function moved(
     after: rate(toMs + 1000, Number.POSITIVE_INFINITY),
     gaveWayMs: first(fromMs, (now) => now < SLOWER * before),
     backMs: first(toMs, (now) => now > BACK * before),
+    line: {
+      points: readings.flatMap(({ atMs }) => {
+        const seconds = (atMs - startMs) / 1000;
+        return atMs - startMs < WINDOW_MS ? [] : [[seconds, rate(atMs - WINDOW_MS, atMs)] as const];
+      }),
+      victim: [(fromMs - startMs) / 1000, (toMs - startMs) / 1000],
+    },
   };
 }
