@@ -13,7 +13,7 @@ import { CEILING, ThrottledDisk } from './throttled-disk.js';
 import { renderTimelines } from './timeline.js';
 
 const SOURCE_BYTES = 1000 * MiB;
-const DISK_BYTES = 2400 * MiB;
+const DISK_BYTES = 2500 * MiB;
 const TARGET = 'target.img';
 const ROUNDS_MAX = 5;
 const FULL: Times = { leadMs: 3000, victimSeconds: 8, tailMs: 4000 };

@@ -109,6 +109,7 @@ export async function beside(
     const toMs = nowMs(systemClock);
     if (moving) await systemClock.sleep(tailMs, signal);
     signal.throwIfAborted();
+    if (moving?.exitCode) throw new TransferError('E_BUG', `${mover?.join(' ')} ended with ${moving.exitCode}`);
     return { ...percentiles(times, victimSeconds), ...moved(readings, fromMs, toMs) };
   } finally {
     watching.abort();

@@ -68,7 +68,7 @@ export class ThrottledDisk {
     const queue = join('/sys/block', basename(this.#loop));
     // What a scheduler would put right or wrong is another question.
     writeFileSync(join(queue, 'queue/scheduler'), 'none');
-    execFileSync('mkfs.ext4', ['-q', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#loop]);
+    execFileSync('mkfs.ext4', ['-q', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#loop]);
     execFileSync('mount', [this.#loop, this.folder]);
     const number = readFileSync(join(queue, 'dev'), 'utf8').trim();
     for (const way of ['read', 'write']) {

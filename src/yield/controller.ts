@@ -80,11 +80,10 @@ export class YieldController {
     return reasonOf(this.#ruling, this.#watched, this.#goal);
   }
 
-  /** What cannot be seen here, and what it goes by instead. */
+  /** What could be seen elsewhere and cannot be seen here, and what it goes by instead. */
   get notes(): readonly string[] {
     const { name, link, seesOthers, seesPressure } = this.#watched;
-    if (link) return [`${name} is a link: it yields by how long its own requests wait, which is all that can be seen`];
-    if (seesOthers) return [];
+    if (link || seesOthers) return [];
     const pressure = seesPressure
       ? ', and by the I/O pressure that the kernel tells'
       : '; the kernel tells no pressure';
