@@ -140,13 +140,14 @@ async function victimTimes(
 
 function startIn(disk: ThrottledDisk, argv: readonly string[], stdout: 'pipe' | 'ignore'): ChildProcess {
   const [program = '', ...args] = disk.inGroup(argv);
-  return spawn(program, args, { stdio: ['ignore', stdout, 'ignore'], cwd: disk.folder });
+  return spawn(program, args, { stdio: ['ignore', stdout, 'ignore'], detached: true });
 }
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = once(child, 'close');
-  child.kill('SIGKILL');
+  // With all that it started: rsync is three processes.
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
   await closed;
 }
 

@@ -52,6 +52,8 @@ export interface LawState {
   /** Smoothed, per second: what moved, and what might have. */
   readonly delivered: number;
   readonly asked: number;
+  /** What moved, over a second: a storage gives more in its first moments than it can go on with. */
+  readonly sustained: number;
   readonly othersRequests: number;
   readonly othersBytes: number;
   readonly pressure: number;
@@ -71,7 +73,7 @@ export interface LawState {
 
 export const FIRST: LawState = {
   mode: 'alone',
-  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0 },
+  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0, sustained: 0 },
   ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, lastWaitMs: 0, base: {} },
   ...{ calmMs: 0, goneMs: 0, fullMs: 0, patienceMs: 0 },
 };
@@ -132,6 +134,9 @@ const FULL_SHARE = 0.85;
 const FULL_MS = 400;
 const CEILING_KEEPS = 0.85;
 const SMOOTH_MS = 250;
+const SUSTAINED_MS = 1000;
+/** So soon half of what was more than that is forgotten, while a copy is alone and moves. */
+const CEILING_FADES_MS = 15_000;
 /** A trace of what has been, for as long as routes and disks stay the same: minutes (RFC 6817, base delay). */
 const BASE_DOUBLES_MS = 180_000;
 /** The first where the ceiling was not seen while nobody else was there. */
@@ -165,10 +170,11 @@ export function rule(before: LawState, sample: Sample, goal: Goal): Ruling {
 
 /** What all modes learn from a sample. */
 function look(before: LawState, sample: Sample): LawState {
-  const weight = 1 - Math.exp(-sample.ms / SMOOTH_MS);
-  const smooth = (old: number, now: number): number => old + (now - old) * weight;
+  const smooth = (old: number, now: number, overMs = SMOOTH_MS): number =>
+    old + (now - old) * (1 - Math.exp(-sample.ms / overMs));
   const perSecond = 1000 / Math.max(1, sample.ms);
   const { base, lastWaitMs } = waited(before, sample);
+  const sustained = smooth(before.sustained, sample.bytes * perSecond, SUSTAINED_MS);
   const delivered = smooth(before.delivered, sample.bytes * perSecond);
   const asked = before.mode === 'alone' ? delivered : smooth(before.asked, before.rate);
   // What goes through while nobody else is there is all that does.
@@ -181,7 +187,8 @@ function look(before: LawState, sample: Sample): LawState {
     othersRequests: smooth(before.othersRequests, (sample.others?.requests ?? 0) * perSecond),
     othersBytes: smooth(before.othersBytes, (sample.others?.bytes ?? 0) * perSecond),
     pressure: smooth(before.pressure, sample.pressure ?? 0),
-    ceiling: Math.max(before.ceiling, shows ? Math.min(delivered, sample.bytes * perSecond) : 0),
+    sustained,
+    ceiling: Math.max(before.ceiling, shows ? sustained : 0),
     calmMs: before.calmMs + sample.ms,
   };
 }
@@ -207,9 +214,9 @@ function isCrowded({ othersRequests, othersBytes, delivered }: LawState): boolea
 }
 
 function alone(state: LawState, ms: number): Ruling {
-  // What was once the ceiling is forgotten in minutes: other machines may share what is behind a volume.
-  const faded = state.ceiling * 0.5 ** (ms / BASE_DOUBLES_MS);
-  const ceiling = Math.max(faded, Math.min(state.delivered, state.ceiling));
+  const { sustained } = state;
+  const moves = state.ceiling > 0 && sustained > state.ceiling / 2;
+  const ceiling = moves ? sustained + (state.ceiling - sustained) * 0.5 ** (ms / CEILING_FADES_MS) : state.ceiling;
   const next = { ...state, ceiling, rate: 0, cap: Number.POSITIVE_INFINITY };
   return { state: next, rateBytesPerSecond: 0, blockBytesMax: 0, why: 'alone' };
 }
