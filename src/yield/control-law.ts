@@ -151,7 +151,10 @@ function mannerOf(goal: Goal, ceiling: number, link: boolean): Manner {
   // One block holds a disk for an eighth of what is allowed: several lie in the queue, and others' beside them.
   const bytes = ceiling > 0 ? 2 ** Math.floor(Math.log2((ceiling * latencyMs) / 8000)) : 64 * KiB;
   const blockBytes = Math.max(BLOCK_BYTES_MIN, Math.min(256 * KiB, bytes));
-  return { share: 0.85, waitMs: latencyMs / 8, keeps: 0.6, trickle: 0.05, blockBytes: link ? 0 : blockBytes };
+  const paced = { share: 0.85, keeps: 0.6, trickle: 0.05 };
+  // A latency is of a disk; on the links to it a copy is gentle.
+  if (link) return { ...paced, waitMs: Math.max(latencyMs / 8, LINK_WAIT_MS.gentle), blockBytes: 0 };
+  return { ...paced, waitMs: latencyMs / 8, blockBytes };
 }
 
 /** @param sample of the time since the last one */
