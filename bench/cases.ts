@@ -7,6 +7,7 @@ import { hashCase } from './cases-hash.js';
 import { httpCase } from './cases-http.js';
 import { limitsCase } from './cases-limits.js';
 import { migrateCases } from './cases-migrate.js';
+import { neighbourCase } from './cases-neighbour.js';
 import { peerCases } from './cases-peer.js';
 import { reflinkCase } from './cases-reflink.js';
 import { resumeCase } from './cases-resume.js';
@@ -26,6 +27,7 @@ export const cases: readonly BenchCase[] = [
   ...peerCases,
   ...serviceCases,
   ...migrateCases,
+  neighbourCase,
   ...sparseCases,
   reflinkCase,
   ...diskCases,

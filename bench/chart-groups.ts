@@ -44,9 +44,19 @@ const RULES: readonly GroupRule[] = [
     holds: ({ finding }) => finding.unit === 'x',
   },
   {
+    title: 'Beside a neighbour',
+    reading: 'What the neighbour keeps, and what the mover gets. More is better.',
+    holds: ({ case: name, finding }) => name === 'neighbour' && finding.unit === '%',
+  },
+  {
     title: 'Limit accuracy',
     reading: 'The fastest and the slowest window, beside the rate that was asked for.',
     holds: ({ finding }) => finding.unit === '%',
+  },
+  {
+    title: 'Requests of a neighbour',
+    reading: 'How long 99 of 100 took at most. Less is better.',
+    holds: ({ finding }) => finding.unit === 'ms',
   },
   { title: 'Peak memory', reading: 'Less is better.', holds: ({ finding }) => finding.unit === 'MiB' },
   {

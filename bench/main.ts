@@ -47,7 +47,7 @@ async function measure(
       print.step(`${name}: ${title}`);
       const startMs = nowMs(systemClock);
       const pairs = Math.min(options.pairs, pairsMax ?? options.pairs);
-      const result = await run({ workspace, sizeBytes, pairs, quick, print, signal });
+      const result = await run({ workspace, sizeBytes, pairs, quick, print, signal, plot: options.plot });
       printCase(print, result);
       print.note(`took ${formatDuration(nowMs(systemClock) - startMs)}`);
       cases.push(reportedCase(name, title, result));

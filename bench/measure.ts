@@ -25,6 +25,8 @@ export interface Bench {
   readonly pairs: number;
   /** Everything small, to see whether it runs: what it measures means nothing. */
   readonly quick: boolean;
+  /** Where a case that has one draws what happened over time. */
+  readonly plot?: string | undefined;
   readonly print: Printer;
   readonly signal: AbortSignal;
 }

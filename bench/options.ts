@@ -32,6 +32,7 @@ Tells:
   --json <file>    write every run to this file
   --html <file>    write one page with charts and tables, which needs nothing else
   --chart <file>   write the chart that README shows, as SVG
+  --plot <file>    draw what movers did beside a neighbour, second by second, as SVG
   --table          print README's table
   --record         put the cases that were measured into bench/baseline.json, and draw docs/bench.svg from it
   --from <file>    measure nothing: tell all this of the results in a file that --json or --record wrote
@@ -54,6 +55,7 @@ export interface Options {
   readonly json?: string;
   readonly html?: string;
   readonly chart?: string;
+  readonly plot?: string;
   readonly table: boolean;
   readonly record: boolean;
   readonly from?: string;
@@ -68,6 +70,7 @@ const KNOWN = {
   json: { type: 'string' },
   html: { type: 'string' },
   chart: { type: 'string' },
+  plot: { type: 'string' },
   table: { type: 'boolean', default: false },
   record: { type: 'boolean', default: false },
   from: { type: 'string' },
@@ -86,7 +89,7 @@ export function readOptions(args: readonly string[]): Options | { readonly help:
     const sizeBytes = values.size === undefined ? defaults.sizeBytes : parseBytes(values.size, '--size');
     if (sizeBytes % SIZE_STEP_BYTES !== 0) throw new Error(`--size ${values.size}: expected a multiple of 16MiB`);
     if (values.from !== undefined && record) throw new Error('--record takes what is measured now, and not --from');
-    const paths = (['against', 'json', 'html', 'chart', 'from'] as const).flatMap((name) => {
+    const paths = (['against', 'json', 'html', 'chart', 'plot', 'from'] as const).flatMap((name) => {
       const path = values[name];
       return path === undefined ? [] : [[name, resolve(path)] as const];
     });

@@ -13,7 +13,7 @@ export interface YieldOptions {
    * goes as fast as it can, whoever suffers. A trickle always flows.
    */
   readonly yield?: Yield;
-  /** Instead of `yield`: gives way so that their requests take no longer than these milliseconds, in 99 of 100 cases. */
+  /** Instead of `yield`: gives way so that 99 of 100 of their requests take no longer than so many milliseconds. */
   readonly protectLatencyMs?: number;
 }
 

@@ -273,10 +273,7 @@ export class Service implements JobService {
     this.#desk.dispatcher.close();
     const stopped = [...this.#desk.runs.values()].map((run) => run.suspend(true));
     await orLate(Promise.all([this.#housekeeping.close(), ...stopped]), clock, CLOSE_MS, AbortSignal.abort());
-    for (const id of this.#desk.runs.keys()) {
-      const job = this.#book.find(id);
-      if (job) this.#book.keepSoon(job);
-    }
+    this.#desk.keepRuns();
     await this.#notices?.close();
     this.#book.flush();
     this.#parts.policies.close();
@@ -296,8 +293,7 @@ export class Service implements JobService {
 
   /** Where it is in the queue `by` hears what it waits for now. */
   #view(job: JobRecord, by?: Caller): JobView {
-    const { runs, deadlines } = this.#desk;
-    const view = jobView(job, runs.get(job.id)?.rate() ?? 0, deadlines.view(job.id)?.lateByMs);
+    const view = jobView(job, this.#desk.runs.get(job.id)?.rate() ?? 0, this.#desk.deadlines.view(job.id)?.lateByMs);
     if (!by || job.state !== 'queued') return view;
     return { ...view, reason: explainTo(by, job, this.#desk, this.#book).sentence };
   }

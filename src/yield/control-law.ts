@@ -52,6 +52,8 @@ export interface LawState {
   /** Smoothed, per second: what moved, and what might have. */
   readonly delivered: number;
   readonly asked: number;
+  /** What moved, over a second: a storage gives more in its first moments than it can go on with. */
+  readonly sustained: number;
   readonly othersRequests: number;
   readonly othersBytes: number;
   readonly pressure: number;
@@ -63,15 +65,17 @@ export interface LawState {
   /** Since then: requests waited, others were seen. Milliseconds. */
   readonly calmMs: number;
   readonly goneMs: number;
+  /** For so long less moved than might have, with blocks under way all the time: the storage gives no more. */
+  readonly fullMs: number;
   /** How long the rate stays before more than the ceiling is tried. */
   readonly patienceMs: number;
 }
 
 export const FIRST: LawState = {
   mode: 'alone',
-  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0 },
+  ...{ rate: 0, ceiling: 0, cap: Number.POSITIVE_INFINITY, delivered: 0, asked: 0, sustained: 0 },
   ...{ othersRequests: 0, othersBytes: 0, pressure: 0, waitMs: 0, lastWaitMs: 0, base: {} },
-  ...{ calmMs: 0, goneMs: 0, patienceMs: 0 },
+  ...{ calmMs: 0, goneMs: 0, fullMs: 0, patienceMs: 0 },
 };
 
 export type Why = 'alone' | 'others' | 'waits' | 'returns';
@@ -127,8 +131,12 @@ const SETTLE_MS = 300;
 const CALM_MS = 2000;
 /** One bad moment is no new ceiling. */
 const FULL_SHARE = 0.85;
+const FULL_MS = 400;
 const CEILING_KEEPS = 0.85;
 const SMOOTH_MS = 250;
+const SUSTAINED_MS = 1000;
+/** So soon half of what was more than that is forgotten, while a copy is alone and moves. */
+const CEILING_FADES_MS = 15_000;
 /** A trace of what has been, for as long as routes and disks stay the same: minutes (RFC 6817, base delay). */
 const BASE_DOUBLES_MS = 180_000;
 /** The first where the ceiling was not seen while nobody else was there. */
@@ -143,7 +151,10 @@ function mannerOf(goal: Goal, ceiling: number, link: boolean): Manner {
   // One block holds a disk for an eighth of what is allowed: several lie in the queue, and others' beside them.
   const bytes = ceiling > 0 ? 2 ** Math.floor(Math.log2((ceiling * latencyMs) / 8000)) : 64 * KiB;
   const blockBytes = Math.max(BLOCK_BYTES_MIN, Math.min(256 * KiB, bytes));
-  return { share: 0.85, waitMs: latencyMs / 8, keeps: 0.6, trickle: 0.05, blockBytes: link ? 0 : blockBytes };
+  const paced = { share: 0.85, keeps: 0.6, trickle: 0.05 };
+  // A latency is of a disk; on the links to it a copy is gentle.
+  if (link) return { ...paced, waitMs: Math.max(latencyMs / 8, LINK_WAIT_MS.gentle), blockBytes: 0 };
+  return { ...paced, waitMs: latencyMs / 8, blockBytes };
 }
 
 /** @param sample of the time since the last one */
@@ -162,21 +173,25 @@ export function rule(before: LawState, sample: Sample, goal: Goal): Ruling {
 
 /** What all modes learn from a sample. */
 function look(before: LawState, sample: Sample): LawState {
-  const weight = 1 - Math.exp(-sample.ms / SMOOTH_MS);
-  const smooth = (old: number, now: number): number => old + (now - old) * weight;
+  const smooth = (old: number, now: number, overMs = SMOOTH_MS): number =>
+    old + (now - old) * (1 - Math.exp(-sample.ms / overMs));
   const perSecond = 1000 / Math.max(1, sample.ms);
   const { base, lastWaitMs } = waited(before, sample);
+  const sustained = smooth(before.sustained, sample.bytes * perSecond, SUSTAINED_MS);
   const delivered = smooth(before.delivered, sample.bytes * perSecond);
+  const asked = before.mode === 'alone' ? delivered : smooth(before.asked, before.rate);
   // What goes through while nobody else is there is all that does.
   const shows = sample.others !== undefined && before.mode !== 'beside';
   return {
     ...before,
     ...{ base, delivered, lastWaitMs, waitMs: Math.min(lastWaitMs, before.lastWaitMs) },
-    asked: before.mode === 'alone' ? delivered : smooth(before.asked, before.rate),
+    asked,
+    fullMs: delivered < FULL_SHARE * asked && sample.latencyMs >= sample.ms ? before.fullMs + sample.ms : 0,
     othersRequests: smooth(before.othersRequests, (sample.others?.requests ?? 0) * perSecond),
     othersBytes: smooth(before.othersBytes, (sample.others?.bytes ?? 0) * perSecond),
     pressure: smooth(before.pressure, sample.pressure ?? 0),
-    ceiling: Math.max(before.ceiling, shows ? Math.min(delivered, sample.bytes * perSecond) : 0),
+    sustained,
+    ceiling: Math.max(before.ceiling, shows ? sustained : 0),
     calmMs: before.calmMs + sample.ms,
   };
 }
@@ -202,9 +217,9 @@ function isCrowded({ othersRequests, othersBytes, delivered }: LawState): boolea
 }
 
 function alone(state: LawState, ms: number): Ruling {
-  // What was once the ceiling is forgotten in minutes: other machines may share what is behind a volume.
-  const faded = state.ceiling * 0.5 ** (ms / BASE_DOUBLES_MS);
-  const ceiling = Math.max(faded, Math.min(state.delivered, state.ceiling));
+  const { sustained } = state;
+  const moves = state.ceiling > 0 && sustained > state.ceiling / 2;
+  const ceiling = moves ? sustained + (state.ceiling - sustained) * 0.5 ** (ms / CEILING_FADES_MS) : state.ceiling;
   const next = { ...state, ceiling, rate: 0, cap: Number.POSITIVE_INFINITY };
   return { state: next, rateBytesPerSecond: 0, blockBytesMax: 0, why: 'alone' };
 }
@@ -237,28 +252,23 @@ function beside(before: LawState, sample: Sample, { manner, trickle }: Bounds): 
     const patienceMs = state.ceiling > 0 ? PATIENCE_MS_MAX / 4 : PATIENCE_MS_MIN;
     return held(rate, { cap: Infinity, calmMs: 0, patienceMs }, 'others');
   }
-  const waits = state.waitMs > manner.waitMs || isFull(state, sample);
+  const waits = state.waitMs > manner.waitMs || state.fullMs >= FULL_MS;
   if (waits && state.calmMs >= SETTLE_MS) return giveWay(state, manner, held);
   return comeBack(state, sample, most, held);
-}
-
-/** Less moves than may, and blocks are under way all the time: the storage gives no more. */
-function isFull({ delivered, asked }: LawState, { ms, latencyMs }: Sample): boolean {
-  return delivered < FULL_SHARE * asked && latencyMs >= ms;
 }
 
 type Hold = (rate: number, next: Partial<LawState>, why: Why) => Ruling;
 
 function giveWay(state: LawState, manner: Manner, held: Hold): Ruling {
-  // Less came than was allowed: that is what the storage has now.
-  const short = state.delivered < 0.9 * state.asked;
+  // That is what the storage has now.
+  const short = state.fullMs >= FULL_MS;
   const had = state.delivered + state.othersBytes;
   const known = state.ceiling || had;
   const ceiling = short ? Math.min(known, Math.max(had, CEILING_KEEPS * known)) : known;
   // Not everything that keeps bytes from moving is the storage: a flush of our own, or the other end.
   const cap = Math.min(state.cap, Math.max(0.95 * (short ? state.delivered : state.rate), manner.keeps * state.rate));
   const patienceMs = Math.min(PATIENCE_MS_MAX, state.patienceMs * 2);
-  return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, patienceMs }, 'waits');
+  return held(state.rate * manner.keeps, { ceiling, cap, calmMs: 0, fullMs: 0, patienceMs }, 'waits');
 }
 
 /** Quickly up to where requests came to wait, slowly over that, and after a long calm over the ceiling too. */

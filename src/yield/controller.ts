@@ -80,11 +80,10 @@ export class YieldController {
     return reasonOf(this.#ruling, this.#watched, this.#goal);
   }
 
-  /** What cannot be seen here, and what it goes by instead. */
+  /** What could be seen elsewhere and cannot be seen here, and what it goes by instead. */
   get notes(): readonly string[] {
     const { name, link, seesOthers, seesPressure } = this.#watched;
-    if (link) return [`${name} is a link: it yields by how long its own requests wait, which is all that can be seen`];
-    if (seesOthers) return [];
+    if (link || seesOthers) return [];
     const pressure = seesPressure
       ? ', and by the I/O pressure that the kernel tells'
       : '; the kernel tells no pressure';
@@ -109,10 +108,6 @@ export class YieldController {
     const ruling = rule(this.#state, sample, this.#goal);
     this.#state = ruling.state;
     this.#ruling = ruling;
-    if (process.env.BF_YIELD_LOG)
-      process.stderr.write(
-        `YL ${this.#watched.name} ${Math.round(sample.ms)} ${ruling.why} ${state(ruling, sample)}\n`,
-      );
     this.#hold(ruling.rateBytesPerSecond, ruling.blockBytesMax);
   }
 
@@ -126,8 +121,6 @@ export class YieldController {
   }
 }
 
-const state = (r: Ruling, s: Sample) =>
-  `rate ${(r.rateBytesPerSecond / 1e6).toFixed(1)} got ${(s.bytes / s.ms / 1e3).toFixed(1)} dlv ${(r.state.delivered / 1e6).toFixed(1)} wait ${r.state.waitMs.toFixed(2)} mean ${(s.latencyMs / s.blocks).toFixed(2)} base ${JSON.stringify(r.state.base)} ceil ${(r.state.ceiling / 1e6).toFixed(1)} cap ${(r.state.cap / 1e6).toFixed(1)} oth ${r.state.othersRequests.toFixed(0)} raw ${s.others?.requests} ${(r.state.othersBytes / 1e6).toFixed(1)}`;
 export function newOwnLevels(link = false): OwnLevels {
   return {
     reads: newPaceLevel(0, link ? 'linkPressure' : 'sourcePressure', 'reads'),

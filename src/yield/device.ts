@@ -21,9 +21,11 @@ export interface SystemFolders {
 
 export const SYSTEM: SystemFolders = { sys: '/sys', proc: '/proc' };
 
-/** Never rejects: what cannot be found out is left out. A path that does not exist yet lies where its folder does. */
+/** Never rejects: what cannot be found out is left out. What is not there yet lies where the nearest folder does. */
 export async function deviceBelow(path: string, folders: SystemFolders = SYSTEM): Promise<BlockDevice> {
-  const found = (await statOf(path)) ?? (await statOf(dirname(path)));
+  let found = await statOf(path);
+  for (let above = dirname(path); !found && above !== dirname(above); above = dirname(above))
+    found = await statOf(above);
   if (!found) return { key: `path ${dirname(path)}`, name: dirname(path) };
   const number = deviceNumber(found.isBlockDevice() ? found.rdev : found.dev);
   const disk = wholeDisk(number, folders) ?? wholeDisk(await mountedDevice(number, folders), folders);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadHasher, toHex } from '../../../src/core/digest.js';
 import { TransferError } from '../../../src/core/errors.js';
+import { PACE_LEVEL_CELLS } from '../../../src/core/pace-level.js';
 import { GiB, KiB, MiB } from '../../../src/core/units.js';
 import { answerError } from '../../../src/daemon/exchange.js';
 import { receiveRange } from '../../../src/daemon/receive-range.js';
@@ -125,7 +126,7 @@ function writeEmpty(name: string): string {
 
 test('a client whose bytes wait for the limit hears that they are taken', async () => {
   const clock = new FakeClock();
-  const pace = new Pace([new BigInt64Array(2)], clock);
+  const pace = new Pace([new BigInt64Array(PACE_LEVEL_CELLS)], clock);
   pace.setRate(KiB);
   const newHasher = await loadHasher('xxh64');
   const [hasher, ours] = [newHasher(), newHasher()];

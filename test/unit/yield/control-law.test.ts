@@ -165,3 +165,19 @@ function silent(): Sample {
 test('the same samples give the same rates', () => {
   expect(play('fair', 9, 30, comesAndGoes)).toEqual(play('fair', 9, 30, comesAndGoes));
 });
+
+test('a link is taken up to where its requests come late, whatever latency of a disk is to be kept', () => {
+  const block = { ms: TICK_MS, bytes: 5e6, blocks: 20, blockBytes: 256 * KiB, fastestMs: 0.1, link: true } as const;
+  let state = FIRST;
+  // Each block comes 5 ms after it was asked for: no queue to speak of.
+  for (let tick = 0; tick < 100; tick++) {
+    const ruling = rule(state, { ...block, latencyMs: 100, latencyMs2: 500 }, { latencyMs: 10 });
+    state = ruling.state;
+    expect(ruling.rateBytesPerSecond).toBe(0);
+  }
+  for (let tick = 0; tick < 20; tick++) {
+    state = rule(state, { ...block, latencyMs: 2000, latencyMs2: 200_000 }, { latencyMs: 10 }).state;
+  }
+  expect(state.rate).toBeGreaterThanOrEqual(MiB);
+  expect(state.rate).toBeLessThan(50e6 / 2);
+});

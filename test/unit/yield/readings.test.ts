@@ -8,8 +8,10 @@ import {
   parsePressure,
 } from '../../../src/yield/readings.js';
 
-const STAT =
-  ' 1745618   476597 328925130 13376228  7948254  2756340 4054365008 37497400       25  2813732 52367192  3209937     2615 3854310176  1197367  1806412   296196\n';
+const STAT = [
+  ' 1745618   476597 328925130 13376228  7948254  2756340 4054365008 37497400       25',
+  '  2813732 52367192  3209937     2615 3854310176  1197367  1806412   296196\n',
+].join('');
 
 describe('the statistics of a device', () => {
   test('are read as the kernel writes them, in sectors of 512 bytes', () => {
