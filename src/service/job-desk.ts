@@ -111,11 +111,6 @@ export class JobDesk {
     return this.#parts.runners.borrow(from, to, background);
   }
 
-  /** How far those under way are, before all ends. */
-  keepRuns(): void {
-    for (const job of this.#parts.book.all()) if (this.runs.has(job.id)) this.#parts.book.keepSoon(job);
-  }
-
   run(job: JobRecord): JobRun {
     const known = this.runs.get(job.id);
     if (known) return known;

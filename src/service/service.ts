@@ -273,7 +273,7 @@ export class Service implements JobService {
     this.#desk.dispatcher.close();
     const stopped = [...this.#desk.runs.values()].map((run) => run.suspend(true));
     await orLate(Promise.all([this.#housekeeping.close(), ...stopped]), clock, CLOSE_MS, AbortSignal.abort());
-    this.#desk.keepRuns();
+    for (const job of this.#book.all()) if (this.#desk.runs.has(job.id)) this.#book.keepSoon(job);
     await this.#notices?.close();
     this.#book.flush();
     this.#parts.policies.close();

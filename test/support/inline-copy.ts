@@ -13,6 +13,7 @@ import { diskScheme } from '../../src/transfer/disk-ends.js';
 import { InlineRunner } from '../../src/transfer/inline-runner.js';
 import { Performer } from '../../src/transfer/perform.js';
 import { Transfer, type TransferRequest } from '../../src/transfer/transfer.js';
+import type { Yielding } from '../../src/transfer/yielding.js';
 import { FakeClock } from './fake-clock.js';
 
 export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 'target'>> {
@@ -23,6 +24,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
   readonly workers?: number;
   readonly memoryBytes?: MemoryBytes;
   readonly paces?: readonly SharedArrayBuffer[];
+  readonly yielding?: Yielding;
   /** Ends besides local ones. */
   readonly registry?: Registry;
   /** Puts something between the engine and its runner. */
@@ -32,7 +34,7 @@ export interface InlineOptions extends Partial<Omit<TransferRequest, 'source' | 
 /** A transfer that was not started yet. With the default clock only looking at it takes time, and nobody waits long. */
 export function inlineTransfer(options: InlineOptions): Transfer {
   const { source, target, files = realFiles, clock = new FakeClock({ lookMs: 1 }), ...others } = options;
-  const { workers, registry, memoryBytes, paces, around = (runner) => runner, ...rest } = others;
+  const { workers, registry, memoryBytes, paces, yielding, around = (runner) => runner, ...rest } = others;
   const ends: Registry = { file: () => localScheme(files), ...registry };
   const parts = {
     registry: { ...ends, disk: () => diskScheme(ends) },
@@ -58,5 +60,6 @@ export function inlineTransfer(options: InlineOptions): Transfer {
     random: () => 0.5,
     ...(memoryBytes && { memoryBytes }),
     ...(paces && { paces }),
+    ...(yielding && { yielding }),
   });
 }

@@ -105,6 +105,16 @@ test.skipIf(!nativeAvailable())('small chunks are written out many at a time', a
   expect(watched.begun.length).toBeLessThanOrEqual(8);
 });
 
+test.skipIf(!nativeAvailable())('a copy that yields waits for each block, so that each is one request', async () => {
+  const folder = scratchFolder();
+  const [source, target] = [makeFile(join(folder, 'source.img'), 8 * MiB) as string, join(folder, 'target.img')];
+  const watched = new Watched();
+  const yielding = { notes: [], reason: () => undefined };
+  await inlineTransfer({ source, target, files: watched.layer, yielding, blockBytes: BLOCK }).run();
+  expectSame(source, target);
+  expect(watched.awaited.map(({ length }) => length)).toEqual(Array(32).fill(BLOCK));
+});
+
 test('a copy that somebody waits for asks for no early writing', async () => {
   const folder = scratchFolder();
   const source = makeFile(join(folder, 'source.img'), SIZE) as string;
