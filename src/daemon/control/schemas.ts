@@ -92,6 +92,7 @@ const error = component<ErrorJson>()(
     chunk: optional(COUNT),
     offset: optional(COUNT),
     retryAfterMs: optional(NUMBER),
+    mended: optional(FLAG),
     cause: optional(STRING),
   }),
 );
