@@ -81,6 +81,8 @@ export interface ErrorDetail {
   readonly offset?: number;
   /** What the other side asked us to wait before a retry. */
   readonly retryAfterMs?: number;
+  /** What made it fail is mended already: it is tried again, and does not count as an attempt. */
+  readonly mended?: boolean;
   readonly cause?: unknown;
 }
 

@@ -80,9 +80,22 @@ const sourceFacts = object(
   { allocatedBytes: count() },
 );
 
+const record = object(
+  {
+    ...{ source: text(WIRE_LIMITS.pathLengthMax), bytesTotal: count(), bytesClaimed: count(), bytesZero: count() },
+    ...{ chunkBytes: count(), startedAt: count(), damagedRecords: count() },
+  },
+  {
+    lastOpened: object({ pid: count(), host: text(255), at: count() }),
+    stopped: object({ at: count(), code: text(40), message: text(4000) }),
+  },
+);
 const site = object(
   { path: text(WIRE_LIMITS.pathLengthMax), fileName: name },
-  { existing: identity, adopts: flag, partial: object({ identity, allocatedBytes: count() }), freeBytes: count() },
+  {
+    ...{ existing: identity, adopts: flag, partial: object({ identity, allocatedBytes: count() }) },
+    ...{ record, freeBytes: count() },
+  },
 );
 
 function call<Request, Answer>(request: Shape<Request>, answer: Shape<Answer>, right: 'read' | 'write' | 'any') {

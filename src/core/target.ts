@@ -26,6 +26,21 @@ export interface PartMark extends FileIdentity {
   readonly mtimeNs: string;
 }
 
+/** What a journal says of a partial copy. */
+export interface PartialOnRecord {
+  readonly source: string;
+  readonly bytesTotal: number;
+  /** On record as copied; proven again when the copy goes on. */
+  readonly bytesClaimed: number;
+  readonly bytesZero: number;
+  readonly chunkBytes: number;
+  readonly startedAt: number;
+  readonly lastOpened?: { readonly pid: number; readonly host: string; readonly at: number };
+  /** Absent: the last run was killed, or is still at it. */
+  readonly stopped?: { readonly at: number; readonly code: string; readonly message: string };
+  readonly damagedRecords: number;
+}
+
 /** Where a target would be, and what is there now; looking has changed nothing. */
 export interface TargetSite {
   readonly ref: EndpointRef;
@@ -53,6 +68,8 @@ export interface TargetSite {
   readonly forgets?: true;
   /** Partial data exists, of this or of another job, and takes this many bytes of storage. */
   readonly partial?: { readonly identity: FileIdentity; readonly allocatedBytes: number };
+  /** Of a copy that the target's own host makes, with its journal beside it: what that says. */
+  readonly recordThere?: PartialOnRecord;
   /** The target itself exists. */
   readonly existing?: FileIdentity;
   /** A new copy can take over those chunks of it that stay the same. */

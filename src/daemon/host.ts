@@ -16,6 +16,7 @@ import { localCommit } from './local-commit.js';
 import { type MachineAsk, MachineDoor, type MachinesHere } from './machine-door.js';
 import { type PullEngine, Pulls } from './pulls.js';
 import { asTold, type Found, findTarget, locationOf, type Root } from './roots.js';
+import { siteTold } from './site-told.js';
 
 export interface HostParts {
   readonly roots: readonly Root[];
@@ -130,7 +131,7 @@ export class Host {
     'locate-target': async ({ place, sourceName }) => {
       const found = findTarget(this.#parts.roots, place, sourceName);
       try {
-        return { host: this.#parts.host, site: siteOf(found, await this.#locate(found)) };
+        return { host: this.#parts.host, site: await siteTold(found, await this.#locate(found), this.#parts.runner) };
       } catch (thrown) {
         throw asTold(thrown, found);
       } finally {
@@ -286,14 +287,4 @@ function assertNotLocal({ shown }: Found, { journalPath }: TargetSite): void {
   throw new TransferError('E_PART_FOREIGN', `${shown}: a copy that was made on that host has its partial data there`, {
     hint: 'Finish or discard it on that host, or choose another target.',
   });
-}
-
-function siteOf({ path, name }: Found, { existing, adopts, partial, freeBytes }: TargetSite) {
-  return {
-    ...{ path, fileName: name },
-    ...(existing && { existing }),
-    ...(adopts && { adopts }),
-    ...(partial && { partial }),
-    ...(freeBytes !== undefined && { freeBytes }),
-  };
 }

@@ -50,7 +50,7 @@ async function locate(location: Location, sourceName: string): Promise<TargetSit
   const { host, site } = await client.call('locate-target', { place, sourceName });
   const there = { root: place.root, path: site.path };
   const ref: PeerTargetRef = { scheme: 'peer', address, place: there, host };
-  const { existing, adopts, partial, freeBytes } = site;
+  const { existing, adopts, partial, record, freeBytes } = site;
   return {
     ref: ref satisfies EndpointRef,
     name: shownPlace(client, there),
@@ -62,6 +62,7 @@ async function locate(location: Location, sourceName: string): Promise<TargetSit
     ...(existing && { existing: hostIdentity(host, existing) }),
     ...(adopts && { adopts }),
     ...(partial && { partial: { ...partial, identity: hostIdentity(host, partial.identity) } }),
+    ...(record && { recordThere: record }),
     ...(freeBytes !== undefined && { freeBytes }),
   };
 }

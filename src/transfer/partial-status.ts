@@ -5,7 +5,8 @@
 import { ChunkGrid } from '../core/chunk.js';
 import type { Location } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
-import { CLAIM } from '../journal/journal.js';
+import type { PartialOnRecord } from '../core/target.js';
+import { CLAIM, type JournalContent } from '../journal/journal.js';
 import type { ChunkRunner } from './chunk-runner.js';
 
 export interface PartialStatus {
@@ -15,19 +16,7 @@ export interface PartialStatus {
   /** Which half of a partial copy is there without the other; it takes both to go on. */
   readonly half?: 'data' | 'journal';
   /** Absent: there is no partial copy. */
-  readonly partial?: {
-    readonly source: string;
-    readonly bytesTotal: number;
-    /** On record as copied; proven again when the copy goes on. */
-    readonly bytesClaimed: number;
-    readonly bytesZero: number;
-    readonly chunkBytes: number;
-    readonly startedAt: number;
-    readonly lastOpened?: { readonly pid: number; readonly host: string; readonly at: number };
-    /** Absent: the last run was killed, or is still at it. */
-    readonly stopped?: { readonly at: number; readonly code: string; readonly message: string };
-    readonly damagedRecords: number;
-  };
+  readonly partial?: PartialOnRecord;
 }
 
 export async function partialStatus(target: Location, runner: ChunkRunner): Promise<PartialStatus> {
@@ -37,27 +26,29 @@ export async function partialStatus(target: Location, runner: ChunkRunner): Prom
   const content = await runner.run('peek-journal', { path: site.journalPath });
   const exists = site.existing !== undefined && (site.publish === 'atomic' || !content);
   const data = site.partial !== undefined;
-  if (!content) return { target: site.name, exists, ...(data && site.publish === 'atomic' && { half: 'data' }) };
-  const { header, claims, news } = content;
+  const partial = content ? partialOnRecord(content) : site.recordThere;
+  if (!partial) return { target: site.name, exists, ...(data && site.publish === 'atomic' && { half: 'data' }) };
+  return { target: site.name, exists, ...(!data && !site.partialOnRecord && { half: 'journal' }), partial };
+}
+
+export function partialOnRecord({ header, claims, news }: JournalContent): PartialOnRecord {
   const grid = new ChunkGrid(header.size, header.chunkBytes);
   let [bytesClaimed, bytesZero] = [0, 0];
   claims.kinds.forEach((claim, chunk) => {
     if (claim === CLAIM.chunk) bytesClaimed += grid.range(chunk).length;
     if (claim === CLAIM.zero) bytesZero += grid.range(chunk).length;
   });
-  const { opened, stopped } = news;
-  const partial = {
+  const { opened, stopped, damagedRecords } = news;
+  return {
     source: header.sourceName,
     bytesTotal: header.size,
-    bytesClaimed,
-    bytesZero,
+    ...{ bytesClaimed, bytesZero },
     chunkBytes: header.chunkBytes,
     startedAt: header.createdAt,
     ...(opened && { lastOpened: opened }),
     ...(stopped && { stopped }),
-    damagedRecords: news.damagedRecords,
+    damagedRecords,
   };
-  return { target: site.name, exists, ...(!data && !site.partialOnRecord && { half: 'journal' }), partial };
 }
 
 function folderStatus(name: string): TransferError {

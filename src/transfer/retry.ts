@@ -3,7 +3,7 @@
  * Architecture Blog, 2015), honouring Retry-After. What goes on for minutes is the business of the job, not of the
  * chunk.
  */
-import type { Clock } from '../core/clock.js';
+import { type Clock, nowMs } from '../core/clock.js';
 import type { Location } from '../core/endpoint.js';
 import { type ErrorCode, TransferError } from '../core/errors.js';
 import type { ChunkRunner } from './chunk-runner.js';
@@ -14,6 +14,10 @@ const ATTEMPTS_DEFAULT = 8;
 const ATTEMPTS: Readonly<Partial<Record<ErrorCode, number>>> = { E_SOURCE_READ: 3, E_TARGET_WRITE: 3 };
 const FIRST_DELAY_MS = 250;
 const DELAY_MS_MAX = 30_000;
+/** What a server says, or does not say, while it is started again. */
+const AWAY: ReadonlySet<ErrorCode> = new Set(['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE']);
+/** As long as eight attempts take at most: how the waits are drawn must not decide how long a server may be away. */
+const AWAY_MS_MIN = 30_000;
 /** Nothing is lost yet when the very first request fails, and a wrong address should be told soon. */
 const ATTEMPTS_TO_OPEN = 4;
 /** A server may ask for any wait; one beyond this is for the job to decide on. */
@@ -41,25 +45,39 @@ export function openSource(runner: ChunkRunner, location: Location, rules: Retry
 
 /** Calls `work` until it succeeds, fails for good or runs out of attempts; the last error is what is thrown. */
 export async function withRetry<T>(work: (attempt: number) => Promise<T>, rules: RetryRules): Promise<T> {
+  let [firstMs, mended]: [number | undefined, number] = [undefined, 0];
   for (let attempt = 1; ; attempt++) {
     try {
       return await work(attempt);
     } catch (thrown) {
       const error = TransferError.from(thrown);
-      const { retryAfterMs } = error.detail;
-      const attemptsMax = Math.min(ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT, rules.attemptsMax ?? ATTEMPTS_DEFAULT);
-      const given = attempt >= attemptsMax;
       if (rules.signal.aborted) throw stopped(error);
-      if (!error.retryable || given || (retryAfterMs ?? 0) > RETRY_AFTER_MS_MAX) throw error;
-      const { firstDelayMs = FIRST_DELAY_MS, delayMsMax = DELAY_MS_MAX } = rules;
-      const ceilingMs = Math.min(delayMsMax, firstDelayMs * 2 ** (attempt - 1));
-      const waitMs = Math.round(Math.max(retryAfterMs ?? 0, rules.random() * ceilingMs));
+      firstMs ??= nowMs(rules.clock);
+      // What is mended is tried at once, as if it had not failed; but a cure that never lasts is none.
+      if (error.detail.mended && mended < ATTEMPTS_DEFAULT) mended++;
+      const waitMs = waitBefore(error, { attempt: attempt - mended, awayMs: nowMs(rules.clock) - firstMs }, rules);
+      if (waitMs === undefined) throw error;
       rules.onRetry(attempt, waitMs, error);
       const wait = rules.clock.sleep(waitMs, rules.signal);
       await (rules.waiting?.(wait) ?? wait);
       if (rules.signal.aborted) throw stopped(error);
     }
   }
+}
+
+/** Undefined: it is not tried again. */
+function waitBefore(
+  error: TransferError,
+  { attempt, awayMs }: { readonly attempt: number; readonly awayMs: number },
+  { attemptsMax, random, firstDelayMs = FIRST_DELAY_MS, delayMsMax = DELAY_MS_MAX }: RetryRules,
+): number | undefined {
+  const { retryAfterMs = 0 } = error.detail;
+  if (!error.retryable || retryAfterMs > RETRY_AFTER_MS_MAX) return undefined;
+  const ceilingMs = Math.min(delayMsMax, firstDelayMs * 2 ** Math.max(0, attempt - 1));
+  const waitMs = Math.round(Math.max(retryAfterMs, random() * ceilingMs));
+  if (attempt < Math.min(ATTEMPTS[error.code] ?? ATTEMPTS_DEFAULT, attemptsMax ?? ATTEMPTS_DEFAULT)) return waitMs;
+  const leftMs = AWAY_MS_MIN - awayMs;
+  return attemptsMax === undefined && AWAY.has(error.code) && leftMs > 0 ? Math.max(retryAfterMs, leftMs) : undefined;
 }
 
 /** Who stops a job while it waits for a retry is told that it stopped, and not what it waited for. */

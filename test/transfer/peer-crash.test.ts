@@ -1,8 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { EndpointRef } from '../../src/core/endpoint.js';
+import type { Target } from '../../src/core/target.js';
+import { parseLocation } from '../../src/endpoint/location.js';
+import { closePeers, peerScheme } from '../../src/endpoint/peer.js';
 import { type CopyOptions, status } from '../../src/index.js';
 import { type CopyProcess, startCopy } from '../support/copy-process.js';
 import { rawCall } from '../support/peer-client.js';
@@ -83,6 +87,32 @@ test('an upload outlives the daemon: what it had not flushed is sent again', { t
   expect(isWhole(peerFile())).toBe(true);
   // Two checkpoints may have been under way: what is filled and what is flushed, of two seconds each.
   expect(result?.bytesCopied).toBeLessThanOrEqual(SIZE + 2 * 2 * RATE + 16 * CHUNK);
+});
+
+test('all lanes that meet a daemon that was started again go on, and that costs none an attempt', async () => {
+  await begin();
+  onTestFinished(closePeers);
+  const scheme = peerScheme();
+  const site = await scheme.locateTarget?.(parseLocation(host.at('disk')), 'disk');
+  const request = { size: 4 * CHUNK, partial: 'create', sync: true } as const;
+  const prepared = await scheme.prepareTarget?.(site?.ref as EndpointRef, request);
+  const writes = [0, 1, 2, 3].map((chunk) => async () => {
+    const [range, { signal }] = [{ offset: chunk * CHUNK, length: CHUNK }, new AbortController()];
+    const target = (await scheme.attachTarget?.(prepared?.ref as EndpointRef)) as Target;
+    const writer = target.openChunk(range, signal);
+    await writer.write(bytes.subarray(range.offset, range.offset + CHUNK));
+    await writer.finish(new Uint8Array(8));
+  });
+  await host.kill();
+  await host.start();
+  const met = await Promise.allSettled(writes.map((write) => write()));
+  for (const one of met) {
+    if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'E_NETWORK', detail: { mended: true } });
+  }
+  expect(met[0]?.status).toBe('rejected');
+  for (const write of writes) await write();
+  const [partial] = readdirSync(host.root);
+  expect(readFileSync(join(host.root, partial as string)).equals(bytes.subarray(0, 4 * CHUNK))).toBe(true);
 });
 
 test('client and daemon may both be killed', { timeout: 60_000 }, async () => {

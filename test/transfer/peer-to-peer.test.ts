@@ -74,6 +74,32 @@ test('a copy that its driver suspends goes on later where it was', { timeout: 60
   expect(result?.bytesReused).toBeGreaterThan(0);
 });
 
+test('whoever may copy there hears what is on record at the host that pulls, also after a kill', {
+  timeout: 60_000,
+}, async () => {
+  const first = run(2 * MiB);
+  await first.event(({ type }) => type === 'checkpoint');
+  await first.kill();
+  const { partial, half } = await status(target());
+  expect(half).toBeUndefined();
+  expect(partial).toMatchObject({ source: source(), bytesTotal: SIZE, chunkBytes: CHUNK });
+  expect(partial?.bytesClaimed).toBeGreaterThan(0);
+});
+
+test('what a host copies for itself is not told to its peers', { timeout: 60_000 }, async () => {
+  const from = join(scratch, 'own');
+  writeFileSync(from, bytes);
+  const own = startCopy({
+    source: from,
+    target: join(b.root, 'copy'),
+    chunkBytes: CHUNK,
+    limitBytesPerSecond: 2 * MiB,
+  });
+  await own.event(({ type }) => type === 'checkpoint');
+  await own.kill();
+  expect(await status(target())).toMatchObject({ exists: false, half: 'data' });
+});
+
 /** Resolves when something is on record at the host that pulls. */
 async function onRecord(): Promise<void> {
   const claimed = async () => (await status(join(b.root, 'copy')).catch(() => undefined))?.partial?.bytesClaimed ?? 0;

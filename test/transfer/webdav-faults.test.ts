@@ -121,6 +121,39 @@ test('a file that goes by one PUT begins again after a kill, of client or server
   expect(leftIn(server.folder)).toEqual([]);
 });
 
+test('a PUT that is given up in its middle keeps its lock from the next one for a moment only', async (context) => {
+  context.skip(!rcloneAvailable(), 'needs rclone');
+  const server = await startRcloneWebdav();
+  onTestFinished(server.stop);
+  onTestFinished(closeUploads);
+  stated();
+  const scheme = webdavScheme();
+  const url = `webdav${server.url.slice(4)}/disk.img`;
+  const site = await scheme.locateTarget?.(parseLocation(url), 'disk.img');
+  const prepared = await scheme.prepareTarget?.(site?.ref as UploadPartRef, {
+    ...{ size: SIZE, partial: 'create', sync: true },
+  });
+  const target = attachUpload(prepared?.ref as UploadPartRef);
+  const half = target.openChunk({ offset: 0, length: SIZE }, never);
+  await half.write(bytes.subarray(0, SIZE / 2));
+  const whole = async (): Promise<void> => {
+    const writer = target.openChunk({ offset: 0, length: SIZE }, never);
+    try {
+      await writer.write(bytes);
+      await writer.finish(new Uint8Array(8));
+    } catch (thrown) {
+      writer.abort();
+      throw thrown;
+    }
+  };
+  // The first one still holds it: as a server does that has not heard of its end.
+  await vi.waitFor(async () => expect(await codeOf(whole)).toBe('E_UNAVAILABLE'), { timeout: 30_000 });
+  half.abort();
+  await vi.waitFor(whole, { timeout: 30_000 });
+  await target.commit({ overwrite: false, sync: true });
+  expect(readFileSync(join(server.folder, 'disk.img')).equals(bytes)).toBe(true);
+});
+
 test('a MOVE has as much longer as the file is large, for some servers copy it; then it is given up', async () => {
   expect(untilStored(4096, 1000)).toBe(1001);
   expect(untilStored(1024 * 1024 * MiB)).toBeGreaterThan(8 * 3_600_000);

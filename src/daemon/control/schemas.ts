@@ -112,6 +112,7 @@ const error = component<ErrorJson>()(
     chunk: optional(COUNT),
     offset: optional(COUNT),
     retryAfterMs: optional(NUMBER),
+    mended: optional(FLAG),
     cause: optional(STRING),
   }),
 );

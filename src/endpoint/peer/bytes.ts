@@ -202,7 +202,7 @@ export class PeerWriter implements ChunkWriter {
     try {
       return await work();
     } catch (thrown) {
-      await this.#parts.recover?.(thrown);
+      if (thrown instanceof TransferError && (await this.#parts.recover?.(thrown))) throw thrown.with({ mended: true });
       throw thrown;
     }
   }

@@ -20,7 +20,10 @@ import { type PeerAddress, peerName } from './address.js';
 import { PeerConnection } from './connection.js';
 
 const CONNECTIONS_MAX = 16;
+/** Some thirteen seconds: a wrong address should be told soon. */
 const REPEATS_MAX = 7;
+/** Half a minute for what has begun: a host that is started again may need that. */
+export const REPEATS_BEGUN_MAX = 10;
 const FIRST_DELAY_MS = 100;
 const DELAY_MS_MAX = 8_000;
 
@@ -63,13 +66,18 @@ export class PeerClient {
   }
 
   /** Asks, and asks again when the connection is lost: only for what may be said twice. */
-  async call<N extends CallName>(call: N, request: CallRequest<N>, signal?: AbortSignal): Promise<CallAnswer<N>> {
+  async call<N extends CallName>(
+    call: N,
+    request: CallRequest<N>,
+    signal?: AbortSignal,
+    repeatsMax = REPEATS_MAX,
+  ): Promise<CallAnswer<N>> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.callOnce(call, request, signal);
       } catch (thrown) {
         const again = thrown instanceof TransferError && thrown.retryable && !(thrown instanceof LeaseLost);
-        if (!again || attempt >= REPEATS_MAX || signal?.aborted) throw thrown;
+        if (!again || attempt >= repeatsMax || signal?.aborted) throw thrown;
         const waitMs = Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** attempt);
         await systemClock.sleep(Math.max(waitMs, Math.min(thrown.detail.retryAfterMs ?? 0, 60_000)), signal);
       }

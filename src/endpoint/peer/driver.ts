@@ -3,7 +3,7 @@ import type { Location } from '../../core/endpoint.js';
 import { TransferError } from '../../core/errors.js';
 import type { CallAnswer, PullOptions } from '../../core/peer-wire.js';
 import { peerPlace } from './address.js';
-import { type PeerClient, peerClient } from './client.js';
+import { type PeerClient, peerClient, REPEATS_BEGUN_MAX } from './client.js';
 
 /** Whether the two can be brought together; with `?direct=no` the bytes go through here. */
 export function canPull(source: Location, target: Location): boolean {
@@ -36,7 +36,12 @@ export class PeerPull {
   /** The next lines; what the other host calls `root/path` is at that peer. */
   async news(): Promise<{ readonly said: readonly Said[]; readonly ended: boolean }> {
     const about = { pull: this.#id, after: this.#heard };
-    const { lines, ended }: CallAnswer<'pull-news'> = await this.#client.call('pull-news', about);
+    const { lines, ended }: CallAnswer<'pull-news'> = await this.#client.call(
+      'pull-news',
+      about,
+      undefined,
+      REPEATS_BEGUN_MAX,
+    );
     this.#heard += lines.length;
     return { said: lines.map((line) => this.#read(line)), ended };
   }

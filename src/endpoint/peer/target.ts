@@ -10,7 +10,7 @@ import { BYTE_ROUTES, type CallAnswer, type CallName, type CallRequest, type Pla
 import type { ChunkWriter, CommitRequest, Expected, PartMark, ReadBack, Target } from '../../core/target.js';
 import type { PeerAddress } from './address.js';
 import { type PeerRange, PeerReader, PeerWriter } from './bytes.js';
-import { LeaseLost, type PeerClient, peerClient } from './client.js';
+import { LeaseLost, type PeerClient, peerClient, REPEATS_BEGUN_MAX } from './client.js';
 import { PeerLease } from './lease.js';
 import { extentsInPages, hostIdentity, ownIdentity, shownPlace, toWire } from './source.js';
 
@@ -154,7 +154,8 @@ export class PeerTarget implements Target {
     for (let renewals = 0; ; renewals++) {
       const lease = this.#lease.value;
       try {
-        return await this.#client.call(call, { ...request, lease } as CallRequest<N>, signal);
+        const asked = { ...request, lease } as CallRequest<N>;
+        return await this.#client.call(call, asked, signal, REPEATS_BEGUN_MAX);
       } catch (thrown) {
         if (renewals >= RENEWALS_MAX || NEVER_RENEWED.has(call) || !(await this.#recover(lease, thrown))) throw thrown;
       }
@@ -167,7 +168,7 @@ export class PeerTarget implements Target {
     const { place, size, sync, part } = this.ref;
     await this.#lease.renew(lost, async () => {
       const request = { place, size, sync, partial: 'reopen' } as const;
-      const { lease, identity } = await this.#client.call('prepare-target', request);
+      const { lease, identity } = await this.#client.call('prepare-target', request, undefined, REPEATS_BEGUN_MAX);
       if (identity.device === part.device && identity.inode === part.inode) return lease;
       throw new TransferError('E_TARGET_CHANGED', `the partial copy of ${this.#name} is not the one it was`, {
         hint: 'Find out what cleans that folder at the peer, then copy again.',

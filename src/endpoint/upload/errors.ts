@@ -50,6 +50,20 @@ export function refusal(name: string, doing: string, { status, headers }: WebAns
   return fail('E_HTTP_STATUS', 'the server refuses it', { hint: 'Check the URL, and what its server says of it.' });
 }
 
+/** RFC 4918 §11.3. */
+export const LOCKED = 423;
+/** How long a server may need to learn that a connection is gone. */
+const LOCKED_MS = 3000;
+
+/** A lock that a request of ours may hold, since it broke or was given up: its server will learn that it is over. */
+export function maybeOurLock(name: string): TransferError {
+  const why = 'maybe still by a request of ours that broke or was given up';
+  return new TransferError('E_UNAVAILABLE', `${name} is locked there, ${why}`, {
+    hint: `Find out who holds the lock, then run the same command again. ${KEPT}`,
+    retryAfterMs: LOCKED_MS,
+  });
+}
+
 export function succeeded({ status }: Pick<WebAnswer, 'status'>): boolean {
   return status === 200 || status === 201 || status === 204;
 }

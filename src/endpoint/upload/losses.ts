@@ -6,9 +6,12 @@
  */
 import { TransferError } from '../../core/errors.js';
 
-/** What is done, how much of it was done when it was last doubted, whether it is in doubt now, how often it broke. */
-const [DONE, DOUBTED, IN_DOUBT, BREAKS] = [0, 1, 2, 3];
-const COUNTERS = 4;
+/**
+ * What is done, how much of it was done when it was last doubted, whether it is in doubt now, how often it broke, and
+ * how often we ended a request ourselves.
+ */
+const [DONE, DOUBTED, IN_DOUBT, BREAKS, ABANDONED] = [0, 1, 2, 3, 4];
+const COUNTERS = 5;
 
 export class Losses {
   readonly #counters: Int32Array;
@@ -21,6 +24,16 @@ export class Losses {
   /** How often a request broke, to be asked for before a write. */
   get breaks(): number {
     return Atomics.load(this.#counters, BREAKS);
+  }
+
+  /** Whether its server may still be at a request of ours that has ended here. */
+  get leftBehind(): boolean {
+    return this.breaks + Atomics.load(this.#counters, ABANDONED) > 0;
+  }
+
+  /** We ended a request in its middle. That is no doubt: the server went on answering. */
+  abandoned(): void {
+    Atomics.add(this.#counters, ABANDONED, 1);
   }
 
   /** Something was read back. */

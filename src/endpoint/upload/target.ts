@@ -35,7 +35,8 @@ class UploadTarget implements Target {
     const losses = new Losses(ref.losses);
     const access = { ...ref.access, connections: connectionsOfThread(ref.access, threads) };
     const place = new UploadPlace(access, ref.speaks, losses);
-    this.parts = { place, losses, url: writtenTo(ref), size: ref.size, silenceMsMax };
+    const ownName = ref.way !== 'in-place';
+    this.parts = { place, losses, ownName, url: writtenTo(ref), size: ref.size, silenceMsMax };
   }
 
   openChunk({ length }: ByteRange, signal: AbortSignal): ChunkWriter {

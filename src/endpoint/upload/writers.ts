@@ -11,7 +11,7 @@ import type { ChunkWriter } from '../../core/target.js';
 import { KiB, MiB } from '../../core/units.js';
 import { checkStored, sampleOf } from './check.js';
 import { untilStored, type WebAnswer } from './client.js';
-import { refusal, succeeded } from './errors.js';
+import { LOCKED, maybeOurLock, refusal, succeeded } from './errors.js';
 import type { Losses } from './losses.js';
 import type { UploadPlace } from './place.js';
 
@@ -19,6 +19,8 @@ export interface WritingParts {
   readonly place: UploadPlace;
   readonly url: URL;
   readonly losses: Losses;
+  /** It is written under a name that nobody else uses: that of a partial file. */
+  readonly ownName: boolean;
   /** Bytes of the whole file. */
   readonly size: number;
   /** How long the server may be silent. */
@@ -133,7 +135,7 @@ export class RangeWriter implements ChunkWriter {
 
 /** Changes so many bytes of a file that is there. */
 export async function putRange(
-  { place, url, size, silenceMsMax }: Omit<WritingParts, 'losses'>,
+  { place, url, size, silenceMsMax }: Omit<WritingParts, 'losses' | 'ownName'>,
   { offset, bytes }: Segment,
   signal: AbortSignal,
 ): Promise<void> {
@@ -141,16 +143,13 @@ export async function putRange(
   const answer = await place.ask({ method: 'PUT', url, headers, body: bytes, silenceMsMax }, signal);
   if (succeeded(answer)) return;
   const name = place.nameOf(url);
+  if (answer.status === LOCKED) throw maybeOurLock(name);
   if (answer.status !== 412) throw refusal(name, 'cannot be written', answer);
   throw new TransferError('E_TARGET_CHANGED', `the partial copy ${name} was removed while it was written`, {
     hint: 'See what else writes there. Run the same command again.',
   });
 }
 
-/** RFC 4918 §11.3. */
-const LOCKED = 423;
-/** How long a server may need to learn that a connection is gone. */
-const LOCKED_MS = 3000;
 const AHEAD_BYTES = 512 * KiB;
 
 export class WholeWriter implements ChunkWriter {
@@ -161,6 +160,7 @@ export class WholeWriter implements ChunkWriter {
   readonly #body = new Readable({ highWaterMark: AHEAD_BYTES, read: () => this.#wake?.() });
   #wake: (() => void) | undefined;
   #answer: Promise<WebAnswer | TransferError> | undefined;
+  #underWay = false;
   #sample: Uint8Array = new Uint8Array(0);
   readonly #breaks: number;
 
@@ -222,7 +222,9 @@ export class WholeWriter implements ChunkWriter {
     losses.wrote(place.nameOf(url), this.#breaks);
   }
 
+  /** The connection is closed with the request in its middle: only by that the server learns that it is over. */
   abort(): void {
+    if (this.#underWay) this.#parts.losses.abandoned();
     this.#stop.abort();
     this.#body.destroy();
   }
@@ -233,28 +235,28 @@ export class WholeWriter implements ChunkWriter {
     const headers = { 'content-length': String(size), ...(this.#ifAbsent && { 'if-none-match': '*' }) };
     const untilAnswered = untilStored(size, silenceMsMax);
     const request = { method: 'PUT', url, headers, body: this.#body, silenceMsMax: untilAnswered } as const;
+    this.#underWay = true;
     try {
       return await place.ask(request, this.#signal);
     } catch (thrown) {
       return TransferError.from(thrown);
+    } finally {
+      this.#underWay = false;
     }
   }
 
-  /** A lock, and a file, may be those of a request of ours that broke: its server will learn that it is over. */
+  /** A lock, and a file, may be those of a request of ours that has ended here and not yet there. */
   #refused(answer: WebAnswer): TransferError {
-    const { place, url, losses } = this.#parts;
+    const { place, url, losses, ownName } = this.#parts;
     const name = place.nameOf(url);
-    if (losses.breaks > 0 && answer.status === 412) {
+    if (losses.leftBehind && answer.status === 412) {
       const what = 'what is there may be a piece of this very file, or the file of somebody else';
       return new TransferError('E_TARGET_EXISTS', `${name}: a request of ours broke, and ${what}`, {
         hint: 'See what is there. With --overwrite the same command replaces it.',
       });
     }
-    if (answer.status !== LOCKED || losses.breaks === 0) return refusal(name, 'cannot be written', answer);
-    return new TransferError('E_UNAVAILABLE', `${name} is locked there, maybe still by a request of ours that broke`, {
-      hint: 'Find out who holds the lock, then run the same command again.',
-      retryAfterMs: LOCKED_MS,
-    });
+    if (answer.status === LOCKED && (ownName || losses.leftBehind)) return maybeOurLock(name);
+    return refusal(name, 'cannot be written', answer);
   }
 
   /** The server answered, or the connection broke, before all of the body was sent. */

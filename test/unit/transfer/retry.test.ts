@@ -46,6 +46,21 @@ test('a network error is given up after eight attempts, a failing disk after thr
   expect(await failing(99, 'E_TARGET_WRITE')).toMatchObject({ outcome: 'E_TARGET_WRITE', calls: 3 });
 });
 
+test('a server may be away for half a minute, however the waits are drawn', async () => {
+  const waits = [0, 0, 0, 0, 0, 0, 0, 30_000];
+  for (const code of ['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE'] as const) {
+    expect(await failing(8, code, {}, 0)).toEqual({ outcome: 'done', calls: 9, waits });
+    expect(await failing(99, code, {}, 0)).toEqual({ outcome: code, calls: 9, waits });
+  }
+  expect(await failing(99, 'E_PROTOCOL', {}, 0)).toMatchObject({ outcome: 'E_PROTOCOL', calls: 8 });
+});
+
+test('what is mended already does not count, unless it is so again and again', async () => {
+  expect(await failing(1, 'E_NETWORK', { mended: true })).toEqual({ outcome: 'done', calls: 2, waits: [250] });
+  expect(await failing(15, 'E_PROTOCOL', { mended: true })).toMatchObject({ outcome: 'done', calls: 16 });
+  expect(await failing(99, 'E_PROTOCOL', { mended: true })).toMatchObject({ outcome: 'E_PROTOCOL', calls: 16 });
+});
+
 test('what cannot pass is not tried again', async () => {
   for (const code of ['E_SOURCE_CHANGED', 'E_NO_SPACE', 'E_INTEGRITY', 'E_STOPPED', 'E_BUG'] as const) {
     expect(await failing(1, code)).toEqual({ outcome: code, calls: 1, waits: [] });

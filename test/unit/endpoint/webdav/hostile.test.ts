@@ -181,7 +181,6 @@ test('a file that appears while the copy runs is left as it is', async () => {
 
 test.each([
   [507, 'E_NO_SPACE', /room/],
-  [423, 'E_LOCKED', /lock/],
   [403, 'E_TARGET_ACCESS', /rights/],
   [413, 'E_TOO_LARGE', /limit/],
   [301, 'E_HTTP_STATUS', /leads/],
@@ -201,6 +200,16 @@ test.each([
     expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
   },
 );
+
+test('a lock on the partial file can only be of ours, and is waited for', async () => {
+  let refused = 0;
+  const { dav, copy } = await rig((request, answer) =>
+    request.method === 'PUT' && isPart(request.path) && request.nth > 6 && refused++ < 1 ? say(answer, 423) : undefined,
+  );
+  await copy();
+  expect(refused).toBeGreaterThan(1);
+  expect(dav.files.get('/disk.img')?.equals(bytes)).toBe(true);
+});
 
 test('a server that is busy is asked again when it says', async () => {
   let refused = 0;
