@@ -39,6 +39,7 @@ export type { Extent } from './core/endpoint.js';
 export { type ErrorCode, type ErrorJson, TransferError } from './core/errors.js';
 export type * from './core/events.js';
 export type { HttpOptions } from './core/http-options.js';
+export type { PartialOnRecord } from './core/target.js';
 export type { FileFailure, PlannedFile } from './core/tree.js';
 export type { CheckedImage, DiskCheck } from './disk/check.js';
 export type { ChainDescription, DiskDescription } from './disk/describe.js';

@@ -15,6 +15,7 @@ export function needRoot(context: TestContext): void {
   context.skip(process.getuid?.() !== 0 || !existsSync('/usr/bin/setpriv'), 'needs root and setpriv');
 }
 
+export const CRAWL_BYTES_PER_SECOND = 256 * KiB;
 const built = new URL('../../dist/src/index.js', import.meta.url);
 
 /**
@@ -23,7 +24,7 @@ const built = new URL('../../dist/src/index.js', import.meta.url);
  */
 const PROGRAM = `
 import { copy, TransferError } from ${JSON.stringify(built.href)};
-const [, options, crawlAtBytes] = process.argv;
+const [, options, crawlAtBytes, crawlBytesPerSecond] = process.argv;
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\\n');
 try {
   const run = copy(JSON.parse(options));
@@ -34,7 +35,7 @@ try {
     say({ event });
     if (crawls || event.type !== 'progress' || event.bytesDone < Number(crawlAtBytes)) continue;
     crawls = true;
-    await run.setLimit(${256 * KiB});
+    await run.setLimit(Number(crawlBytesPerSecond));
   }
   say({ result: await run.result });
 } catch (thrown) {
@@ -72,14 +73,17 @@ export interface CopyProcessOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** From so many bytes on it goes slowly enough that a slow test is in time for what it is to meet. */
   readonly crawlAtBytes?: number;
+  /** How slowly. Chunks that several lanes have begun end none the sooner for it. */
+  readonly crawlBytesPerSecond?: number;
   /** That of the test itself, where several run at the same time. */
   readonly onFinished?: (end: () => void) => void;
 }
 
 export function startCopy(
   options: CopyOptions,
-  { through = [], env = {}, crawlAtBytes = Infinity, onFinished = onTestFinished }: CopyProcessOptions = {},
+  { through = [], env = {}, crawlAtBytes = Infinity, ...more }: CopyProcessOptions = {},
 ): CopyProcess {
+  const { crawlBytesPerSecond = CRAWL_BYTES_PER_SECOND, onFinished = onTestFinished } = more;
   const node = [
     process.execPath,
     '--input-type=module',
@@ -88,6 +92,7 @@ export function startCopy(
     '--',
     JSON.stringify(options),
     String(crawlAtBytes),
+    String(crawlBytesPerSecond),
   ];
   const [command, ...args] = [...through, ...node];
   const child = spawn(command as string, args, {
