@@ -23,7 +23,7 @@ import { isTransient, retryDelayMs } from './retry-plan.js';
 import type { Borrowed, Runners } from './runners.js';
 import type { Preemption, PreemptRule } from './scheduler.js';
 import { endsOf, fileName, storagePath } from './storage-path.js';
-import { goalOfJob } from './yielding.js';
+import { leaseOfJob } from './yielding.js';
 
 export interface JobDeskParts {
   readonly book: JobBook;
@@ -120,10 +120,7 @@ export class JobDesk {
       ...{ clock, random, classPaces: this.#classPaces, pace: this.#pace },
       deadlinePace: this.deadlines.level(job.id),
       borrow: (...how) => this.#borrow(...how),
-      lease: async (source, target) => {
-        const goal = goalOfJob(job, policy());
-        return goal && this.#yields.lease({ source, target }, goal);
-      },
+      lease: (source, target) => leaseOfJob(this.#yields, { source, target }, job, policy()),
       filesAtOnce: () => policy().filesAtOnce,
       holds: this.#holds,
       onEvent: (event, file) => this.#heard(job, event, file),

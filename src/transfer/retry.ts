@@ -14,8 +14,8 @@ const ATTEMPTS_DEFAULT = 8;
 const ATTEMPTS: Readonly<Partial<Record<ErrorCode, number>>> = { E_SOURCE_READ: 3, E_TARGET_WRITE: 3 };
 const FIRST_DELAY_MS = 250;
 const DELAY_MS_MAX = 30_000;
-/** What a server says, or does not say, while it is started again. */
-const AWAY: ReadonlySet<ErrorCode> = new Set(['E_NETWORK', 'E_TIMEOUT', 'E_UNAVAILABLE']);
+/** What is heard of a server while it is started again. */
+const AWAY: ReadonlySet<ErrorCode> = new Set(['E_NETWORK', 'E_TIMEOUT']);
 /** As long as eight attempts take at most: how the waits are drawn must not decide how long a server may be away. */
 const AWAY_MS_MIN = 30_000;
 /** Nothing is lost yet when the very first request fails, and a wrong address should be told soon. */

@@ -35,21 +35,22 @@ export class YieldDesk {
   /** Of a file that is read or written there. Never rejects. */
   async lease(ends: { readonly source: Location; readonly target: Location }, goal: Goal): Promise<YieldLease> {
     const [source, target] = await Promise.all([this.#at(ends.source, goal), this.#at(ends.target, goal)]);
-    const controllers = [...new Set([source, target])].filter((controller) => controller !== undefined);
-    for (const controller of controllers) controller.use();
-    return {
-      paces: [...(source ? [source.levels.reads] : []), ...(target ? [target.levels.writes] : [])],
-      notes: controllers.flatMap(({ notes }) => notes),
-      reason: () => slowest(controllers)?.reason,
-      release: () => {
-        for (const controller of controllers) controller.release();
-      },
-    };
+    return leaseOf(source, target);
   }
 
-  async #at(location: Location, goal: Goal): Promise<YieldController | undefined> {
+  /**
+   * As {@link lease}, for those who were not asked to yield, and do so by a rule: where others cannot be seen, what is
+   * only slow would be taken for them. Undefined: they can be seen at neither end.
+   */
+  async leaseWhereSeen(ends: Parameters<YieldDesk['lease']>[0], goal: Goal): Promise<YieldLease | undefined> {
+    const [source, target] = await Promise.all([this.#at(ends.source, goal, true), this.#at(ends.target, goal, true)]);
+    return source || target ? leaseOf(source, target) : undefined;
+  }
+
+  async #at(location: Location, goal: Goal, onlySeen = false): Promise<YieldController | undefined> {
     const place = await this.#placeOf(location);
     if (place === undefined) return undefined;
+    if (onlySeen && (typeof place === 'string' || place.statistics === undefined)) return undefined;
     const key = `${JSON.stringify(goal)} ${typeof place === 'string' ? place : place.key}`;
     const known = this.#controllers.get(key);
     if (known) return known;
@@ -75,6 +76,19 @@ function insideDisk(location: Location): Location {
   if (location.scheme !== 'disk') return location;
   const { container } = JSON.parse(location.text) as { readonly container: Location };
   return container;
+}
+
+function leaseOf(source: YieldController | undefined, target: YieldController | undefined): YieldLease {
+  const controllers = [...new Set([source, target])].filter((controller) => controller !== undefined);
+  for (const controller of controllers) controller.use();
+  return {
+    paces: [...(source ? [source.levels.reads] : []), ...(target ? [target.levels.writes] : [])],
+    notes: controllers.flatMap(({ notes }) => notes),
+    reason: () => slowest(controllers)?.reason,
+    release: () => {
+      for (const controller of controllers) controller.release();
+    },
+  };
 }
 
 function slowest(controllers: readonly YieldController[]): YieldController | undefined {

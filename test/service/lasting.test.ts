@@ -77,12 +77,14 @@ async function halfServer(): Promise<string> {
 
 async function retried(service: Service, id: string, retries: number): Promise<void> {
   await vi.waitFor(() => expect(service.get(id, OWNER)).toMatchObject({ state: 'transient-error', retries }), {
-    timeout: 20_000,
+    timeout: 55_000,
     interval: 20,
   });
 }
 
-test('what is proven again after a failure is no progress: the next retry is later than the one before', async () => {
+test('what is proven again after a failure is no progress: the next retry is later than the one before', {
+  timeout: 120_000,
+}, async () => {
   const shelf = new Shelf();
   const { service } = await testService(shelf);
   const pair = { source: await halfServer(), ...targetIn(scratchFolder()) };

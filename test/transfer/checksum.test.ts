@@ -90,8 +90,8 @@ test('reading for the checksum obeys the limit, tells how far it is, and can be 
   await copyNow({ ...pair, ...wanted(WRONG) }).catch(() => undefined);
   const stop = new AbortController();
   const options = { ...pair, ...wanted(), limitBytesPerSecond: 8 * MiB, signal: stop.signal };
-  const { seen, ended } = await watched(options, ({ readBack }) => {
-    if (readBack && readBack.bytesDone > 0) stop.abort();
+  const { seen, ended } = await watched(options, ({ readBack, spent }) => {
+    if (readBack && readBack.bytesDone > 0 && spent.limitMs > 0) stop.abort();
   });
   expect(ended).toMatchObject({ code: 'E_STOPPED', exitCode: 130 });
   expect(seen.at(-1)?.readBack).toMatchObject({ bytesTotal: 16 * MiB });

@@ -13,7 +13,7 @@ import { localError } from './errors.js';
 import { OldFile } from './old.js';
 import { identityOf, markOf, type PreparedRef, publish, setAccess, syncFile, vanished } from './part.js';
 import { isLocalFile } from './source.js';
-import { WriteBehind } from './write-behind.js';
+import { BLOCKWISE_BYTES, WriteBehind } from './write-behind.js';
 
 const ZEROES = new Uint8Array(256 * 1024);
 
@@ -30,7 +30,8 @@ export class LocalTarget implements Target {
     this.#files = files;
     this.ref = ref;
     if (ref.kind === 'file') this.extents = this.#extents;
-    if (ref.background) this.#behind = new WriteBehind(files, sameFile(ref), ref.blockwise ? 0 : undefined);
+    if (ref.background)
+      this.#behind = new WriteBehind(files, sameFile(ref), ref.blockwise ? BLOCKWISE_BYTES : undefined);
   }
 
   openChunk(range: ByteRange): ChunkWriter {

@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import type { ByteRange } from '../../core/chunk.js';
 import { errnoOf } from '../../core/errors.js';
-import { MiB } from '../../core/units.js';
+import { KiB, MiB } from '../../core/units.js';
 import { dropCache } from '../../platform/direct-io.js';
 import type { FileLayer } from '../../platform/file-layer.js';
 import type { PathBytes } from '../../platform/path-bytes.js';
@@ -16,6 +16,8 @@ import type { PathBytes } from '../../platform/path-bytes.js';
  * of 500 MB/s takes 17 ms for that, one of 60 MB/s 140 ms. Less would keep a disk waiting that has to seek.
  */
 export const STEP_BYTES = 2 * MiB;
+/** Of a copy that yields: each of its blocks is one request of its own, but tiny ones are joined. */
+export const BLOCKWISE_BYTES = 16 * KiB;
 /** Where nothing less than a flush can be asked for: each one costs the journal of the file system a commit. */
 const FLUSH_BYTES = 32 * MiB;
 
@@ -37,7 +39,7 @@ export class WriteBehind {
   /**
    * @param path of the file, which is opened once more: a failed write is told once to each descriptor, and the one
    *   that the flushes are made on must be told (crash contract, rule 3)
-   * @param stepBytes 0: each write waits until it is at the storage, so that it is one request of its own size there
+   * @param stepBytes what may be on its way before a write waits
    */
   constructor(files: FileLayer, path: PathBytes, stepBytes = STEP_BYTES) {
     this.#files = files;
