@@ -16,7 +16,7 @@ export const DEFAULT_POLICY: Policy = {
   inactivityDeletesPartial: false,
   historyMs: 7 * 86_400_000,
   rates: { all: 0, foreground: 0, high: 0, normal: 0, low: 0 },
-  yields: { high: 'greedy', normal: 'fair', low: 'gentle' },
+  yields: { high: 'none', normal: 'none', low: 'none' },
   windows: [],
   maintenance: [],
 };
@@ -77,12 +77,13 @@ normal = 0
 low = 0
 
 # How jobs of a class make way for others who use the same disks and links: gentle gives way first, greedy last, none
-# never. A trickle always flows, and alone every job goes as fast as its storage. Nobody waits for low jobs, so that
-# they take what is left. Foreground jobs make way when they are asked to, one by one.
+# never. A trickle always flows, and alone every job goes about as fast as its storage. Where machines run from the
+# same disks, low = "gentle" and normal = "fair" keep them from feeling it. Foreground jobs make way when they are
+# asked to, one by one.
 [yields]
-high = "greedy"
-normal = "fair"
-low = "gentle"
+high = "none"
+normal = "none"
+low = "none"
 
 # Rates by the clock: the first window that holds now binds, and what it does not say is as in [rates]. Days are those
 # on which a window begins; one whose end is not after its beginning ends on the next day. Without a zone it is the

@@ -5,14 +5,12 @@ import { goalOfJob, stillYields } from '../../../src/service/yielding.js';
 
 const job = { kind: 'copy', options: {} } as const;
 
-test('a job yields as its class does: low gently, normal fairly, high last, and foreground not at all', () => {
-  const goal = (priority: 'foreground' | 'high' | 'normal' | 'low') => goalOfJob({ ...job, priority }, DEFAULT_POLICY);
-  expect([goal('foreground'), goal('high'), goal('normal'), goal('low')]).toEqual([
-    undefined,
-    'greedy',
-    'fair',
-    'gentle',
-  ]);
+test('a job yields as the policy lets its class do, and by default not at all', () => {
+  const policy = parsePolicy('[yields]\nlow = "gentle"\nnormal = "fair"\nhigh = "greedy"\n');
+  const goals = (rules: typeof policy) =>
+    (['foreground', 'high', 'normal', 'low'] as const).map((priority) => goalOfJob({ ...job, priority }, rules));
+  expect(goals(policy)).toEqual([undefined, 'greedy', 'fair', 'gentle']);
+  expect(goals(DEFAULT_POLICY)).toEqual([undefined, undefined, undefined, undefined]);
 });
 
 test('what a job says of itself goes before its class, of a foreground job too', () => {
@@ -30,9 +28,9 @@ test('what is copied while a machine stands still makes way for nobody', () => {
 });
 
 test('the policy says how a class yields, or that it does not', () => {
-  const policy = parsePolicy('[yields]\nlow = "none"\nhigh = "fair"\n');
-  expect(policy.yields).toEqual({ high: 'fair', normal: 'fair', low: 'none' });
-  expect(goalOfJob({ ...job, priority: 'low' }, policy)).toBeUndefined();
+  const policy = parsePolicy('[yields]\nlow = "gentle"\nhigh = "none"\n');
+  expect(policy.yields).toEqual({ high: 'none', normal: 'none', low: 'gentle' });
+  expect(goalOfJob({ ...job, priority: 'high' }, policy)).toBeUndefined();
   expect(() => parsePolicy('[yields]\nlow = "polite"\n')).toThrow(/yields.low is "polite"/);
   expect(() => parsePolicy('[yields]\nforeground = "gentle"\n')).toThrow(/foreground/);
 });
