@@ -180,8 +180,10 @@ async function goOn(qmp: Qmp, machine: Machine, vm: VmDescription): Promise<void
   await qmp.execute('cont');
   const { saved, savingTo } = machine.runtime ?? {};
   machine.forget('saved', 'savingTo');
-  // The guest has gone on since: whoever loaded it now would take its disks back in time.
-  for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) await dropState(path);
+  // The guest has gone on since: whoever loaded it now would take its disks back in time. Where it
+  // cannot be removed the guest has gone on all the same.
+  for (const path of new Set([saved?.path, savingTo]))
+    if (path !== undefined) await dropState(path).catch(() => undefined);
 }
 
 /** Goes on with a start that was cut short just before the guest ran. */
