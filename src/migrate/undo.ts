@@ -2,7 +2,7 @@
 import { TransferError } from '../core/errors.js';
 import { isAsSaved, urgentJobs } from './blackout-steps.js';
 import { intoWhat } from './final-steps.js';
-import type { Flow } from './flow.js';
+import { type Flow, isPlaced } from './flow.js';
 import type { SavedMemory } from './hypervisor.js';
 import type { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
@@ -90,7 +90,7 @@ export async function undoAll(flow: Flow): Promise<string[]> {
   if (plan.running && book.isStarted('save-state')) await undoBlackout(flow);
   const notes = plan.running && book.isStarted('snapshot') ? await mergeBack(flow) : [];
   for (let attempt = 1; attempt <= book.attempt; attempt++) await from.files.remove(stateFiles(plan, attempt).source);
-  for (const path of made(book)) await to.files.remove(path);
+  for (const path of made(flow)) await to.files.remove(path);
   if (book.isStarted('placeholder')) await to.host.removePlaceholder(plan.vm.id, plan.id);
   return notes;
 }
@@ -114,13 +114,14 @@ async function mergeBack(flow: Flow): Promise<string[]> {
   }
 }
 
-/** Files at the target that are ours: of the images only once it was seen that nobody else had them. */
-function made(book: MigrationBook): string[] {
+/** Files at the target that are ours: of the images those that we put there, since others may have come before us. */
+function made(flow: Flow): string[] {
+  const { book } = flow;
   const { plan } = book;
   const rounds = Array.from({ length: book.rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
   const overlays = rounds.map(({ disk, path }) => targetOf(plan, disk, path));
   const states = Array.from({ length: book.attempt }, (_, at) => stateFiles(plan, at + 1).target);
-  const copied = [...plan.images, ...bootFiles(plan)].map(({ target }) => target);
-  const images = book.isStarted('copy-bases') ? copied : [];
-  return [...states, ...overlays, ...images];
+  const images = plan.images.filter((image) => book.files.has(image.target) || isPlaced(flow, image, 'base'));
+  const boot = book.isStarted('copy-bases') ? bootFiles(plan) : [];
+  return [...states, ...overlays, ...[...images, ...boot].map(({ target }) => target)];
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { failureOf } from '../support/copying.js';
@@ -80,6 +80,20 @@ test('files that were at the target before are neither replaced nor removed', as
   expect(await at.migrations.settled(id)).toMatchObject({ state: 'failed', error: { code: 'E_TARGET_EXISTS' } });
   expect(await at.migrations.abort(id)).toMatchObject({ state: 'aborted' });
   expect(filesIn(at.target)).toEqual(['web-d0.img']);
+  expectRuns(at, 'local');
+});
+
+test('a file that somebody put at the target after it was looked at is not removed by an abort', async () => {
+  const at = await scene({ disks: 2 });
+  const held = gate(at.world.host('local'), 'snapshot');
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  await held.reached;
+  writeFileSync(join(at.target, 'web-d1.img'), 'the disk of another machine');
+  held.release();
+  expect(await at.migrations.settled(id)).toMatchObject({ state: 'failed', error: { code: 'E_TARGET_EXISTS' } });
+  expect(await at.migrations.abort(id)).toMatchObject({ state: 'aborted' });
+  expect(filesIn(at.target)).toEqual(['web-d1.img']);
+  expect(readFileSync(join(at.target, 'web-d1.img'), 'utf8')).toBe('the disk of another machine');
   expectRuns(at, 'local');
 });
 
