@@ -25,6 +25,8 @@ export interface StepFacts {
   readonly versions?: Readonly<Record<string, string>>;
   /** Bytes and milliseconds, from which the next prediction is made. */
   readonly took?: Readonly<Partial<Record<'save' | 'copy' | 'prove' | 'load' | 'other', Took>>>;
+  /** The machine starts at the target without its memory, a power cut to its guest: why. */
+  readonly withoutMemory?: string;
   /** It was not needed: why. */
   readonly skipped?: string;
 }
