@@ -1,6 +1,6 @@
 /** From the switch-over on there is no way back: each step is tried until it is done. */
 import { TransferError } from '../core/errors.js';
-import { assertStandsStill, savedState } from './blackout-steps.js';
+import { assertStandsStill, rePoint, savedState } from './blackout-steps.js';
 import { copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import { atTarget, overlaysOf, stateFiles, stateIsCopied, topOf } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
@@ -15,7 +15,11 @@ export async function switchOver(flow: Flow): Promise<StepFacts> {
   if (from.name !== to.name) await to.host.placeholder(atTarget(plan, book.vm), plan.id);
   await from.host.give(plan.vm.id, plan.id, to.name);
   await from.hypervisor.stop(book.vm);
-  return plan.running ? {} : { files: await copyAgain(flow) };
+  if (plan.running) return {};
+  const files = await copyAgain(flow);
+  // What is copied anew names its parent at the source.
+  if (files.length > 0) await rePoint(flow);
+  return { files };
 }
 
 /** It was off, and might have been on for a moment while it was copied. Now it cannot be started here any more. */
