@@ -152,7 +152,8 @@ async function wholeDigests(flow: Flow): Promise<FileFact[]> {
 }
 
 /** What is not needed any more. The source's own images go unless they are to be kept. */
-export async function release({ from, to, book }: Flow): Promise<StepFacts> {
+export async function release(flow: Flow): Promise<StepFacts> {
+  const { from, to, book } = flow;
   const { plan, rounds } = book;
   for (let attempt = 1; attempt <= book.attempt; attempt++) {
     const { source, target } = stateFiles(plan, attempt);
@@ -164,8 +165,20 @@ export async function release({ from, to, book }: Flow): Promise<StepFacts> {
   const used = new Set(from.name === to.name ? atTarget(plan, plan.vm).disks.flatMap(pathsOf) : []);
   const overlays = Array.from({ length: rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
   const ours = [...overlays.map(({ path }) => path).reverse(), ...plan.images.map(({ source }) => source).reverse()];
-  for (const path of ours) if (!used.has(path)) await from.files.remove(path);
+  const others = await imagesOfOthers(flow);
+  for (const path of ours) {
+    const other = others.get(path);
+    if (other !== undefined) flow.note(`${path} stays: ${other} lies on it, too`);
+    else if (!used.has(path)) await from.files.remove(path);
+  }
   return {};
+}
+
+/** By their paths at the source, the names of other machines there: several may lie on one base. */
+async function imagesOfOthers({ from, book }: Flow): Promise<ReadonlyMap<string, string>> {
+  const others = await from.host.list();
+  const there = others.filter(({ vm, ownership }) => vm.id !== book.plan.vm.id && ownership.state !== 'gone');
+  return new Map(there.flatMap(({ vm }) => vm.disks.flatMap(pathsOf).map((path) => [path, vm.name] as const)));
 }
 
 function pathsOf({ chain }: VmDescription['disks'][number]): string[] {

@@ -84,6 +84,18 @@ test('moves a running machine to another host, and the source never starts it ag
   expect(await failureOf(at.world.host('local').start(at.vm))).toMatchObject({ code: 'E_VM_STATE' });
 });
 
+test('a base that another machine lies on, too, stays at the source', async () => {
+  const at = await scene({ disks: 1, snapshots: 1 });
+  const other = makeVm(join(at.source, 'other'), { name: 'mail', disks: 1 });
+  const [base] = at.vm.disks[0]?.chain ?? [];
+  const disks = other.disks.map((disk) => ({ ...disk, chain: base ? [base] : [] }));
+  at.world.host('local').add({ ...other, disks }, false);
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  await expectMigrated(at, await at.migrations.settled(id));
+  expect(filesIn(join(at.source, 'vm'))).toEqual(['web-d0.img']);
+  expect(at.told.map(({ event }) => (event.type === 'note' ? event.message : '')).join()).toContain('mail lies on it');
+});
+
 test('keeps the images of the source when that is asked for', async () => {
   const at = await scene({ disks: 1 });
   const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target }, keepSource: true });
