@@ -1,7 +1,7 @@
 /** From the switch-over on there is no way back: each step is tried until it is done. */
 import { TransferError } from '../core/errors.js';
 import { assertStandsStill, rePoint, savedState } from './blackout-steps.js';
-import { copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
+import { type CopyRules, copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
 import { atTarget, overlaysOf, stateFiles, stateIsCopied, topOf } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmDescription } from './vm.js';
@@ -36,8 +36,13 @@ async function copyAgain(flow: Flow): Promise<FileFact[]> {
   }
   if (changed.length === 0) return [];
   flow.note(`${book.vm.name} was on while it was copied: ${changed.length} images are copied again`);
-  const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
-  return copyProven(flow, changed, rules);
+  return copyProven(flow, changed, await rulesForAgain(flow));
+}
+
+/** What an earlier try has copied may be what is wrong, so each begins anew. */
+async function rulesForAgain({ jobs, clock }: Flow): Promise<CopyRules> {
+  await jobs.cancel('again');
+  return { purpose: `again ${clock.wallMs()}`, priority: 'foreground', overwrite: true, urgent: false };
 }
 
 /**
@@ -57,8 +62,7 @@ export async function start(flow: Flow): Promise<StepFacts> {
   if ('ms' in first) return { took: { load: tookFor(bytes, first.ms) } };
   if (stateIsCopied(plan)) {
     flow.note(`${first.message}; it is copied again, and was not started`);
-    const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
-    await copyFiles(flow, [{ kind: 'state', ...files, bytes }], rules);
+    await copyFiles(flow, [{ kind: 'state', ...files, bytes }], await rulesForAgain(flow));
     await begin();
     return {};
   }

@@ -79,19 +79,23 @@ test('a base that somebody changed at the target since it was proven is found', 
   expect(filesIn(at.target)).toEqual([]);
 });
 
-test('a saved state that is changed after its proof is copied again, and only then started', async () => {
-  const at = await scene({ disks: 1 });
-  const host = at.world.host('other');
-  const start = host.startPlaceholder.bind(host);
-  host.startPlaceholder = async (vm, migration, from?: SavedState) => {
-    host.startPlaceholder = start;
-    flip(from?.path ?? '');
-    return start(vm, migration, from);
-  };
-  const { id } = await at.migrations.start({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
-  await expectMigrated(at, await at.migrations.settled(id), 'other');
-  expectRuns(at, 'other');
-});
+test.each([1, 3])(
+  'a saved state that is changed %i times after its proof is copied again, and only then started',
+  async (times) => {
+    const at = await scene({ disks: 1, clock: impatient });
+    const host = at.world.host('other');
+    const start = host.startPlaceholder.bind(host);
+    let left = times;
+    host.startPlaceholder = async (vm, migration, from?: SavedState) => {
+      if (--left === 0) host.startPlaceholder = start;
+      truncateSync(from?.path ?? '', 4000);
+      return start(vm, migration, from);
+    };
+    const { id } = await at.migrations.start({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
+    await expectMigrated(at, await at.migrations.settled(id), 'other');
+    expectRuns(at, 'other');
+  },
+);
 
 test('on one host the memory goes straight to the target: a source that is full is no obstacle', async () => {
   const at = await scene({ disks: 1 });
