@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
+import { TransferError } from '../../src/core/errors.js';
 import { failureOf } from '../support/copying.js';
 import { expectMigrated, expectRuns, filesIn, gate, type Scene, scene } from '../support/migrating.js';
 
@@ -109,4 +111,23 @@ test('overlays that cannot be merged back stay part of the machine', async () =>
   expect(view.reason).toContain('stays in its overlays');
   expectRuns(at, 'local');
   expect(filesIn(at.target)).toEqual([]);
+});
+
+test('a machine that was given away goes on when the service is started again, though its last step failed', async () => {
+  // Waits between tries are short, and what bounds the blackout is as it is.
+  const sleep = (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : Math.min(ms, 5), signal);
+  const at = await scene({ disks: 1, clock: { ...systemClock, sleep } });
+  const host = at.world.host('local');
+  const stop = host.stop.bind(host);
+  host.stop = async () => {
+    throw new TransferError('E_TIMEOUT', 'its process does not end');
+  };
+  const { id } = await at.migrations.start({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
+  expect(await at.migrations.settled(id)).toMatchObject({ state: 'failed', step: 'switch-over' });
+  expect(await host.ownership(at.vm.id)).toMatchObject({ state: 'gone' });
+  host.stop = stop;
+  await at.migrations.close();
+  const later = await at.open();
+  await expectMigrated(at, await later.settled(id), 'other');
+  expectRuns(at, 'other');
 });
