@@ -113,7 +113,7 @@ test('overlays that cannot be merged back stay part of the machine', async () =>
   expect(filesIn(at.target)).toEqual([]);
 });
 
-test('a machine that was given away goes on when the service is started again, though its last step failed', async () => {
+test('what was given away goes on when the service starts again, though its last step failed', async () => {
   // Waits between tries are short, and what bounds the blackout is as it is.
   const sleep = (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : Math.min(ms, 5), signal);
   const at = await scene({ disks: 1, clock: { ...systemClock, sleep } });

@@ -83,7 +83,7 @@ describe.skipIf(typeof built === 'string')('a running machine moves to other sto
     await expectNothingLost(host, built, { vm: now, guest, boot });
   });
 
-  test('and arrives with its memory, though both are killed while it stands still, and just before it runs', async () => {
+  test('and arrives with its memory, though both are killed while it stands still and before it runs', async () => {
     const vm = await host.machine(built, [['vhdx'], ['qcow2']]);
     const target = join(host.folder, 'there');
     const guest = host.guest(vm);

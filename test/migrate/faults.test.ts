@@ -161,7 +161,7 @@ test('memory that is gone from beside its disks is told, and the machine starts 
   expect(at.migrations.get(id).reason).toContain('a power cut to its guest');
 });
 
-test('a machine that has started without its memory never gets it back on the disks that it has written to', async () => {
+test('a machine that started without its memory never gets it back on disks that it has written to', async () => {
   const at = await scene({ disks: 1, clock: impatient });
   const bootId = at.world.guests(at.vm.id)[0]?.bootId ?? '';
   const host = at.world.host('local');

@@ -35,7 +35,7 @@ test.each(['runs', 'was killed again', 'was switched off'])(
   },
 );
 
-test('a machine that ran on at the source and was killed before that was on record starts as after a power cut', async () => {
+test('a machine that ran on and was killed before that was on record starts as after a power cut', async () => {
   const at = await scene({ disks: 1 });
   const host = at.world.host('local');
   const discard = host.discardState.bind(host);
