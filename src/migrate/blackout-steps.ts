@@ -6,10 +6,28 @@ import { atTarget, stateFiles, stateIsCopied, targetOf, topOf } from './migratio
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmRunState } from './vm.js';
 
-export async function saveState({ from, book, clock }: Flow): Promise<StepFacts> {
+export async function saveState(flow: Flow): Promise<StepFacts> {
+  const { from, book, clock } = flow;
   const { source } = stateFiles(book.plan, book.attempt);
   const { value: state, ms } = await timed(clock, () => from.hypervisor.saveState(book.vm, source));
-  return { state, took: { save: tookFor(state.bytes, ms) } };
+  return { state, versions: await topVersions(flow), took: { save: tookFor(state.bytes, ms) } };
+}
+
+/** Of what the guest writes to, by path. */
+async function topVersions({ from, book }: Flow): Promise<Record<string, string>> {
+  const paths = book.vm.disks.map((disk) => topOf(disk).path);
+  const versions = paths.map(async (path) => [path, (await from.files.stat(path))?.version ?? 'missing'] as const);
+  return Object.fromEntries(await Promise.all(versions));
+}
+
+/**
+ * Its disks are those that its saved memory knows. Somebody may have started it without its memory since, or it ran on
+ * just before all of it was killed: together with what it wrote then, that memory would damage its disks.
+ */
+export async function isAsSaved(flow: Flow): Promise<boolean> {
+  const { versions = {} } = flow.book.facts('save-state') ?? {};
+  const now = await topVersions(flow);
+  return Object.entries(versions).every(([path, version]) => now[path] === version);
 }
 
 export async function copyDelta(flow: Flow): Promise<StepFacts> {
@@ -94,10 +112,13 @@ export function savedState({ book }: Flow): SavedMemory {
 const STILL: readonly VmRunState[] = ['saved', 'off', 'lost'];
 
 /** @throws TransferError E_VM_STATE when it runs again, so that what was saved is not what it is any more */
-export async function assertStandsStill({ from, book }: Flow): Promise<void> {
+export async function assertStandsStill(flow: Flow): Promise<void> {
+  const { from, book } = flow;
   const state = await from.hypervisor.state(book.vm);
-  if (STILL.includes(state)) return;
-  throw new TransferError('E_VM_STATE', `${book.vm.name} is ${state}, and stood still for its migration`, {
+  const isStill = STILL.includes(state);
+  if (isStill && (state === 'saved' || (await isAsSaved(flow)))) return;
+  const since = isStill ? 'its disks were written to since its memory was saved' : 'it stood still for its migration';
+  throw new TransferError('E_VM_STATE', `${book.vm.name} is ${state}, and ${since}`, {
     hint: 'Somebody let it run on. It stays at the source; start the cutover again.',
   });
 }

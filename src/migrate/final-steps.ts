@@ -1,8 +1,8 @@
 /** From the switch-over on there is no way back: each step is tried until it is done. */
 import { TransferError } from '../core/errors.js';
-import { assertStandsStill, savedState } from './blackout-steps.js';
-import { copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
-import { atTarget, overlaysOf, stateFiles, stateIsCopied } from './migration-plan.js';
+import { assertStandsStill, rePoint, savedState } from './blackout-steps.js';
+import { type CopyRules, copyFiles, copyProven, type FileToCopy, type Flow, timed, tookFor } from './flow.js';
+import { atTarget, overlaysOf, stateFiles, stateIsCopied, topOf } from './migration-plan.js';
 import type { FileFact, StepFacts } from './step-records.js';
 import type { VmDescription } from './vm.js';
 
@@ -15,7 +15,11 @@ export async function switchOver(flow: Flow): Promise<StepFacts> {
   if (from.name !== to.name) await to.host.placeholder(atTarget(plan, book.vm), plan.id);
   await from.host.give(plan.vm.id, plan.id, to.name);
   await from.hypervisor.stop(book.vm);
-  return plan.running ? {} : { files: await copyAgain(flow) };
+  if (plan.running) return {};
+  const files = await copyAgain(flow);
+  // What is copied anew names its parent at the source.
+  if (files.length > 0) await rePoint(flow);
+  return { files };
 }
 
 /** It was off, and might have been on for a moment while it was copied. Now it cannot be started here any more. */
@@ -32,43 +36,74 @@ async function copyAgain(flow: Flow): Promise<FileFact[]> {
   }
   if (changed.length === 0) return [];
   flow.note(`${book.vm.name} was on while it was copied: ${changed.length} images are copied again`);
-  const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
-  return copyProven(flow, changed, rules);
+  return copyProven(flow, changed, await rulesForAgain(flow));
+}
+
+/** What an earlier try has copied may be what is wrong, so each begins anew. */
+async function rulesForAgain({ jobs, clock }: Flow): Promise<CopyRules> {
+  await jobs.cancel('again');
+  return { purpose: `again ${clock.wallMs()}`, priority: 'foreground', overwrite: true, urgent: false };
 }
 
 /**
  * What was proven may have been changed since. Where the source has it still, it is copied again, once; where there is
- * no other copy the machine starts without its memory, since it cannot go back and shall not stand still for ever.
+ * no other copy it is read again, and then the machine starts without its memory, since it cannot go back and shall not
+ * stand still for ever.
  */
 export async function start(flow: Flow): Promise<StepFacts> {
   const { to, book, clock } = flow;
   const { plan, vm } = book;
+  if (book.withoutMemory !== undefined) return startWithout(flow, book.withoutMemory);
   const { bytes, sha256 } = savedState(flow);
   const files = stateFiles(plan, book.attempt);
-  const there = atTarget(plan, vm);
-  const begin = () => to.host.startPlaceholder(there, plan.id, { path: files.target, bytes, sha256 });
-  try {
-    const { ms } = await timed(clock, begin);
-    return { took: { load: tookFor(bytes, ms) } };
-  } catch (thrown) {
-    if (!(thrown instanceof TransferError) || thrown.code !== 'E_INTEGRITY') throw thrown;
-    if (!stateIsCopied(plan)) {
-      flow.note(`${thrown.message}; ${vm.name} starts without its memory: to its guest this is a power cut`);
-      await to.host.startPlaceholder(there, plan.id);
-      return {};
-    }
-    flow.note(`${thrown.message}; it is copied again, and was not started`);
-    const rules = { purpose: 'again', priority: 'foreground', overwrite: true, urgent: false } as const;
-    await copyFiles(flow, [{ kind: 'state', ...files, bytes }], rules);
+  const from = { path: files.target, bytes, sha256 };
+  const begin = () => timed(clock, () => to.host.startPlaceholder(atTarget(plan, vm), plan.id, from));
+  const first = await begin().catch((thrown) => spoilt(flow, thrown));
+  if ('ms' in first) return { took: { load: tookFor(bytes, first.ms) } };
+  if (stateIsCopied(plan)) {
+    flow.note(`${first.message}; it is copied again, and was not started`);
+    await copyFiles(flow, [{ kind: 'state', ...files, bytes }], await rulesForAgain(flow));
     await begin();
     return {};
   }
+  const second = await begin().catch((thrown) => spoilt(flow, thrown));
+  return 'ms' in second ? {} : startWithout(flow, second.message);
 }
 
-export async function resume({ to, book: { plan, vm } }: Flow): Promise<StepFacts> {
+/** What there is of its memory is not what was saved, or is gone from where its disks are. @throws anything else */
+async function spoilt({ to, book }: Flow, thrown: unknown): Promise<TransferError> {
+  if (!(thrown instanceof TransferError)) throw thrown;
+  if (thrown.code === 'E_INTEGRITY') return thrown;
+  if (thrown.code !== 'E_SOURCE_MISSING') throw thrown;
+  const [disk] = atTarget(book.plan, book.vm).disks;
+  const [state, image] = [stateFiles(book.plan, book.attempt).target, disk && topOf(disk).path];
+  // A storage that is not there at all comes back.
+  if (image === undefined || !(await to.files.stat(image)) || (await to.files.stat(state))) throw thrown;
+  return thrown;
+}
+
+/** On record first: on disks that it has written to without it, that memory must never be loaded. */
+async function startWithout({ to, book, note }: Flow, withoutMemory: string): Promise<StepFacts> {
+  const { plan, vm } = book;
+  book.start('start', { facts: { withoutMemory } });
+  note(`${withoutMemory}; ${vm.name} starts without its memory: to its guest this is a power cut`);
+  await to.host.startPlaceholder(atTarget(plan, vm), plan.id);
+  return {};
+}
+
+export async function resume(flow: Flow): Promise<StepFacts> {
+  const { to, book } = flow;
+  const { plan, vm } = book;
   if (!plan.running) await to.host.placeholder(atTarget(plan, vm), plan.id);
+  else if (await hasEnded(flow)) await start(flow);
   await to.host.take(plan.vm.id, plan.id);
   return {};
+}
+
+/** Its process ended after it was loaded and before it ran: nothing is lost, and it is loaded again. */
+async function hasEnded({ to, book: { plan } }: Flow): Promise<boolean> {
+  const { ownership, state } = await to.host.get(plan.vm.id);
+  return ownership.state !== 'here' && (state === 'lost' || state === 'off');
 }
 
 /** The overlays go into what they lie on. What they held is on record by then. */
@@ -121,7 +156,8 @@ async function wholeDigests(flow: Flow): Promise<FileFact[]> {
 }
 
 /** What is not needed any more. The source's own images go unless they are to be kept. */
-export async function release({ from, to, book }: Flow): Promise<StepFacts> {
+export async function release(flow: Flow): Promise<StepFacts> {
+  const { from, to, book } = flow;
   const { plan, rounds } = book;
   for (let attempt = 1; attempt <= book.attempt; attempt++) {
     const { source, target } = stateFiles(plan, attempt);
@@ -133,8 +169,20 @@ export async function release({ from, to, book }: Flow): Promise<StepFacts> {
   const used = new Set(from.name === to.name ? atTarget(plan, plan.vm).disks.flatMap(pathsOf) : []);
   const overlays = Array.from({ length: rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
   const ours = [...overlays.map(({ path }) => path).reverse(), ...plan.images.map(({ source }) => source).reverse()];
-  for (const path of ours) if (!used.has(path)) await from.files.remove(path);
+  const others = await imagesOfOthers(flow);
+  for (const path of ours) {
+    const other = others.get(path);
+    if (other !== undefined) flow.note(`${path} stays: ${other} lies on it, too`);
+    else if (!used.has(path)) await from.files.remove(path);
+  }
   return {};
+}
+
+/** By their paths at the source, the names of other machines there: several may lie on one base. */
+async function imagesOfOthers({ from, book }: Flow): Promise<ReadonlyMap<string, string>> {
+  const others = await from.host.list();
+  const there = others.filter(({ vm, ownership }) => vm.id !== book.plan.vm.id && ownership.state !== 'gone');
+  return new Map(there.flatMap(({ vm }) => vm.disks.flatMap(pathsOf).map((path) => [path, vm.name] as const)));
 }
 
 function pathsOf({ chain }: VmDescription['disks'][number]): string[] {

@@ -37,13 +37,12 @@ export interface CopyRules {
 
 /** All at once, one job for each; answers them in the order in which they were given. The first failure ends it. */
 export async function copyFiles(flow: Flow, files: readonly FileToCopy[], rules: CopyRules): Promise<FileFact[]> {
-  const { from, to, jobs, signal } = flow;
+  const { from, jobs, signal } = flow;
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const moved = files.map(() => 0);
   const copies = files.map(async ({ bytes: _, ...file }, at): Promise<FileFact> => {
-    const ends = { source: from.files.location(file.source), target: to.files.location(file.target) };
-    // Two disks may have images of one name.
-    const purpose = file.disk === undefined ? rules.purpose : `${rules.purpose} ${file.disk}`;
+    const ends = endsOf(flow, file);
+    const purpose = purposeOf(file, rules.purpose);
     const onMoved = (bytesDone: number, waitsFor: string | undefined): void => {
       moved[at] = bytesDone;
       const all = moved.reduce((sum, one) => sum + one, 0);
@@ -59,6 +58,20 @@ export async function copyFiles(flow: Flow, files: readonly FileToCopy[], rules:
     if (one.status === 'rejected') throw one.reason;
     return one.value;
   });
+}
+
+/** The target has its name by such a copy: otherwise what stands there is somebody else's. */
+export function isPlaced(flow: Flow, file: Pick<FileFact, 'disk' | 'source' | 'target'>, purpose: string): boolean {
+  return flow.jobs.hasPlaced({ purpose: purposeOf(file, purpose), ...endsOf(flow, file) });
+}
+
+function endsOf({ from, to }: Flow, { source, target }: Pick<FileFact, 'source' | 'target'>) {
+  return { source: from.files.location(source), target: to.files.location(target) };
+}
+
+/** Two disks may have images of one name. */
+function purposeOf({ disk }: Pick<FileFact, 'disk'>, purpose: string): string {
+  return disk === undefined ? purpose : `${purpose} ${disk}`;
 }
 
 /** Copied, and proven with its SHA-256 as a whole; what turns out to be damaged is copied once more. */

@@ -2,6 +2,7 @@
  * The jobs of a migration: one for each file. A job is known by its name, so that after a restart the one that was made
  * before is gone on with, and none is made twice.
  */
+import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
 import { type ErrorJson, TransferError } from '../core/errors.js';
@@ -49,7 +50,7 @@ export class ImageJobs {
    * @throws TransferError of the job, E_STOPPED
    */
   async copy(copy: ImageCopy, moved: Moved, signal: AbortSignal): Promise<ImageCopied> {
-    const name = `${this.#migration} ${copy.purpose} ${basename(copy.source)}`.slice(0, 200);
+    const name = this.#nameOf(copy);
     const known = this.#ours().find((job) => job.name === name && job.state !== 'cancelled');
     const job = known ?? (await this.#create(name, copy));
     if (known && (known.state === 'error' || known.state === 'suspended' || known.state === 'transient-error')) {
@@ -59,11 +60,27 @@ export class ImageJobs {
     return { bytes, ...(root !== undefined && { root }) };
   }
 
+  /** By such a copy the target has got its name, or may just have: what stands there is ours. */
+  hasPlaced(copy: Pick<ImageCopy, 'purpose' | 'source' | 'target'>): boolean {
+    const name = this.#nameOf(copy);
+    return this.#ours().some((job) => {
+      if (job.name !== name) return false;
+      const [file] = this.#service.get(job.id, OWNER).files;
+      return file?.state === 'committing' || file?.state === 'committed';
+    });
+  }
+
   /** What they have copied in part goes; what has its name stays. */
   async cancel(purpose?: string): Promise<void> {
     const prefix = purpose === undefined ? `${this.#migration} ` : `${this.#migration} ${purpose} `;
     const open = this.#ours().filter(({ name, state }) => name.startsWith(prefix) && !isFinal(state));
     await Promise.all(open.map(({ id }) => this.#service.cancel(id, { keepPartial: false }, OWNER)));
+  }
+
+  /** Images of one disk may have one name, too, and long names may only differ at their ends. */
+  #nameOf({ purpose, source, target }: Pick<ImageCopy, 'purpose' | 'source' | 'target'>): string {
+    const which = createHash('sha256').update(`${source}\0${target}`).digest('hex').slice(0, 8);
+    return `${this.#migration} ${purpose} ${basename(source).slice(0, 100)} ${which}`;
   }
 
   #ours(): JobView[] {

@@ -78,6 +78,11 @@ export class MigrationBook {
     return this.facts('save-state')?.state;
   }
 
+  /** It started at the target without it: why. */
+  get withoutMemory(): string | undefined {
+    return this.startFacts('start')?.withoutMemory;
+  }
+
   isDone(step: Step, round?: number): boolean {
     return this.#done.has(key(step, round));
   }

@@ -39,19 +39,23 @@ export function viewOf(book: MigrationBook, now: Now): MigrationView {
 }
 
 /** What it is while nothing is done. */
-export function stateOf({ last, plan, isAborting }: MigrationBook): Standing {
+export function stateOf({ last, plan, isAborting, withoutMemory }: MigrationBook): Standing {
   if (isAborting) return { state: 'aborting', reason: 'its abort was begun, and is not over' };
   if (last?.type === 'waiting') return { state: last.state, reason: last.reason };
   if (last?.type === 'failed') return { state: 'failed', reason: last.error.message };
   if (last?.type === 'aborted') {
     return { state: 'aborted', reason: [`${plan.vm.name} stays at the source`, ...last.notes].join('; ') };
   }
-  if (last?.type === 'finished') return { state: 'done', reason: `${plan.vm.name} is at the target` };
+  if (last?.type === 'finished') {
+    const cut = 'it started without its memory, which was a power cut to its guest';
+    const told = withoutMemory === undefined ? [] : [`${cut}: ${withoutMemory}`];
+    return { state: 'done', reason: [`${plan.vm.name} is at the target`, ...told].join('; ') };
+  }
   return { state: 'queued', reason: 'it goes on when its turn comes' };
 }
 
 export function receiptContent(book: MigrationBook): ReceiptContent {
-  const { plan, prediction, blackoutMs } = book;
+  const { plan, prediction, blackoutMs, withoutMemory } = book;
   return {
     schema: 1,
     kind: 'blockferry-migration',
@@ -65,6 +69,7 @@ export function receiptContent(book: MigrationBook): ReceiptContent {
     ...(blackoutMs !== undefined && {
       blackout: { predictedMs: prediction?.blackoutMs ?? 0, measuredMs: blackoutMs },
     }),
+    ...(withoutMemory !== undefined && { withoutMemory }),
     keepSource: plan.keepSource,
   };
 }

@@ -225,7 +225,7 @@ export class Migrations implements MigrationService {
     const { book } = entry.migration;
     const { state } = stateOf(book);
     if (state === 'aborting') this.#line.run(book.plan.id, true, () => this.#abortNow(entry));
-    const mustGoOn = state === 'failed' && book.isDone('switch-over');
+    const mustGoOn = state === 'failed' && (await isGiven(book, this.#parts.end(book.plan.from)).catch(() => false));
     if (state === 'queued' || mustGoOn) this.#run(entry, book.isStarted('save-state'));
   }
 

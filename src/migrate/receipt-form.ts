@@ -34,6 +34,8 @@ export interface ReceiptContent {
   readonly files: readonly ReceiptFile[];
   /** Milliseconds; absent: the machine was off. */
   readonly blackout?: { readonly predictedMs: number; readonly measuredMs: number };
+  /** It started at the target without its memory, a power cut to its guest: why. */
+  readonly withoutMemory?: string;
   readonly keepSource: boolean;
 }
 

@@ -21,10 +21,12 @@ export interface StepFacts {
   readonly files?: readonly FileFact[];
   readonly state?: SavedMemory;
   readonly prediction?: Prediction;
-  /** By path: what the source's files were when the copying began. */
+  /** By path: what the source's files were when the copying began, or when the memory was saved. */
   readonly versions?: Readonly<Record<string, string>>;
   /** Bytes and milliseconds, from which the next prediction is made. */
   readonly took?: Readonly<Partial<Record<'save' | 'copy' | 'prove' | 'load' | 'other', Took>>>;
+  /** The machine starts at the target without its memory, a power cut to its guest: why. */
+  readonly withoutMemory?: string;
   /** It was not needed: why. */
   readonly skipped?: string;
 }

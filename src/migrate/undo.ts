@@ -1,8 +1,9 @@
 /** The way back: out of the blackout, and out of the whole migration, as long as the source has not given it away. */
 import { TransferError } from '../core/errors.js';
-import { urgentJobs } from './blackout-steps.js';
+import { isAsSaved, urgentJobs } from './blackout-steps.js';
 import { intoWhat } from './final-steps.js';
-import type { Flow } from './flow.js';
+import { type Flow, isPlaced } from './flow.js';
+import type { SavedMemory } from './hypervisor.js';
 import type { MigrationBook } from './migration-book.js';
 import type { MigrationEnd } from './migration-end.js';
 import { bootFiles, overlaysOf, stateFiles, targetOf } from './migration-plan.js';
@@ -30,15 +31,25 @@ export async function undoBlackout(flow: Flow): Promise<void> {
   await runOn(flow);
   await jobs.cancel(urgentJobs(flow));
   const { source, target } = stateFiles(book.plan, book.attempt);
-  await from.files.remove(source);
-  // Its host may be out of reach just now. The next attempt has another file, and all of them go in the end.
-  if (from.name === to.name) await to.files.remove(target);
+  // A storage may be out of reach just now. The next attempt has another file, and all of them go in the end.
+  await removeIfPossible(flow, from, source);
+  if (from.name === to.name) await removeIfPossible(flow, to, target);
   book.undone();
 }
 
-async function runOn({ book, from, note }: Flow): Promise<void> {
+async function removeIfPossible({ note }: Flow, { files }: MigrationEnd, path: string): Promise<void> {
+  try {
+    await files.remove(path);
+  } catch (thrown) {
+    note(`${TransferError.from(thrown).message}; it is removed when the migration ends`);
+  }
+}
+
+async function runOn(flow: Flow): Promise<void> {
+  const { book, from, note } = flow;
   const { hypervisor } = from;
-  const { vm, saved } = book;
+  const { vm } = book;
+  const saved = await memoryOf(flow);
   const state = await hypervisor.state(vm);
   if (state === 'saved') return hypervisor.discardState(vm);
   if (state === 'paused') return hypervisor.resume(vm);
@@ -46,9 +57,28 @@ async function runOn({ book, from, note }: Flow): Promise<void> {
   if (state !== 'lost' && state !== 'off') return;
   // Its process ended while it stood still.
   await hypervisor.stop(vm);
-  await hypervisor.start(vm, saved);
-  if (saved) await hypervisor.resume(vm);
-  else note(`the process of ${vm.name} was killed before its memory was saved: to its guest this is a power cut`);
+  if (saved && (await startFrom(flow, saved))) return hypervisor.resume(vm);
+  await hypervisor.start(vm);
+  note(`the process of ${vm.name} was killed, and its memory cannot be had: to its guest this is a power cut`);
+}
+
+/** What was saved of it, is there still, and fits its disks. */
+async function memoryOf(flow: Flow): Promise<SavedMemory | undefined> {
+  const { saved } = flow.book;
+  if (!saved || !(await isAsSaved(flow))) return undefined;
+  return (await flow.from.files.stat(saved.path)) ? saved : undefined;
+}
+
+/** False: what is there is not what was saved. There is no other, and the machine shall not stand still for ever. */
+async function startFrom({ book, from, note }: Flow, saved: SavedMemory): Promise<boolean> {
+  try {
+    await from.hypervisor.start(book.vm, saved);
+    return true;
+  } catch (thrown) {
+    if (!(thrown instanceof TransferError) || thrown.code !== 'E_INTEGRITY') throw thrown;
+    note(thrown.message);
+    return false;
+  }
 }
 
 /** Nothing is left at the target, and the guest writes to its own images again. Repeatable. */
@@ -59,7 +89,8 @@ export async function undoAll(flow: Flow): Promise<string[]> {
   await jobs.cancel();
   if (plan.running && book.isStarted('save-state')) await undoBlackout(flow);
   const notes = plan.running && book.isStarted('snapshot') ? await mergeBack(flow) : [];
-  for (const path of made(book)) await to.files.remove(path);
+  for (let attempt = 1; attempt <= book.attempt; attempt++) await from.files.remove(stateFiles(plan, attempt).source);
+  for (const path of made(flow)) await to.files.remove(path);
   if (book.isStarted('placeholder')) await to.host.removePlaceholder(plan.vm.id, plan.id);
   return notes;
 }
@@ -83,13 +114,14 @@ async function mergeBack(flow: Flow): Promise<string[]> {
   }
 }
 
-/** Files at the target that are ours: of the images only once it was seen that nobody else had them. */
-function made(book: MigrationBook): string[] {
+/** Files at the target that are ours: of the images those that we put there, since others may have come before us. */
+function made(flow: Flow): string[] {
+  const { book } = flow;
   const { plan } = book;
   const rounds = Array.from({ length: book.rounds }, (_, at) => overlaysOf(plan, at + 1)).flat();
   const overlays = rounds.map(({ disk, path }) => targetOf(plan, disk, path));
   const states = Array.from({ length: book.attempt }, (_, at) => stateFiles(plan, at + 1).target);
-  const copied = [...plan.images, ...bootFiles(plan)].map(({ target }) => target);
-  const images = book.isStarted('copy-bases') ? copied : [];
-  return [...states, ...overlays, ...images];
+  const images = plan.images.filter((image) => book.files.has(image.target) || isPlaced(flow, image, 'base'));
+  const boot = book.isStarted('copy-bases') ? bootFiles(plan) : [];
+  return [...states, ...overlays, ...[...images, ...boot].map(({ target }) => target)];
 }

@@ -1,6 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { systemClock } from '../../src/core/clock.js';
+import { TransferError } from '../../src/core/errors.js';
 import { failureOf } from '../support/copying.js';
 import { expectMigrated, expectRuns, filesIn, gate, type Scene, scene } from '../support/migrating.js';
 
@@ -83,6 +85,20 @@ test('files that were at the target before are neither replaced nor removed', as
   expectRuns(at, 'local');
 });
 
+test('a file that somebody put at the target after it was looked at is not removed by an abort', async () => {
+  const at = await scene({ disks: 2 });
+  const held = gate(at.world.host('local'), 'snapshot');
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  await held.reached;
+  writeFileSync(join(at.target, 'web-d1.img'), 'the disk of another machine');
+  held.release();
+  expect(await at.migrations.settled(id)).toMatchObject({ state: 'failed', error: { code: 'E_TARGET_EXISTS' } });
+  expect(await at.migrations.abort(id)).toMatchObject({ state: 'aborted' });
+  expect(filesIn(at.target)).toEqual(['web-d1.img']);
+  expect(readFileSync(join(at.target, 'web-d1.img'), 'utf8')).toBe('the disk of another machine');
+  expectRuns(at, 'local');
+});
+
 test('overlays that cannot be merged back stay part of the machine', async () => {
   const at = await scene({ disks: 1 });
   const { id } = await at.migrations.prepare({ vm: at.vm.id, paths: { folder: at.target } });
@@ -95,4 +111,23 @@ test('overlays that cannot be merged back stay part of the machine', async () =>
   expect(view.reason).toContain('stays in its overlays');
   expectRuns(at, 'local');
   expect(filesIn(at.target)).toEqual([]);
+});
+
+test('what was given away goes on when the service starts again, though its last step failed', async () => {
+  // Waits between tries are short, and what bounds the blackout is as it is.
+  const sleep = (ms: number, signal?: AbortSignal) => systemClock.sleep(ms > 10_000 ? ms : Math.min(ms, 5), signal);
+  const at = await scene({ disks: 1, clock: { ...systemClock, sleep } });
+  const host = at.world.host('local');
+  const stop = host.stop.bind(host);
+  host.stop = async () => {
+    throw new TransferError('E_TIMEOUT', 'its process does not end');
+  };
+  const { id } = await at.migrations.start({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
+  expect(await at.migrations.settled(id)).toMatchObject({ state: 'failed', step: 'switch-over' });
+  expect(await host.ownership(at.vm.id)).toMatchObject({ state: 'gone' });
+  host.stop = stop;
+  await at.migrations.close();
+  const later = await at.open();
+  await expectMigrated(at, await later.settled(id), 'other');
+  expectRuns(at, 'other');
 });

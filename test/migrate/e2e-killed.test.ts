@@ -83,6 +83,25 @@ describe.skipIf(typeof built === 'string')('a running machine moves to other sto
     await expectNothingLost(host, built, { vm: now, guest, boot });
   });
 
+  test('and arrives with its memory, though both are killed while it stands still and before it runs', async () => {
+    const vm = await host.machine(built, [['vhdx'], ['qcow2']]);
+    const target = join(host.folder, 'there');
+    const guest = host.guest(vm);
+    await host.hypervisor.start(vm);
+    const { boot } = await guest.reaches(100);
+    const [state, request] = [join(host.folder, 'state'), { vm: vm.id, paths: { folder: target } }];
+    for (const step of ['copy-delta', 'resume'] as const) {
+      expect(await carryOut(state, request, { step, afterMs: 0 })).toBeUndefined();
+      // On a slow machine it may run by then: whoever kills it now cuts it off.
+      if ((await host.hypervisor.state(vm)) === 'running') break;
+      process.kill(host.hypervisor.pid(vm.id) ?? 0, 'SIGKILL');
+    }
+    const view = await carryOut(state, request);
+    if (view) expectDone(view);
+    const now = await expectAt(host, vm, target);
+    await expectNothingLost(host, built, { vm: now, guest, boot });
+  });
+
   test('and is cut off while it is copied: it starts again at the source, says so, and can be moved then', async () => {
     const vm = await host.machine(built, [['vhd-dynamic'], ['raw']]);
     const guest = host.guest(vm);

@@ -84,6 +84,18 @@ test('moves a running machine to another host, and the source never starts it ag
   expect(await failureOf(at.world.host('local').start(at.vm))).toMatchObject({ code: 'E_VM_STATE' });
 });
 
+test('a base that another machine lies on, too, stays at the source', async () => {
+  const at = await scene({ disks: 1, snapshots: 1 });
+  const other = makeVm(join(at.source, 'other'), { name: 'mail', disks: 1 });
+  const [base] = at.vm.disks[0]?.chain ?? [];
+  const disks = other.disks.map((disk) => ({ ...disk, chain: base ? [base] : [] }));
+  at.world.host('local').add({ ...other, disks }, false);
+  const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target } });
+  await expectMigrated(at, await at.migrations.settled(id));
+  expect(filesIn(join(at.source, 'vm'))).toEqual(['web-d0.img']);
+  expect(at.told.map(({ event }) => (event.type === 'note' ? event.message : '')).join()).toContain('mail lies on it');
+});
+
 test('keeps the images of the source when that is asked for', async () => {
   const at = await scene({ disks: 1 });
   const { id } = await at.migrations.start({ vm: at.vm.id, paths: { folder: at.target }, keepSource: true });
@@ -103,21 +115,24 @@ test('a machine that is off is moved without a snapshot, and is off afterwards',
   expect(verifyReceipt(at.migrations.receipt(id)).blackout).toBeUndefined();
 });
 
-test('a machine that was on while it was copied is copied again, once it cannot be started any more', async () => {
-  const at = await scene({ off: true, disks: 1 });
-  const host = at.world.host('local');
-  const { id } = await at.migrations.prepare({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
-  expect(await at.migrations.settled(id)).toMatchObject({ state: 'prepared' });
-  await host.start(at.vm);
-  const [guest] = at.world.guests(at.vm.id);
-  while ((guest?.sequence ?? 0) < 20) await systemClock.sleep(1);
-  await host.stop(at.vm);
-  await at.migrations.cutover(id);
-  expect(await at.migrations.settled(id)).toMatchObject({ state: 'done' });
-  await at.world.host('other').start(at.vm);
-  expect(at.world.host('other').guestsOf(at.vm.id)[0]?.sequence).toBeGreaterThanOrEqual(20);
-  expect(at.told.map(({ event }) => (event.type === 'note' ? event.message : '')).join()).toContain('copied again');
-});
+test.each([0, 1])(
+  'a machine that was on while it was copied is copied again, once it cannot be started any more; with %i snapshots',
+  async (snapshots) => {
+    const at = await scene({ off: true, disks: 1, snapshots });
+    const host = at.world.host('local');
+    const { id } = await at.migrations.prepare({ vm: at.vm.id, to: 'other', paths: { folder: at.target } });
+    expect(await at.migrations.settled(id)).toMatchObject({ state: 'prepared' });
+    await host.start(at.vm);
+    const [guest] = at.world.guests(at.vm.id);
+    while ((guest?.sequence ?? 0) < 20) await systemClock.sleep(1);
+    await host.stop(at.vm);
+    await at.migrations.cutover(id);
+    expect(await at.migrations.settled(id)).toMatchObject({ state: 'done' });
+    await at.world.host('other').start(at.vm);
+    expect(at.world.host('other').guestsOf(at.vm.id)[0]?.sequence).toBeGreaterThanOrEqual(20);
+    expect(at.told.map(({ event }) => (event.type === 'note' ? event.message : '')).join()).toContain('copied again');
+  },
+);
 
 test('stops before the blackout when it is prepared, and goes on when it is told to', async () => {
   const at = await scene({ disks: 1 });

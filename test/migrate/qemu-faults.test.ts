@@ -109,6 +109,8 @@ describe.skipIf(typeof built === 'string')('a machine in trouble', { timeout: 30
     vm = await host.hypervisor.snapshot(vm, [{ disk: 'd1', path: join(folder, 'd1.qcow2') }]);
     while ((await host.hypervisor.state(vm)) !== 'io-error') await systemClock.sleep(20);
     await remount('size=64m');
+    // As `vm start` has it go on.
+    await host.hypervisor.start(vm);
     await host.hypervisor.resume(vm);
     await assertWell();
     vm = await host.hypervisor.merge(vm, into(), nothing, never);

@@ -98,6 +98,12 @@ export class FakeHost implements VmHost, Hypervisor {
     known.lost = true;
   }
 
+  /** The same of one that a migration has loaded. */
+  endComing(id: string): void {
+    const { incoming } = this.#of(id);
+    if (incoming) incoming.guest = undefined;
+  }
+
   async facts() {
     return { hypervisor: 'fake 1', machines: [] };
   }

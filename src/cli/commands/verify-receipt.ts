@@ -39,7 +39,7 @@ function parsed(path: string): unknown {
   }
 }
 
-function receiptLines({ vm, from, to, files, steps, blackout, signature }: Receipt): string[] {
+function receiptLines({ vm, from, to, files, steps, blackout, withoutMemory, signature }: Receipt): string[] {
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const first = steps[0]?.startedAt ?? 0;
   const last = steps.at(-1)?.doneAt ?? first;
@@ -49,6 +49,9 @@ function receiptLines({ vm, from, to, files, steps, blackout, signature }: Recei
     `signed, and not changed since: ${vm.name} was moved, ${from} to ${to}`,
     `  ${count(files.length, 'file')}, ${formatBytes(bytes)}, in ${formatDuration(last - first)}`,
     ...(stood ?? []),
+    ...(withoutMemory === undefined
+      ? []
+      : [`  it started without its memory, a power cut to its guest: ${withoutMemory}`]),
     `  key sha256:${signature.fingerprint}`,
   ];
 }

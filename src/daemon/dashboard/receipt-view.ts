@@ -54,14 +54,15 @@ export class ReceiptView {
   }
 }
 
-function receiptParts({ files, steps, blackout, signature }: Receipt): HTMLElement[] {
+function receiptParts({ files, steps, blackout, withoutMemory, signature }: Receipt): HTMLElement[] {
   const rows = files.map(({ target, bytes, sha256 }) => {
     return element('li', {}, target, ', ', formatBytes(bytes), element('code', {}, `sha256:${sha256}`));
   });
   const [stood, predicted] = [blackout?.measuredMs ?? 0, blackout?.predictedMs ?? 0].map(formatDuration);
   const still = blackout ? `It stood still for ${stood}; ${predicted} were predicted. ` : '';
+  const cut = withoutMemory === undefined ? '' : 'It started without its memory, a power cut to its guest. ';
   return [
-    element('p', {}, `${still}${count(steps.length, 'step')}, ${count(files.length, 'file')}:`),
+    element('p', {}, `${still}${cut}${count(steps.length, 'step')}, ${count(files.length, 'file')}:`),
     element('ul', { role: 'list' }, ...rows),
     element('p', {}, 'The key of its signature: ', element('code', {}, `sha256:${signature.fingerprint}`)),
   ];

@@ -80,7 +80,7 @@ export class QemuHypervisor implements LocalHypervisor {
         throw wrongState(known, 'given away');
       if (machine.find()?.runtime.phase === 'up') {
         const state = await machine.ask(CONTROL_SOCKET, (qmp) => (from ? stateNow(qmp) : continueNew(qmp)));
-        if (state === 'running' || (from && state === 'paused')) return;
+        if (state === 'running' || (from && (state === 'paused' || state === 'io-error'))) return;
         if (state !== 'off') throw wrongState(known, state);
       }
       await machine.end(CONTROL_SOCKET);
@@ -180,14 +180,16 @@ async function goOn(qmp: Qmp, machine: Machine, vm: VmDescription): Promise<void
   await qmp.execute('cont');
   const { saved, savingTo } = machine.runtime ?? {};
   machine.forget('saved', 'savingTo');
-  // The guest has gone on since: whoever loaded it now would take its disks back in time.
-  for (const path of new Set([saved?.path, savingTo])) if (path !== undefined) await dropState(path);
+  // The guest has gone on since: whoever loaded it now would take its disks back in time. Where it
+  // cannot be removed the guest has gone on all the same.
+  for (const path of new Set([saved?.path, savingTo]))
+    if (path !== undefined) await dropState(path).catch(() => undefined);
 }
 
-/** Goes on with a start that was cut short just before the guest ran. */
+/** Goes on with a start that was cut short just before the guest ran, or once more where its storage failed it. */
 async function continueNew(qmp: Qmp): Promise<VmRunState> {
   const { status } = await qmp.execute<{ status: string }>('query-status');
-  if (status === 'prelaunch') await qmp.execute('cont');
+  if (status === 'prelaunch' || status === 'io-error') await qmp.execute('cont');
   return stateNow(qmp);
 }
 

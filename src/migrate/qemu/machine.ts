@@ -6,6 +6,7 @@ import { realPath } from '../../platform/folder.js';
 import type { VmRegistry, VmRuntime } from '../vm-registry.js';
 import { bootId, endedAtOnce, findProcess, hasEnded, isAlive, killProcess, type QemuProcess } from './process.js';
 import { Qmp } from './qmp.js';
+import { dropUnfinished } from './saved-state.js';
 import { withShortPath } from './sockets.js';
 
 const LISTENING_MS_MAX = 60_000;
@@ -93,7 +94,11 @@ export class Machine {
       if (running.runtime.phase === 'up') await this.#quit(running.process, socket);
       await killProcess(running.process, this.#clock);
     }
-    if (this.runtime) this.#registry.setRuntime(this.id, undefined);
+    const { runtime } = this;
+    if (!runtime) return;
+    // Nobody would know of it any more, and it holds what the guest had in its memory.
+    if (runtime.savingTo !== undefined) await dropUnfinished(runtime.savingTo);
+    this.#registry.setRuntime(this.id, undefined);
   }
 
   async #quit(process_: QemuProcess, socket: string): Promise<void> {

@@ -41,7 +41,8 @@ export async function save(qmp: Qmp, machine: Machine, vm: VmDescription, path: 
       await hookAgain(qmp, vm);
       if (before !== 'paused') await qmp.execute('cont');
     }
-    await dropState(path);
+    // Where that fails, what kept it from being saved says more.
+    await dropState(path).catch(() => undefined);
     machine.forget('saved', 'savingTo');
     throw thrown;
   }

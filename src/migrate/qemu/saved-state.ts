@@ -40,6 +40,11 @@ export async function assertFree(path: string, ours: boolean): Promise<void> {
   });
 }
 
+/** Of a save that was cut short; where it cannot be removed, nobody is kept waiting for that. */
+export async function dropUnfinished(path: string): Promise<void> {
+  await rm(unfinished(path), { force: true }).catch(() => undefined);
+}
+
 /** Of a save that came to nothing, or is not needed any more. */
 export async function dropState(path: string): Promise<void> {
   for (const name of [unfinished(path), path]) await rm(name, { force: true });
