@@ -36,6 +36,17 @@ export interface EndpointRef {
   readonly background?: boolean;
 }
 
+/** The same ref, read and written as `other` is: an end that is made of others has them go about it as it does. */
+export function inTheMannerOf<R extends EndpointRef>(other: EndpointRef, ref: R): R {
+  const { leavesCache, blockwise, background } = other;
+  return {
+    ...ref,
+    ...(leavesCache && { leavesCache }),
+    ...(blockwise && { blockwise }),
+    ...(background && { background }),
+  };
+}
+
 /**
  * What tells that a source changed. Two equal versions that are not 'none' mean the same bytes, as far as the strength
  * goes: `strong` a validator made for it (strong ETag; size + mtime + inode on a local file system) · `weak` size +

@@ -3,7 +3,14 @@
  * once, when it is opened; the ref carries them to every thread.
  */
 import type { ByteRange } from '../core/chunk.js';
-import type { ChunkReader, EndpointRef, Extent, Source, Version } from '../core/endpoint.js';
+import {
+  type ChunkReader,
+  type EndpointRef,
+  type Extent,
+  inTheMannerOf,
+  type Source,
+  type Version,
+} from '../core/endpoint.js';
 import { DiskChain } from './chain.js';
 import { diskBytes } from './disk-bytes.js';
 import { DISK_SCHEME } from './disk-location.js';
@@ -39,13 +46,12 @@ export async function attachDiskSource(
   ref: EndpointRef,
   attach: (container: EndpointRef) => Source | Promise<Source>,
 ): Promise<Source> {
-  const { links, leavesCache } = ref as DiskRef;
-  const attached = links.map(async ({ container, image }) => {
-    const source = await attach(leavesCache ? { ...container, leavesCache } : container);
+  const attached = (ref as DiskRef).links.map(async ({ container, image }) => {
+    const source = await attach(inTheMannerOf(ref, container));
     const bytes = diskBytes(source);
     return { source, bytes, image: await attachImage(image, bytes) };
   });
-  return new DiskSource(await Promise.all(attached), leavesCache);
+  return new DiskSource(await Promise.all(attached), ref);
 }
 
 const WEAKEST_FIRST = ['none', 'weak', 'strong'] as const;
@@ -80,13 +86,13 @@ class DiskSource implements Source {
   readonly links: readonly SourceLink[];
   readonly #chain: DiskChain;
 
-  constructor(links: readonly SourceLink[], leavesCache?: boolean) {
+  constructor(links: readonly SourceLink[], manner: EndpointRef = { scheme: DISK_SCHEME }) {
     const [child] = links as [SourceLink];
     const { name, fileName, sizeIs, mode, modifiedNs, identity, attributes } = child.source;
     this.links = links;
     this.#chain = new DiskChain(links as [SourceLink, ...SourceLink[]]);
     const refs = links.map(({ source, image }) => ({ container: source.ref, image: image.ref }));
-    this.ref = { scheme: DISK_SCHEME, links: refs, ...(leavesCache && { leavesCache }) };
+    this.ref = inTheMannerOf(manner, { scheme: DISK_SCHEME, links: refs });
     this.name = name;
     this.fileName = fileName;
     this.size = this.#chain.size;

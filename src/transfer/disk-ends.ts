@@ -3,7 +3,7 @@
  * and a new image as a target. The containers are opened, written and named by the schemes of their locations.
  */
 import { CHUNK_BYTES_DEFAULT } from '../core/chunk.js';
-import type { EndpointRef, Location, Source } from '../core/endpoint.js';
+import { type EndpointRef, inTheMannerOf, type Location, type Source } from '../core/endpoint.js';
 import { TransferError } from '../core/errors.js';
 import { NEVER } from '../core/stop.js';
 import type {
@@ -197,11 +197,9 @@ async function prepare(
   return { ...prepared, ref };
 }
 
-async function attachTarget(
-  { container, plan, leavesCache, background }: LayoutTargetRef,
-  containers: Containers,
-): Promise<Target> {
-  const ref = { ...container, ...(leavesCache && { leavesCache }), ...(background && { background }) };
+async function attachTarget(layout: LayoutTargetRef, containers: Containers): Promise<Target> {
+  const { container, plan } = layout;
+  const ref = inTheMannerOf(layout, container);
   const target = await (await containers.ability(ref, 'attachTarget'))(ref);
   return new LayoutTarget(target, await LAYOUTS[plan.kind].load(), plan);
 }

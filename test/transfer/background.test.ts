@@ -182,6 +182,18 @@ test('a new disk that is laid out in the background is written out step by step'
   expectSame(source, back);
 });
 
+test.skipIf(!nativeAvailable())('a new disk is laid out block by block, too, by a copy that yields', async () => {
+  const folder = scratchFolder();
+  const source = makeFile(join(folder, 'source.raw'), 8 * MiB) as string;
+  const target = diskLocation({ container: parseLocation(join(folder, 'target.vhd')), layout: 'vhd-fixed' });
+  const watched = new Watched();
+  const yielding = { notes: [], reason: () => undefined };
+  const disk = diskLocation({ container: parseLocation(source) });
+  await inlineTransfer({ source: disk, target, files: watched.layer, yielding, blockBytes: BLOCK }).run();
+  expect(Math.max(...watched.awaited.map(({ length }) => length))).toBeLessThanOrEqual(BLOCK);
+  expect(sum(watched.awaited)).toBeGreaterThanOrEqual(8 * MiB);
+});
+
 /** A disk that fails what the cache has promised long before, once `sizeMiB` are used and until it is healed. */
 async function failingDisk(context: TestContext, sizeMiB: number): Promise<{ folder: string; heal: () => void }> {
   const under = await mounted(context, 'tmpfs', sizeMiB);
