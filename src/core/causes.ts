@@ -18,6 +18,12 @@ export const PACE_CAUSES = [
  */
 export type PaceCause = (typeof PACE_CAUSES)[number];
 
+/** One of each for all of them, under the names that {@link TimeSpent} has. */
+export function byPaceCause<T>(make: (cause: PaceCause) => T): Record<`${PaceCause}Ms`, T> {
+  const entries = PACE_CAUSES.map((cause) => [`${cause}Ms`, make(cause)] as const);
+  return Object.fromEntries(entries) as Record<`${PaceCause}Ms`, T>;
+}
+
 /** In the order in which they are shown: what moves bytes first, then what waits, then what surrounds it. */
 export const CAUSES = [
   'sourceRead',

@@ -54,10 +54,9 @@ export function setPaceShape(level: SharedArrayBuffer, shape: { blockBytesMax: n
   Atomics.store(cells, BURST, BigInt(Math.floor(shape.burstMs * 1e6)));
 }
 
-/** Whether blocks of this kind count for the level; without a kind: whether any do. */
-export function isMetered(cells: BigInt64Array, kind?: Metered): boolean {
-  const metered = cells[METERED];
-  return kind ? metered === KINDS[kind] : metered !== 0n;
+/** Whether blocks of this kind count for the level. */
+export function isMetered(cells: BigInt64Array, kind: Metered): boolean {
+  return cells[METERED] === KINDS[kind];
 }
 
 /** A block was read or written, which took so many nanoseconds. */

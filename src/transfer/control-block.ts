@@ -5,7 +5,7 @@
  * A job that is preempted has its tasks end at their next block as a stop has; it keeps what it opened, knows what it
  * has done, and proceeds when it may.
  */
-import type { PaceCause } from '../core/causes.js';
+import { byPaceCause, PACE_CAUSES, type PaceCause } from '../core/causes.js';
 import type { Clock } from '../core/clock.js';
 import type { TimeSpent } from '../core/events.js';
 import { PACE_LEVEL_BYTES, PACE_LEVEL_CELLS } from '../core/pace-level.js';
@@ -20,24 +20,12 @@ const PACES = 4;
 const INT32S = 16;
 const COUNTERS_AT = INT32S * 4;
 /** In bytes and nanoseconds; `busyNs` is the whole time in tasks, with what none of the others counts. */
-const COUNTERS = [
-  'readBytes',
-  'writtenBytes',
-  'clonedBytes',
-  'readNs',
-  'readTargetNs',
-  'hashNs',
-  'writeNs',
-  'busyNs',
-  'limitNs',
-  'classLimitNs',
-  'allLimitNs',
-  'windowLimitNs',
-  'deadlineNs',
-  'sourcePressureNs',
-  'targetPressureNs',
-  'linkPressureNs',
+const OWN_COUNTERS = [
+  ...(['readBytes', 'writtenBytes', 'clonedBytes'] as const),
+  ...(['readNs', 'readTargetNs', 'hashNs', 'writeNs', 'busyNs'] as const),
 ] as const;
+type Counter = (typeof OWN_COUNTERS)[number] | `${PaceCause}Ns`;
+const COUNTERS: readonly Counter[] = [...OWN_COUNTERS, ...PACE_CAUSES.map((cause) => `${cause}Ns` as const)];
 const PACE_AT = COUNTERS_AT + COUNTERS.length * 8;
 const BYTES = PACE_AT + PACE_LEVEL_BYTES;
 
@@ -189,30 +177,23 @@ export class ControlBlock {
     }
   }
 
-  add(counter: (typeof COUNTERS)[number], amount: bigint): void {
+  add(counter: Counter, amount: bigint): void {
     Atomics.add(this.#counters, COUNTERS.indexOf(counter), amount);
   }
 
-  counter(counter: (typeof COUNTERS)[number]): number {
+  counter(counter: Counter): number {
     return Number(Atomics.load(this.#counters, COUNTERS.indexOf(counter)));
   }
 
   /** Where the tasks' time went; what the lanes wait for themselves is added by them. */
   spent(): Pick<TimeSpent, 'sourceReadMs' | 'targetReadMs' | 'hashMs' | 'targetWriteMs' | `${PaceCause}Ms`> {
-    const ms = (counter: (typeof COUNTERS)[number]): number => this.counter(counter) / 1e6;
+    const ms = (counter: Counter): number => this.counter(counter) / 1e6;
     return {
       sourceReadMs: ms('readNs'),
       targetReadMs: ms('readTargetNs'),
       hashMs: ms('hashNs'),
       targetWriteMs: ms('writeNs'),
-      limitMs: ms('limitNs'),
-      classLimitMs: ms('classLimitNs'),
-      allLimitMs: ms('allLimitNs'),
-      windowLimitMs: ms('windowLimitNs'),
-      deadlineMs: ms('deadlineNs'),
-      sourcePressureMs: ms('sourcePressureNs'),
-      targetPressureMs: ms('targetPressureNs'),
-      linkPressureMs: ms('linkPressureNs'),
+      ...byPaceCause((cause) => ms(`${cause}Ns`)),
     };
   }
 }

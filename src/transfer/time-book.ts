@@ -3,7 +3,7 @@
  * together, so that each moment of each lane is counted once and nothing is left over unexplained. What is under way
  * counts as it goes on, so that a wait of an hour is told while it lasts.
  */
-import { addedTimes, type Cause, type TimeByCause, totalTime } from '../core/causes.js';
+import { addedTimes, byPaceCause, type Cause, type TimeByCause, totalTime } from '../core/causes.js';
 import { type Clock, nowMs } from '../core/clock.js';
 import type { Phase, PhaseAccount, TimeAccount, TimeSpent } from '../core/events.js';
 import type { ControlBlock } from './control-block.js';
@@ -26,45 +26,13 @@ interface PhaseTime {
   measured: Measured;
 }
 
-const NOTHING: Measured = {
-  sourceReadMs: 0,
-  hashMs: 0,
-  targetWriteMs: 0,
-  targetReadMs: 0,
-  limitMs: 0,
-  classLimitMs: 0,
-  allLimitMs: 0,
-  windowLimitMs: 0,
-  deadlineMs: 0,
-  sourcePressureMs: 0,
-  targetPressureMs: 0,
-  linkPressureMs: 0,
-  workerMs: 0,
-  flushMs: 0,
-  retryMs: 0,
-  queuedMs: 0,
-  idleMs: 0,
-};
-
 const CAUSE_OF: Readonly<Record<keyof Measured, Cause>> = {
-  sourceReadMs: 'sourceRead',
-  hashMs: 'hash',
-  targetWriteMs: 'targetWrite',
-  targetReadMs: 'readBack',
-  limitMs: 'limit',
-  classLimitMs: 'classLimit',
-  allLimitMs: 'allLimit',
-  windowLimitMs: 'windowLimit',
-  deadlineMs: 'deadline',
-  sourcePressureMs: 'sourcePressure',
-  targetPressureMs: 'targetPressure',
-  linkPressureMs: 'linkPressure',
-  workerMs: 'worker',
-  flushMs: 'flush',
-  retryMs: 'retry',
-  queuedMs: 'queue',
-  idleMs: 'idle',
+  ...{ sourceReadMs: 'sourceRead', hashMs: 'hash', targetWriteMs: 'targetWrite', targetReadMs: 'readBack' },
+  ...byPaceCause((cause) => cause),
+  ...{ workerMs: 'worker', flushMs: 'flush', retryMs: 'retry', queuedMs: 'queue', idleMs: 'idle' },
 };
+const MEASURED = Object.keys(CAUSE_OF) as (keyof Measured)[];
+const NOTHING = Object.fromEntries(MEASURED.map((key) => [key, 0])) as unknown as Measured;
 
 /** What a phase's time is, as far as nothing in it was measured. */
 const REST_OF: Readonly<Record<Phase, Cause>> = {
@@ -214,6 +182,5 @@ function wallTimes(phase: Phase, { wallMs, measured }: PhaseTime, lanes: number)
 }
 
 function combined(one: Measured, other: Measured, sign: 1 | -1): Measured {
-  const keys = Object.keys(NOTHING) as (keyof Measured)[];
-  return Object.fromEntries(keys.map((key) => [key, one[key] + sign * other[key]])) as unknown as Measured;
+  return Object.fromEntries(MEASURED.map((key) => [key, one[key] + sign * other[key]])) as unknown as Measured;
 }
