@@ -84,13 +84,12 @@ export class Dispatcher {
   }
 
   applyRates(): void {
-    const { rates, rule } = this.rates();
-    const window = this.#parts.policy().windows.find(({ name }) => name === rule)?.rates;
+    const { rates, own } = this.rates();
     for (const priority of PRIORITIES) {
-      const cause = window?.[priority] === undefined ? 'classLimit' : 'windowLimit';
+      const cause = own?.[priority] === undefined ? 'classLimit' : 'windowLimit';
       setPaceLevel(this.#parts.classPaces[priority], rates[priority], cause);
     }
-    setPaceLevel(this.#parts.pace, rates.all, window?.all === undefined ? 'allLimit' : 'windowLimit');
+    setPaceLevel(this.#parts.pace, rates.all, own?.all === undefined ? 'allLimit' : 'windowLimit');
   }
 
   /** `until` is in milliseconds since 1970. */

@@ -9,16 +9,21 @@ import { totalsOfTime } from './job-time.js';
 import type { Rates } from './policy/policy.js';
 
 /** That others are before it is told to everybody, and which ones to those who may see them. */
-export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
+export function whyTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
   const seen = (id: string): JobRecord | undefined => {
     const other = book.find(id);
     return other && maySee(other, by) ? other : undefined;
   };
   const { behind = [], ...why } = explain(job, desk, (id) => seen(id)?.name ?? "another owner's job");
   const known = behind.filter(seen);
+  return { ...why, ...(known.length > 0 && { behind: known }) };
+}
+
+/** And by when it is to be done, and where its time went. */
+export function explainTo(by: Caller, job: JobRecord, desk: JobDesk, book: JobBook): Explanation {
   const time = timeTo(by, job, book);
   const deadline = desk.deadlines.view(job.id);
-  return { ...why, ...(known.length > 0 && { behind: known }), ...(deadline && { deadline }), ...(time && { time }) };
+  return { ...whyTo(by, job, desk, book), ...(deadline && { deadline }), ...(time && { time }) };
 }
 
 /** Brought up to now. Of jobs of others only the time is told. */

@@ -159,8 +159,8 @@ export class JobDesk {
     const { book } = this.#parts;
     const job = book.find(id);
     const other = by === undefined ? undefined : book.find(by);
-    // What another owner calls a job is theirs alone.
     if (job && by !== undefined) book.times.preempted(job, by);
+    // What another owner calls a job is theirs alone.
     const whose = other && other.owner === job?.owner ? ` (${other.name})` : '';
     if (job) book.pass(job, 'queued', `makes way: ${MAKES_WAY[rule]}${whose}`);
   }

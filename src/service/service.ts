@@ -8,7 +8,7 @@ import { TransferError } from '../core/errors.js';
 import type { JobState } from '../core/events.js';
 import { Turns } from '../core/turns.js';
 import type { ChunkMapView } from '../transfer/chunk-map.js';
-import { explainTo, timeTo } from './explain.js';
+import { explainTo, timeTo, whyTo } from './explain.js';
 import { Housekeeping } from './housekeeping.js';
 import { isFinal, type Job, type JobCall, type JobSettings, MOVES } from './job.js';
 import { JobBook, maySee } from './job-book.js';
@@ -295,6 +295,6 @@ export class Service implements JobService {
   #view(job: JobRecord, by?: Caller): JobView {
     const view = jobView(job, this.#desk.runs.get(job.id)?.rate() ?? 0, this.#desk.deadlines.view(job.id)?.lateByMs);
     if (!by || job.state !== 'queued') return view;
-    return { ...view, reason: explainTo(by, job, this.#desk, this.#book).sentence };
+    return { ...view, reason: whyTo(by, job, this.#desk, this.#book).sentence };
   }
 }
